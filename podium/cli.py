@@ -1,0 +1,96 @@
+"""The `podium` program: finds the commands, runs one, and ends with the exit code of its outcome.
+
+No command is defined here. Every module of `podium.commands` registers one, so a new command is a new file.
+Where the first word names a module, only that one is imported.
+"""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from podium import commands, exits
+
+__all__ = ["build_app", "main"]
+
+
+def build_app(wanted: str | None = None) -> typer.Typer:
+    """Return the application with every command, or only with `wanted` where a module has that name."""
+    app = typer.Typer(
+        name="podium",
+        help="Build a model's variants, serve and load-test each, and find the one that meets the objective.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(help=app.info.help)(_options)
+    names = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+    for name in [wanted] if wanted in names else names:
+        importlib.import_module(f"podium.commands.{name}").register(app)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with the code of `contracts.md`, section 7."""
+    sys.excepthook = exits.report_bug
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments, program=_program_name()))
+
+
+def run(arguments: Sequence[str], program: str = "podium") -> int:
+    """Run one command and return its exit code; a bug leaves as the exception that it is."""
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    command = typer.main.get_command(build_app(wanted))
+    try:
+        result = command.main(list(arguments) or ["--help"], prog_name=program, standalone_mode=False)
+    except typer.Abort:
+        return exits.INTERRUPTED
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else program
+        exits.show(_one_sentence(error.format_message()), f"{path} --help")
+        return exits.USAGE
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; a second failure at interpreter exit would be noise.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except exits.KNOWN as error:
+        ending = exits.exit_of(error)
+        if ending is None:
+            raise
+        exits.show(ending.sentence, ending.hint)
+        return ending.code
+    return result if isinstance(result, int) else 0
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"podium {version('podium')}\n")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
+]
+
+
+def _options(version: _Version = False) -> None:
+    pass
+
+
+def _program_name() -> str:
+    name = Path(sys.argv[0]).name
+    return "kubectl podium" if name.startswith("kubectl-podium") else "podium"
+
+
+def _one_sentence(message: str) -> str:
+    text = " ".join(message.split()).rstrip(".")
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,82 @@
+"""The errors of the tool. Exit codes are given to them at the edge, in `podium.exits`.
+
+PodiumError
+├── UsageError            the command line asks for something that does not exist or contradicts itself
+├── ConfigError           a file that a person wrote is refused
+│   ├── SubmissionError   the submission: names file, line, value and the accepted form
+│   └── NodeClassError    a node class
+├── MachineError          this machine cannot do it: port in use, disk full, program missing
+│   └── ClusterError      the cluster cannot do it
+└── ObjectiveError        everything ran, and the objective is not met
+    ├── NoWinnerError     every variant failed or was rejected
+    └── UnsettledError    no winner, and something is inconclusive or void
+"""
+
+__all__ = [
+    "ClusterError",
+    "ConfigError",
+    "MachineError",
+    "NoWinnerError",
+    "NodeClassError",
+    "ObjectiveError",
+    "PodiumError",
+    "SubmissionError",
+    "UnsettledError",
+    "UsageError",
+]
+
+
+class PodiumError(Exception):
+    """An error with one sentence for the person at the terminal and a remedy that can be pasted.
+
+    Attributes:
+        hint: the remedy, or an empty string.
+    """
+
+    def __init__(self, sentence: str, hint: str = "") -> None:
+        super().__init__(sentence)
+        self.hint = hint
+
+
+class UsageError(PodiumError):
+    """The command line asks for something that does not exist or contradicts itself."""
+
+
+class ConfigError(PodiumError):
+    """A file that a person wrote is refused."""
+
+
+class SubmissionError(ConfigError):
+    """The submission is refused.
+
+    Attributes:
+        place: the file, with `:line` where one line is at fault.
+    """
+
+    def __init__(self, place: str, sentence: str, hint: str = "") -> None:
+        super().__init__(f"{place}: {sentence}", hint)
+        self.place = place
+
+
+class NodeClassError(ConfigError):
+    """A node class is unknown or its file is refused."""
+
+
+class MachineError(PodiumError):
+    """This machine cannot do it: port in use, disk full, program missing."""
+
+
+class ClusterError(MachineError):
+    """The cluster cannot do it."""
+
+
+class ObjectiveError(PodiumError):
+    """Everything ran, and the objective is not met."""
+
+
+class NoWinnerError(ObjectiveError):
+    """Every variant that counts failed its objective or was rejected for its quality."""
+
+
+class UnsettledError(ObjectiveError):
+    """No winner, and at least one variant is inconclusive or void."""
