@@ -1,0 +1,146 @@
+"""The artifact store: `<root>/<model>/<address>/`, and `<root>/<model>/builds/<key>` naming an address.
+
+Folders are content-addressed and never change once they are in; a folder appears by one rename, so that a
+reader sees all of it or nothing. The newest address of an id is the one put last. Building and checking
+happen elsewhere.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from predictors.errors import ArtifactError
+from predictors.manifest import MANIFEST, address_of, read_variant
+
+__all__ = ["Store", "StoredVariant", "default_store"]
+
+_BUILDS = "builds"
+_STAGING = ".staging"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVariant:
+    """A variant in the store, or in a folder of its own."""
+
+    id: str
+    address: str
+    folder: Path
+
+
+def default_store() -> Path:
+    """Name the store's folder: `PODIUM_STORE`, else `.podium/store`."""
+    return Path(os.environ.get("PODIUM_STORE") or ".podium/store")
+
+
+class Store:
+    """Artifact folders below one root, which is made on the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def staging(self) -> Path:
+        """Make an empty folder on the store's own file system, to build in and then `put`."""
+        parent = self.root / _STAGING
+        parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=parent))
+
+    def put(self, staging_folder: Path, build_key: str | None = None) -> StoredVariant:
+        """Move a finished folder into the store; the same content again only becomes the newest.
+
+        Raises:
+            ArtifactError: The folder's manifest does not hold.
+            OSError: The disk is full or not writable; nothing half-written stays visible.
+        """
+        variant = read_variant(staging_folder)
+        address = address_of(staging_folder)
+        target = self.root / variant.model.name / address
+        if not target.exists():
+            self._move(staging_folder, target)
+        elif staging_folder.resolve() != target.resolve():
+            shutil.rmtree(staging_folder)
+        os.utime(target / MANIFEST)
+        if build_key is not None:
+            self._name_build(variant.model.name, build_key, address)
+        return StoredVariant(variant.id, address, target)
+
+    def by_build_key(self, model: str, key: str) -> StoredVariant | None:
+        """Find what was built for a key; None if nothing was, or it is gone."""
+        path = self.root / model / _BUILDS / key
+        try:
+            address = path.read_text(encoding="ascii").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        folder = self.root / model / address
+        if not (folder / MANIFEST).is_file():
+            return None
+        return StoredVariant(read_variant(folder).id, address, folder)
+
+    def list(self) -> Sequence[StoredVariant]:
+        """List all variants, the newest first."""
+        manifests = sorted(
+            self.root.glob(f"*/*/{MANIFEST}"), key=lambda path: (-path.stat().st_mtime_ns, str(path))
+        )
+        return [
+            StoredVariant(read_variant(path.parent).id, path.parent.name, path.parent)
+            for path in manifests
+            if path.parent.parent.name != _STAGING
+        ]
+
+    def find(self, id_or_folder: str | Path) -> StoredVariant:
+        """Find a variant by id (its newest address), by `id@address` (or the start of one), or by folder.
+
+        Raises:
+            ArtifactError: There is none; the hint says how to get one.
+        """
+        text = str(id_or_folder)
+        folder = Path(text)
+        if isinstance(id_or_folder, Path) or "/" in text or (folder / MANIFEST).is_file():
+            if not folder.is_dir():
+                raise ArtifactError(
+                    f"there is no folder {folder}", "name a variant's id or an artifact folder"
+                )
+            return StoredVariant(read_variant(folder).id, address_of(folder), folder)
+        wanted, _, address = text.partition("@")
+        known = self.list()
+        for stored in known:
+            if stored.id == wanted and stored.address.startswith(address):
+                return stored
+        ids = sorted({stored.id for stored in known})
+        have = f"it has {', '.join(ids)}" if ids else "it is empty"
+        raise ArtifactError(
+            f"there is no variant {text} in {self.root} ({have})",
+            "build it with `podium build`, or name a folder",
+        )
+
+    def _move(self, source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and target.is_dir():
+                shutil.rmtree(source)
+            elif error.errno == errno.EXDEV:
+                self._copy(source, target)
+            else:
+                raise
+
+    def _copy(self, source: Path, target: Path) -> None:
+        staged = self.staging()
+        try:
+            shutil.copytree(source, staged, dirs_exist_ok=True)
+            self._move(staged, target)
+        except OSError:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        shutil.rmtree(source)
+
+    def _name_build(self, model: str, key: str, address: str) -> None:
+        builds = self.root / model / _BUILDS
+        builds.mkdir(parents=True, exist_ok=True)
+        staged = builds / f".{key}.{os.getpid()}"
+        staged.write_text(address + "\n", encoding="ascii")
+        staged.replace(builds / key)
