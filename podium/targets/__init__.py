@@ -1,0 +1,1 @@
+"""Where a race runs: one module a target behind one Protocol (`target.py`)."""

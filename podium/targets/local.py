@@ -1,0 +1,171 @@
+"""The local target: each candidate is a server process on a core of its own, the generator on another.
+
+Nothing but processes and files: no container, no cluster. Placement is by CPU affinity, which is what a static CPU
+policy gives a pod; the CPU share is the node class's. Ports count up from one base so that a person can look at a
+variant while it races.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadtest.k6 import find_k6
+from loadtest.payloads import PayloadSet
+from loadtest.play import Endpoint, Outcome, Shot, play
+from podium import processes
+from podium.errors import MachineError
+from podium.targets.target import Candidate, Deployment, ServerFacts
+
+READY_DEADLINE_S = 120.0
+GRACE_S = 10.0
+_HOST = "127.0.0.1"
+
+
+class LocalTarget:
+    """Serves candidates as processes of this machine.
+
+    `cpus` is the share of each server in whole cores; `first_port` the base of the ports; logs and generator files go
+    below `folder`.
+    """
+
+    name = "local"
+
+    def __init__(
+        self, *, model: str, protocol: str, cpus: int, first_port: int, folder: Path, race_id: str
+    ) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        self._model = model
+        self._protocol = protocol
+        self._cpus = cpus
+        self._first_port = first_port
+        self._folder = folder
+        self._race_id = race_id
+        self._servers: dict[str, tuple[subprocess.Popen[str], Deployment]] = {}
+        self._slots: dict[str, int] = {}
+        self.server_cores = frozenset(cores[-cpus:])
+        self.generator_cores = frozenset(cores[:-cpus][:2])
+
+    def check(self, candidates: int) -> None:
+        """Raise MachineError when the machine lacks the cores or the ports for that many candidates."""
+        if not self.generator_cores:
+            raise MachineError(
+                f"This machine offers {len(self.server_cores)} cores, and a server of {self._cpus} leaves none for "
+                "the load generator.",
+                hint="Give at least one core more, or lower the CPU limit of the node class 'local'.",
+            )
+        for port in range(self._first_port, self._first_port + 2 * candidates):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((_HOST, port))
+                except OSError as error:
+                    raise MachineError(
+                        f"Port {port} on {_HOST} cannot be used: {error.strerror}.",
+                        hint=f"End what listens there, or choose another base: --port {self._first_port + 100}.",
+                    ) from error
+
+    def deploy(self, candidate: Candidate) -> Deployment:
+        """Start the server and wait for its ready line; return the running one if it already serves."""
+        running = self._servers.get(candidate.variant_id)
+        if running is not None and running[0].poll() is None:
+            return running[1]
+        slot = self._slots.setdefault(candidate.variant_id, len(self._slots))
+        port = self._first_port + 2 * slot
+        log = self._log(candidate)
+        command = [sys.executable, "-m", "podium", "serve", str(candidate.folder), "--host", _HOST]
+        command += ["--http-port", str(port), "--metrics-port", str(port + 1), "--cpus", str(self._cpus)]
+        began = time.monotonic()
+        process = processes.start(
+            command,
+            log=log,
+            cores=self.server_cores,
+            environment={"PODIUM_RACE": self._race_id, "OMP_NUM_THREADS": str(self._cpus)},
+        )
+        endpoint = Endpoint(
+            url=f"http://{_HOST}:{port}",
+            protocol=self._protocol,
+            model=self._model,
+            state_url=f"http://{_HOST}:{port + 1}/debug/state",
+        )
+        deployment = Deployment(candidate, endpoint, 0.0, f"pid {process.pid}")
+        self._servers[candidate.variant_id] = (process, deployment)
+        self._wait_ready(process, f"http://{_HOST}:{port + 1}/healthz/ready", log, candidate)
+        deployment = Deployment(candidate, endpoint, time.monotonic() - began, f"pid {process.pid}")
+        self._servers[candidate.variant_id] = (process, deployment)
+        return deployment
+
+    def load(self, deployment: Deployment, shot: Shot, payloads: PayloadSet, workdir: Path) -> Outcome:
+        """Run the generator on its own cores against the deployment."""
+        return play(
+            deployment.endpoint,
+            shot,
+            payloads,
+            workdir=workdir,
+            cores=set(self.generator_cores),
+            k6=find_k6(),
+        )
+
+    def observe(self, deployment: Deployment) -> ServerFacts:
+        """Read the server's state page and its process entry."""
+        process, _ = self._servers[deployment.candidate.variant_id]
+        ending = processes.ending(process)
+        if ending:
+            tail = processes.last_lines(self._log(deployment.candidate))
+            return ServerFacts(
+                False, deployment.identity, frozenset(), ending=f"{ending}; its log ends: {tail}"
+            )
+        state: dict[str, object] = {}
+        try:
+            with urllib.request.urlopen(deployment.endpoint.state_url or "", timeout=5) as answer:  # noqa: S310
+                state = json.load(answer)
+        except (urllib.error.URLError, OSError, ValueError):
+            state = {}
+        return ServerFacts(True, f"pid {process.pid}", frozenset(os.sched_getaffinity(process.pid)), state)
+
+    def remove(self, candidate: Candidate) -> None:
+        """Drain and end the candidate's server."""
+        running = self._servers.pop(candidate.variant_id, None)
+        if running is not None:
+            processes.stop(running[0], grace_s=GRACE_S)
+
+    def cleanup(self) -> Sequence[str]:
+        """End every server that this race still has."""
+        left = list(self._servers)
+        for process, _ in self._servers.values():
+            if process.poll() is None:
+                process.terminate()
+        for variant_id in left:
+            process, _ = self._servers.pop(variant_id)
+            processes.stop(process, grace_s=GRACE_S)
+        return left
+
+    def _log(self, candidate: Candidate) -> Path:
+        return self._folder / candidate.variant_id / candidate.node_class / "server.log"
+
+    def _wait_ready(self, process: subprocess.Popen[str], url: str, log: Path, candidate: Candidate) -> None:
+        deadline = time.monotonic() + READY_DEADLINE_S
+        while time.monotonic() < deadline:
+            if ending := processes.ending(process):
+                raise MachineError(
+                    f"{candidate.variant_id} did not start: {ending}; its log ends: {processes.last_lines(log)}",
+                    hint=f"Read {log}, or start it alone: podium serve {candidate.folder}",
+                )
+            try:
+                with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+        self.remove(candidate)
+        raise MachineError(
+            f"{candidate.variant_id} was not ready within {READY_DEADLINE_S:.0f} s; its log ends: "
+            f"{processes.last_lines(log)}",
+            hint=f"Read {log}, or start it alone: podium serve {candidate.folder}",
+        )

@@ -1,0 +1,80 @@
+"""What a race asks of the place it runs in.
+
+The race knows variants, phases and verdicts; a target knows how to bring a variant up there, load it, look at it and
+take it away. Every call may be repeated after a crash. The local target starts processes; the cluster target makes
+InferenceServices and Jobs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from loadtest.payloads import PayloadSet
+from loadtest.play import Endpoint, Outcome, Shot
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One entry of a race as a target sees it: an artifact folder to be served on one node class."""
+
+    variant_id: str
+    node_class: str
+    address: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A candidate that serves: where it answers and how long it took to be ready."""
+
+    candidate: Candidate
+    endpoint: Endpoint
+    ready_seconds: float
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a look at a deployment found, just before or after a run.
+
+    `identity` changes when the process or pod was replaced; `state` is the predictor's `/debug/state`, empty when it
+    did not answer; `cores` are the cores it may use.
+    """
+
+    alive: bool
+    identity: str
+    cores: frozenset[int]
+    state: dict[str, object] = field(default_factory=dict)
+    ending: str = ""
+
+
+class Target(Protocol):
+    """A place that serves candidates and loads them."""
+
+    name: str
+    generator_cores: frozenset[int]
+
+    def check(self, candidates: int) -> None:
+        """Raise MachineError or ClusterError when that many candidates cannot be served here now."""
+        ...
+
+    def deploy(self, candidate: Candidate) -> Deployment:
+        """Bring the candidate up and wait until it is ready; return the running one if it already serves."""
+        ...
+
+    def load(self, deployment: Deployment, shot: Shot, payloads: PayloadSet, workdir: Path) -> Outcome:
+        """Play one shot against the deployment and return what the generator recorded."""
+        ...
+
+    def observe(self, deployment: Deployment) -> ServerFacts:
+        """Look at the deployment without disturbing it."""
+        ...
+
+    def remove(self, candidate: Candidate) -> None:
+        """Take the candidate down; do nothing when it is not there."""
+        ...
+
+    def cleanup(self) -> Sequence[str]:
+        """Remove everything of this race that is left, and say what it was."""
+        ...
