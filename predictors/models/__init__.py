@@ -1,0 +1,1 @@
+"""One module a model family: architecture, data, labels. Only `training` and `network()` need torch."""

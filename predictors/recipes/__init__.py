@@ -1,0 +1,1 @@
+"""One module a transformation: source and recipe in, one artifact folder out."""
