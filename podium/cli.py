@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from podium import commands, exits
+from podium.errors import MachineError
 
 __all__ = ["build_app", "main"]
 
@@ -55,7 +56,7 @@ def run(arguments: Sequence[str], program: str = "podium") -> int:
         return exits.USAGE
     except BrokenPipeError:
         # Whoever read the output has seen enough; a second failure at interpreter exit would be noise.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -70,9 +71,12 @@ def run(arguments: Sequence[str], program: str = "podium") -> int:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        sys.stdout.write(f"podium {version('podium')}\n")
+        try:
+            sys.stdout.write(f"podium {version('podium')}\n")
+        except PackageNotFoundError as error:
+            raise MachineError("podium runs from a folder and is not installed", "./scripts/setup") from error
         raise typer.Exit
 
 

@@ -2,9 +2,11 @@
 
 PodiumError
 ├── UsageError            the command line asks for something that does not exist or contradicts itself
-├── ConfigError           a file that a person wrote is refused
-│   ├── SubmissionError   the submission: names file, line, value and the accepted form
-│   └── NodeClassError    a node class
+├── ConfigError           something that a person wrote is refused
+│   ├── QuantityError     a text is no amount or no duration
+│   └── FileError         a file is refused: names file, line, value and the accepted form
+│       ├── SubmissionError
+│       └── NodeClassError
 ├── MachineError          this machine cannot do it: port in use, disk full, program missing
 │   └── ClusterError      the cluster cannot do it
 └── ObjectiveError        everything ran, and the objective is not met
@@ -15,11 +17,13 @@ PodiumError
 __all__ = [
     "ClusterError",
     "ConfigError",
+    "FileError",
     "MachineError",
     "NoWinnerError",
     "NodeClassError",
     "ObjectiveError",
     "PodiumError",
+    "QuantityError",
     "SubmissionError",
     "UnsettledError",
     "UsageError",
@@ -43,11 +47,15 @@ class UsageError(PodiumError):
 
 
 class ConfigError(PodiumError):
-    """A file that a person wrote is refused."""
+    """Something that a person wrote is refused."""
 
 
-class SubmissionError(ConfigError):
-    """The submission is refused.
+class QuantityError(ConfigError, ValueError):
+    """A text is no amount or no duration; also a ValueError, so that pydantic reports its field."""
+
+
+class FileError(ConfigError):
+    """A file that a person wrote is refused.
 
     Attributes:
         place: the file, with `:line` where one line is at fault.
@@ -58,7 +66,11 @@ class SubmissionError(ConfigError):
         self.place = place
 
 
-class NodeClassError(ConfigError):
+class SubmissionError(FileError):
+    """The submission is refused."""
+
+
+class NodeClassError(FileError):
     """A node class is unknown or its file is refused."""
 
 

@@ -36,7 +36,6 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.PodiumError, MACHINE),
     (predictors.errors.OverloadError, MACHINE),
     (predictors.errors.DeadlineError, MACHINE),
-    (predictors.errors.QualityError, NO_WINNER),
     (predictors.errors.PredictorError, REFUSED),
     (loadtest.errors.GeneratorError, MACHINE),
     (loadtest.errors.VoidRunError, UNSETTLED),
