@@ -1,0 +1,105 @@
+"""The seam to the inference engines: one module an engine, each answering `run(batch) -> batch`.
+
+An engine module is imported only when an artifact asks for it, so none needs the others to be installed. A
+runtime is used by one thread at a time; queueing, batching and deadlines are the server's business.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from predictors.errors import ArtifactError
+from predictors.manifest import Variant
+
+__all__ = ["ENGINES", "Array", "Runtime", "load_runtime"]
+
+Array = npt.NDArray[Any]
+
+ENGINES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
+
+
+class Runtime(Protocol):
+    """A loaded model."""
+
+    @property
+    def providers(self) -> Sequence[str]:
+        """Name the providers that run the graph, the main one first."""
+        ...
+
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs by name; every array has the batch as its first dimension."""
+        ...
+
+    def close(self) -> None:
+        """Free the engine's memory and threads."""
+        ...
+
+
+def load_runtime(folder: Path, variant: Variant, *, threads: int) -> Runtime:
+    """Load an artifact into the engine that its manifest names.
+
+    Raises:
+        ArtifactError: The engine is unknown or not installed, its file is not there, the engine refuses
+            it, or the graph's inputs and outputs are not the manifest's.
+    """
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    name = variant.runtime.name
+    package = ENGINES.get(name)
+    if package is None:
+        known = ", ".join(sorted(ENGINES))
+        raise ArtifactError(f"{variant.id}: there is no runtime {name}", f"known are {known}")
+    try:
+        module = importlib.import_module(f"predictors.runtimes.{name}")
+    except ModuleNotFoundError as error:
+        raise ArtifactError(
+            f"{variant.id} needs {package}, which is not installed", f"install podium[serve-{name}]"
+        ) from error
+    return cast(Runtime, module.load(folder, variant, threads=threads))
+
+
+def model_file(folder: Path, variant: Variant, default: str) -> Path:
+    """Name the file that the engine loads: `runtime.options.model`, else the engine's own default.
+
+    Raises:
+        ArtifactError: The manifest does not list it, so no digest vouches for it.
+    """
+    name = variant.runtime.options.get("model", default)
+    if name not in {entry.path for entry in variant.files}:
+        raise ArtifactError(f"{variant.id}: the manifest lists no file {name}", "rebuild the variant")
+    return folder / str(name)
+
+
+def check_options(variant: Variant, known: set[str]) -> None:
+    """Refuse an option that the engine's module does not know."""
+    unknown = sorted(set(variant.runtime.options) - known)
+    if unknown:
+        raise ArtifactError(
+            f"{variant.id}: runtime.options.{unknown[0]} is unknown", f"known are {', '.join(sorted(known))}"
+        )
+
+
+def check_tensors(variant: Variant, kind: str, found: Mapping[str, tuple[str, Sequence[int]]]) -> None:
+    """Compare a graph's tensors (dtype and shape by name, -1 for open) with the manifest's."""
+    specs = variant.inputs if kind == "inputs" else variant.outputs
+    if {spec.name for spec in specs} != set(found):
+        raise ArtifactError(
+            f"{variant.id}: the graph's {kind} are {', '.join(sorted(found))}, "
+            f"the manifest's {', '.join(sorted(spec.name for spec in specs))}",
+            "rebuild the variant",
+        )
+    for spec in specs:
+        dtype, shape = found[spec.name]
+        open_or_equal = len(shape) == len(spec.shape) and all(
+            size in (-1, wanted) for size, wanted in zip(shape, spec.shape, strict=True)
+        )
+        if np.dtype(dtype).name != spec.dtype or not open_or_equal or shape[0] != -1:
+            raise ArtifactError(
+                f"{variant.id}: {spec.name} is {dtype} {list(shape)} in the graph, "
+                f"{spec.dtype} {list(spec.shape)} in the manifest",
+                "rebuild the variant",
+            )

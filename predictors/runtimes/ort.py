@@ -1,0 +1,94 @@
+"""ONNX Runtime: one session, threads equal to the CPU share, all graph optimizations, nothing that spins.
+
+Spinning threads burn the share that the event loop needs, and a session that quietly falls back to another
+provider would be measured under a wrong name, so the provider that the manifest asks for must come first.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from predictors.errors import ArtifactError
+from predictors.manifest import Variant
+from predictors.runtimes import Array, check_options, check_tensors, model_file
+
+__all__ = ["OrtRuntime", "load"]
+
+_REFUSALS = (
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.InvalidProtobuf,
+    state.NoSuchFile,
+    state.NotImplemented,
+    state.RuntimeException,
+)
+_DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
+
+
+class OrtRuntime:
+    """A session of ONNX Runtime."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._outputs = [output.name for output in session.get_outputs()]
+        self.providers: Sequence[str] = tuple(session.get_providers())
+
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs."""
+        return dict(zip(self._outputs, self._session.run(self._outputs, batch), strict=True))
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+
+def load(folder: Path, variant: Variant, *, threads: int) -> OrtRuntime:
+    """Open a session on the artifact's ONNX file.
+
+    Raises:
+        ArtifactError: The file is refused, its tensors are not the manifest's, or the provider is not there.
+    """
+    check_options(variant, {"model"})
+    path = model_file(folder, variant, "model.onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    provider = variant.runtime.provider
+    if provider not in onnxruntime.get_available_providers():
+        raise ArtifactError(
+            f"{variant.id} needs {provider}, which this onnxruntime does not have",
+            f"it has {', '.join(onnxruntime.get_available_providers())}",
+        )
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=[provider])
+    except _REFUSALS as error:
+        raise ArtifactError(
+            f"{variant.id}: onnxruntime refuses {path.name}", "rebuild the variant"
+        ) from error
+    if session.get_providers()[0] != provider:
+        raise ArtifactError(f"{variant.id}: onnxruntime fell back from {provider}", "check the accelerator")
+    check_tensors(variant, "inputs", {item.name: _described(item) for item in session.get_inputs()})
+    check_tensors(variant, "outputs", {item.name: _described(item) for item in session.get_outputs()})
+    return OrtRuntime(session)
+
+
+def _described(item: Any) -> tuple[str, list[int]]:
+    dtype = _DTYPES.get(item.type) or item.type.removeprefix("tensor(").removesuffix(")")
+    shape = [size if isinstance(size, int) else -1 for size in item.shape]
+    try:
+        np.dtype(dtype)
+    except TypeError as error:
+        raise ArtifactError(
+            f"{item.name} is {item.type}, which no server can send", "export it anew"
+        ) from error
+    return dtype, shape

@@ -1,0 +1,83 @@
+"""PyTorch in eager mode: the baseline that everyone starts from, without a compiler and without tricks.
+
+The network's code is not in the artifact: `runtime.options.module` names a module of `predictors.models`
+(and of nothing else, so that an artifact cannot choose what is imported), and the weights are safetensors.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from predictors.errors import ArtifactError
+from predictors.manifest import Variant
+from predictors.runtimes import Array, check_options, model_file
+
+__all__ = ["TorchRuntime", "load"]
+
+_MODULES = "predictors.models."
+
+
+class TorchRuntime:
+    """A network of PyTorch in inference mode."""
+
+    def __init__(self, network: Any, variant: Variant) -> None:
+        self._network = network
+        self._inputs = [spec.name for spec in variant.inputs]
+        self._outputs = [spec.name for spec in variant.outputs]
+        self.providers: Sequence[str] = ("CPU",)
+
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs."""
+        with torch.inference_mode():
+            answers = self._network(*[_tensor(batch[name]) for name in self._inputs])
+        if isinstance(answers, torch.Tensor):
+            answers = (answers,)
+        return {name: answer.numpy() for name, answer in zip(self._outputs, answers, strict=True)}
+
+    def close(self) -> None:
+        """Free the network."""
+        self._network = None
+
+
+def load(folder: Path, variant: Variant, *, threads: int) -> TorchRuntime:
+    """Build the network and fill it with the artifact's weights, upcast to float32.
+
+    Raises:
+        ArtifactError: The module is none of ours, or the weights are not those of its network.
+    """
+    check_options(variant, {"model", "module"})
+    path = model_file(folder, variant, "weights.safetensors")
+    name = str(variant.runtime.options.get("module", ""))
+    if not name.startswith(_MODULES):
+        raise ArtifactError(f"{variant.id}: {name!r} is no module of {_MODULES}*", "rebuild the variant")
+    torch.set_num_threads(threads)
+    try:
+        network = importlib.import_module(name).network()
+        weights = safetensors.torch.load_file(path)
+        floats = {
+            key: value.float() if value.is_floating_point() else value for key, value in weights.items()
+        }
+        network.load_state_dict(floats)
+    except ModuleNotFoundError as error:
+        raise ArtifactError(
+            f"{variant.id}: there is no module {name}", "install what it was built with"
+        ) from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ArtifactError(
+            f"{variant.id}: {path.name} is no safetensors file", "rebuild the variant"
+        ) from error
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"{variant.id}: {path.name} does not fit {name}", "rebuild the variant"
+        ) from error
+    return TorchRuntime(network.eval(), variant)
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    # torch warns about arrays it must not write to, and inference never writes to its inputs.
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
