@@ -22,7 +22,8 @@ Key: TypeAlias = str | int
 
 MAX_BYTES = 64 << 10
 MAX_DEPTH = 32
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")}
+_PLAIN = ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in _PLAIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,9 @@ class Document:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the hint that names the known word most like `word`, or all of them."""
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
+    names = {name.lower(): name for name in sorted(known)}
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return f"did you mean {names[close[0]]}?" if close else f"known: {', '.join(names.values())}"
 
 
 def read_document(path: Path, kind: type[FileError] = FileError) -> Document:
@@ -165,6 +166,9 @@ def _value(
     kind: type[FileError],
 ) -> Value:
     lines.setdefault(trail, _line(node))
+    if node.tag not in _PLAIN_TAGS:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise kind(f"{path}:{_line(node)}", f"the tag {tag} is not accepted", "remove it")
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*trail, i), lines, path, kind) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
@@ -184,10 +188,6 @@ def _value(
 
 def _scalar(node: yaml.Node, path: Path, kind: type[FileError]) -> str | int | float | bool | None:
     place = f"{path}:{_line(node)}"
-    if node.tag not in _PLAIN_TAGS:
-        raise kind(
-            place, f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is not accepted", "remove it"
-        )
     if node.tag.endswith(("str", "timestamp")):
         return str(node.value)
     try:
