@@ -114,14 +114,11 @@ def read_document(path: Path, kind: type[FileError] = FileError) -> Document:
 
 
 def _read_text(path: Path, kind: type[FileError]) -> str:
-    try:
-        if not path.is_file():
-            reason = "is not a file" if path.exists() else "does not exist"
-            raise kind(str(path), reason, "check the path after -f")
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except ValueError as error:
-        raise kind(repr(str(path)), "is not a path") from error
+    if not path.is_file():
+        reason = "is not a file" if path.exists() else "does not exist"
+        raise kind(str(path), reason, "check the path")
+    with path.open("rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise kind(str(path), f"is larger than {MAX_BYTES >> 10} KiB", "one short YAML document is expected")
     try:

@@ -94,7 +94,7 @@ def exit_of(error: BaseException) -> Exit | None:
 def show(sentence: str, hint: str = "") -> None:
     """Write one error to stderr: the sentence, and below it the remedy."""
     red, plain = ("\x1b[31m", "\x1b[0m") if _has_color() else ("", "")
-    lines = [f"{red}error:{plain} {printable(sentence)}"]
+    lines = [f"{red}error:{plain} {printable(sentence.removesuffix('.'))}"]
     lines += [f"  → {printable(line)}" for line in hint.splitlines()]
     sys.stderr.write("\n".join(lines) + "\n")
 

@@ -1,0 +1,273 @@
+"""Node classes: kinds of hardware as data, and what follows from them for placement, CPU share and price.
+
+A class is a file, never something read off the machine in silence; `podium doctor` says how a machine differs
+from its class. Charts know no node labels: `helm_values` brings them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, NotRequired, Self, TypedDict
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from podium.document import nearest, read_document
+from podium.errors import NodeClassError, QuantityError
+from podium.quantities import parse_quantity
+from predictors.strict import StrictYaml
+
+__all__ = [
+    "Gpu",
+    "HelmValues",
+    "NodeClass",
+    "Price",
+    "Resources",
+    "Toleration",
+    "load_node_class",
+    "node_class_names",
+    "read_node_class",
+]
+
+_PACKAGE = Path(__file__).parent
+# In the wheel the files are package data; in a clone they stand where platform teams look for them.
+_FOLDERS = (_PACKAGE / "data" / "node-classes", _PACKAGE.parent / "k8s" / "node-classes")
+
+
+def _written(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Quantity = Annotated[str, BeforeValidator(_written)]
+Amounts = dict[str, Quantity]
+
+
+class _Part(StrictYaml):
+    model_config = ConfigDict(validate_by_name=False, validate_by_alias=True, populate_by_name=False)
+
+
+class Toleration(_Part):
+    """A Kubernetes toleration."""
+
+    key: str | None = Field(None, description="Taint key; none with operator Exists tolerates every taint.")
+    operator: Literal["Equal", "Exists"] = Field("Equal", description="How the value is compared.")
+    value: str | None = Field(None, description="Taint value, for Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="Taint effect; none matches all."
+    )
+    toleration_seconds: int | None = Field(None, ge=0, description="Seconds that NoExecute is tolerated.")
+
+
+class Resources(_Part):
+    """What one server pod asks for; requests and limits are equal, else the neighbors are measured too."""
+
+    requests: Amounts = Field(description="Kubernetes quantities; cpu and memory are required.")
+    limits: Amounts = Field(description="The same again; threads equal the CPU limit.")
+
+    @field_validator("requests", "limits")
+    @classmethod
+    def _readable(cls, amounts: Amounts) -> Amounts:
+        for name in ("cpu", "memory"):
+            if name not in amounts:
+                raise ValueError(f"{name} is missing")
+        return _above_zero(amounts)
+
+    @model_validator(mode="after")
+    def _equal(self) -> Self:
+        if {k: parse_quantity(v) for k, v in self.requests.items()} != {
+            k: parse_quantity(v) for k, v in self.limits.items()
+        }:
+            raise ValueError("requests and limits differ; give both the same values")
+        return self
+
+
+class Gpu(_Part):
+    """The accelerator of a pod."""
+
+    resource: str = Field(
+        pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$", description="The resource that a pod asks for."
+    )
+    count: int = Field(1, ge=1, le=16, description="Pieces a pod.")
+    products: tuple[str, ...] = Field(
+        (), description="Values of nvidia.com/gpu.product that belong to the class."
+    )
+    mig: str | None = Field(
+        None, pattern=r"^[0-9]g\.[0-9]+gb$", description="MIG profile, as in 1g.5gb; none is the whole GPU."
+    )
+
+
+class Price(_Part):
+    """What a node costs and what it offers to pods."""
+
+    per_hour: float = Field(gt=0, le=10_000, description="Price of the whole node an hour.")
+    currency: str = Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")
+    allocatable: Amounts = Field(description="What all pods of a node can have together.")
+
+    @field_validator("allocatable")
+    @classmethod
+    def _readable(cls, amounts: Amounts) -> Amounts:
+        return _above_zero(amounts)
+
+
+class NodeClass(_Part):
+    """A kind of hardware as data."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        max_length=8,
+        description="At most 8 characters, as release names hold it.",
+    )
+    selector: tuple[dict[str, str], ...] = Field(
+        description="Node labels; a node belongs to the class when any of the terms fits."
+    )
+    tolerations: tuple[Toleration, ...] = Field((), description="Taints that pods of this class tolerate.")
+    resources: Resources
+    cpu_features: tuple[str, ...] = Field((), description="CPU flags that artifacts may assume.")
+    gpu: Gpu | None = Field(None, description="The accelerator, if any.")
+    runtimes: tuple[Literal["ort", "openvino", "torch", "ray"], ...] = Field(
+        min_length=1, description="Engines that can run here."
+    )
+    price: Price
+    emulated: bool = Field(
+        False, description="The placement is real, the engine is not: shown, never ranked."
+    )
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        for name, amount in self._requested().items():
+            offered = self.price.allocatable.get(name)
+            if offered is None:
+                raise ValueError(f"price.allocatable lacks {name}, which resources or gpu asks for")
+            if amount > parse_quantity(offered):
+                raise ValueError(f"resources ask for more {name} than price.allocatable offers")
+        return self
+
+    @property
+    def cpu_share(self) -> float:
+        """Cores of one server: its CPU limit, and so its number of threads."""
+        return parse_quantity(self.resources.limits["cpu"])
+
+    @property
+    def node_share(self) -> float:
+        """Share of a node that one pod takes: the largest of its shares of CPU, memory and GPU."""
+        return max(
+            amount / parse_quantity(self.price.allocatable[name])
+            for name, amount in self._requested().items()
+        )
+
+    def cost_per_hour(self) -> float:
+        """Return the price of one pod an hour, in the currency of the class."""
+        return self.price.per_hour * self.node_share
+
+    def cost_per_million(self, served_rate: float) -> float:
+        """Return the price of a million requests at `served_rate` per second within the SLO."""
+        if not served_rate > 0:
+            raise ValueError(f"a served rate must be above zero, not {served_rate}")
+        return 1e6 * self.cost_per_hour() / (served_rate * 3600)
+
+    def helm_values(self) -> "HelmValues":
+        """Return what this class adds to the values of the chart `variant`."""
+        values: HelmValues = {
+            "nodeClass": self.name,
+            "tolerations": [t.model_dump(by_alias=True, exclude_none=True) for t in self.tolerations],
+            "resources": {"requests": dict(self.resources.requests), "limits": dict(self.resources.limits)},
+        }
+        if self.gpu is not None:
+            for amounts in values["resources"].values():
+                amounts[self._gpu_resource(self.gpu)] = str(self.gpu.count)
+        if self.selector:
+            terms: list[NodeTerm] = [{"matchExpressions": self._expressions(term)} for term in self.selector]
+            required: Required = {"nodeSelectorTerms": terms}
+            values["affinity"] = {
+                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}
+            }
+        return values
+
+    def _requested(self) -> dict[str, float]:
+        asked = {name: parse_quantity(amount) for name, amount in self.resources.requests.items()}
+        if self.gpu is not None:
+            asked[self._gpu_resource(self.gpu)] = float(self.gpu.count)
+        return asked
+
+    @staticmethod
+    def _gpu_resource(gpu: Gpu) -> str:
+        return f"{gpu.resource.partition('/')[0]}/mig-{gpu.mig}" if gpu.mig else gpu.resource
+
+    def _expressions(self, term: dict[str, str]) -> list["Expression"]:
+        wanted = {key: [value] for key, value in term.items()}
+        if self.gpu is not None and self.gpu.products:
+            wanted.setdefault("nvidia.com/gpu.product", list(self.gpu.products))
+        return [{"key": key, "operator": "In", "values": values} for key, values in wanted.items()]
+
+
+class Expression(TypedDict):
+    """One match expression of a node selector term."""
+
+    key: str
+    operator: Literal["In"]
+    values: list[str]
+
+
+class NodeTerm(TypedDict):
+    """One term: all its expressions must fit."""
+
+    matchExpressions: list[Expression]
+
+
+class Required(TypedDict):
+    """The terms of which one must fit."""
+
+    nodeSelectorTerms: list[NodeTerm]
+
+
+class HelmValues(TypedDict):
+    """Values of the chart `variant` that come from a node class."""
+
+    nodeClass: str
+    tolerations: list[dict[str, str | int]]
+    resources: dict[str, dict[str, str]]
+    affinity: NotRequired[dict[str, dict[str, Required]]]
+
+
+def node_class_names() -> tuple[str, ...]:
+    """Return the names of all node classes, sorted."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+
+
+def load_node_class(name: str) -> NodeClass:
+    """Return the node class of that name.
+
+    Raises:
+        NodeClassError: there is none, or its file is refused; with file and line.
+    """
+    names = node_class_names()
+    if name not in names:
+        raise NodeClassError(name, "there is no node class of this name", nearest(name, names))
+    return read_node_class(_folder() / f"{name}.yaml")
+
+
+def read_node_class(path: Path) -> NodeClass:
+    """Read one node class file; it is named after the class.
+
+    Raises:
+        NodeClassError: the file is refused; with file and line.
+    """
+    document = read_document(path, NodeClassError)
+    try:
+        found = NodeClass.model_validate(document.content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise document.error(first["loc"], f"{place}: {reason}" if place else reason) from error
+    if found.name != path.stem:
+        raise document.error(("name",), f"the name {found.name!r} is not the file's", f"name: {path.stem}")
+    return found
+
+
+def _folder() -> Path:
+    return next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[-1])
+
+
+def _above_zero(amounts: Amounts) -> Amounts:
+    for name, text in amounts.items():
+        if not parse_quantity(text) > 0:
+            raise QuantityError(f"{name} must be above zero, not {text!r}")
+    return amounts
