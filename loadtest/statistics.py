@@ -18,7 +18,6 @@ import numpy.typing as npt
 from scipy import stats
 
 __all__ = [
-    "BATCH",
     "Interval",
     "batch_shares",
     "coefficient_of_variation",
@@ -36,7 +35,6 @@ __all__ = [
 Booleans = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-BATCH: Final = 400
 _ROUNDING: Final = 1e-9
 
 
@@ -86,7 +84,7 @@ def requests_needed(misses: int, share: float, confidence: float) -> int:
     return high
 
 
-def batch_shares(blocks: Sequence[Booleans], size: int = BATCH) -> Floats:
+def batch_shares(blocks: Sequence[Booleans], size: int) -> Floats:
     """Return the miss share of each batch of at least `size` successive requests, none across two blocks.
 
     A block is cut into as many batches as it holds, of nearly equal length, so that no request of it is left

@@ -1,0 +1,207 @@
+"""A load profile: a load as data, so that two races with one profile ask the same of every variant.
+
+The file says what is played and how sure the verdict must be; it says nothing of a model, a target or a
+rate, which come with the submission. Reading is strict: an unknown key, a duration without a unit or two
+phases of one kind are refused with the line and the remedy. No scipy here: a dry run needs none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from loadtest.amounts import Duration, Share
+from loadtest.document import Document, read_document
+from loadtest.errors import ProfileError
+from loadtest.phases import BATCH, Hold, Mix, Offline, Payload, Phase, Search, SingleStream, Warmup
+from loadtest.strict import StrictYaml
+
+__all__ = [
+    "BATCH",
+    "Hold",
+    "Level",
+    "Mix",
+    "Offline",
+    "Payload",
+    "Profile",
+    "Protocol",
+    "Search",
+    "SingleStream",
+    "Thresholds",
+    "Warmup",
+    "load_profile",
+    "packaged_profiles",
+    "parse_profile",
+]
+
+Level = Literal["standard", "quick"]
+Protocol = Literal["v1-json", "v1-image", "v2-json", "v2-binary", "grpc"]
+
+_LEAST_CONFIDENCE: Final[dict[Level, float]] = {"standard": 0.99, "quick": 0.95}
+_MAX_BYTES: Final = 64 << 10
+_PHASE_KINDS: Final = ("warmup", "single-stream", "offline", "hold", "search")
+
+
+class Thresholds(StrictYaml):
+    """Limits of the passport's proofs; beyond one of them a run is void."""
+
+    lateness_p99_s: Duration = Field(
+        default="10ms",
+        alias="latenessP99",
+        validate_default=True,
+        description="p99 of actual minus intended start.",
+    )
+    achieved: Share = Field(default=0.99, description="Least share of planned requests that left.")
+    throttled: Share = Field(
+        default=0.01, description="Largest share of CPU periods the server was throttled in."
+    )
+    generator_cpu: Share = Field(default=0.8, description="Largest share of its cores the generator may use.")
+    little: Share = Field(default=0.10, description="Largest relative gap in Little's law.")
+    component_sum: Share = Field(default=0.02, description="Largest relative gap between parts and whole.")
+
+
+class Profile(StrictYaml):
+    """A whole profile; `contracts.md` section 5."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,29}$", description="Lower-case name, at most 30 characters."
+    )
+    level: Level = Field(description="What a verdict of it is worth.")
+    payload: Payload = Field(default_factory=Payload, description="What is sent.")
+    protocol: Protocol = Field(default="v1-image", description="How it is sent.")
+    timeout_s: Duration = Field(alias="timeout", description="A later answer is a miss and an error.")
+    budget_s: Duration = Field(alias="budget", description="Wall time for measuring, over all variants.")
+    phases: Annotated[tuple[Phase, ...], Field(strict=False, min_length=1)] = Field(
+        description="What is played, in this order."
+    )
+    confidence: float = Field(ge=0.5, lt=1, description="Confidence of the verdict, each side.")
+    utilization: Share = Field(default=0.7, gt=0, description="Planned share of server_max_rps, for cost.")
+    thresholds: Thresholds = Field(default_factory=Thresholds, description="Limits of the passport.")
+
+    @model_validator(mode="after")
+    def _phases_are_told_apart(self) -> Self:
+        kinds = [phase.kind for phase in self.phases]
+        for kind in kinds:
+            if kinds.count(kind) > 1:
+                raise ValueError(f"phases holds {kind} {kinds.count(kind)} times; keep one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _level_is_deserved(self) -> Self:
+        least = _LEAST_CONFIDENCE[self.level]
+        if self.confidence < least:
+            raise ValueError(
+                f"level {self.level} needs confidence of at least {least:g}, and confidence is "
+                f"{self.confidence:g}; raise confidence"
+                + (" or write level: quick" if self.level == "standard" else "")
+            )
+        return self
+
+    @property
+    def warmup(self) -> Warmup | None:
+        """Return the warm-up, if the profile has one."""
+        return next((phase for phase in self.phases if isinstance(phase, Warmup)), None)
+
+    @property
+    def single_stream(self) -> SingleStream | None:
+        """Return the single-stream phase, if the profile has one."""
+        return next((phase for phase in self.phases if isinstance(phase, SingleStream)), None)
+
+    @property
+    def offline(self) -> Offline | None:
+        """Return the offline phase, if the profile has one."""
+        return next((phase for phase in self.phases if isinstance(phase, Offline)), None)
+
+    @property
+    def hold(self) -> Hold | None:
+        """Return the hold, if the profile has one."""
+        return next((phase for phase in self.phases if isinstance(phase, Hold)), None)
+
+    @property
+    def search(self) -> Search | None:
+        """Return the search, if the profile has one."""
+        return next((phase for phase in self.phases if isinstance(phase, Search)), None)
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of the effective profile; a default written out does not change it."""
+        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
+
+
+def packaged_profiles() -> tuple[str, ...]:
+    """Return the names of the profiles that come with the package."""
+    folder = resources.files("loadtest") / "profiles"
+    return tuple(
+        sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+    )
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """Read a profile by its name (`quick`, `standard`) or from a file.
+
+    Raises:
+        ProfileError: naming file, line, key and remedy.
+    """
+    origin = str(name_or_path)
+    names = packaged_profiles()
+    if origin in names:
+        file = resources.files("loadtest") / "profiles" / f"{origin}.yaml"
+        return parse_profile(file.read_text(encoding="utf-8"), f"{origin}.yaml")
+    hint = f"name a file, or one of {', '.join(names)}"
+    path = Path(name_or_path)
+    try:
+        if not path.is_file():
+            raise ProfileError(origin, f"{origin}: there is no such profile", hint)
+        if path.stat().st_size > _MAX_BYTES:
+            raise ProfileError(
+                origin, f"{origin}: a profile larger than {_MAX_BYTES:,} bytes is refused", hint
+            )
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ProfileError(origin, f"{origin}: it cannot be read ({error})", hint) from error
+    return parse_profile(text, origin)
+
+
+def parse_profile(text: str, origin: str) -> Profile:
+    """Read a profile from YAML text; `origin` is what errors call the file.
+
+    Raises:
+        ProfileError: naming file, line, key and remedy.
+    """
+    document = read_document(text, origin)
+    try:
+        return Profile.model_validate(document.content, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise _refusal(document, error) from error
+
+
+def _refusal(document: Document, error: ValidationError) -> ProfileError:
+    """Turn pydantic's first complaint into a sentence with file, line, key and remedy."""
+    details = error.errors(include_url=False)
+    # A misspelled key is also a missing one; the spelling is what helps.
+    detail = next((one for one in details if one["type"] == "extra_forbidden"), details[0])
+    kinds = set(_PHASE_KINDS)
+    keys = tuple(key for key in detail["loc"] if key not in kinds)
+    name = ".".join(str(key) for key in keys) or "the profile"
+    place = document.place(keys)
+    problem = str(detail["msg"]).removeprefix("Value error, ")
+    hint = "compare it with a packaged profile: " + ", ".join(packaged_profiles())
+    match detail["type"]:
+        case "extra_forbidden":
+            problem = "there is no such key"
+            hint = "remove it, or correct its spelling; keys are camelCase"
+        case "missing":
+            problem = "it is missing"
+            hint = f"add the key {keys[-1]}"
+        case "union_tag_invalid" | "union_tag_not_found":
+            problem = f"a phase needs a kind, one of {', '.join(_PHASE_KINDS)}"
+            hint = "write for example {kind: hold, blocks: 5, block: 10s}"
+        case "model_type" | "model_attributes_type":
+            problem = "it must be a mapping of keys to values"
+        case _:
+            pass
+    return ProfileError(place, f"{place}: {name}: {problem}", hint)
