@@ -1,0 +1,23 @@
+// One user: takes the next request when its time has come, sends it once, says how it ended. Never retries.
+
+import { body, done, next, pick } from 'k6/x/hdr';
+import http from 'k6/http';
+
+import { isRight } from './protocol.js';
+
+export function paramsFor(shot) {
+  return shot.requests_as.map((request) => ({
+    headers: request.headers,
+    timeout: Math.round(shot.timeout_s * 1000),
+    responseType: shot.protocol === 'v2-binary' ? 'binary' : 'text',
+  }));
+}
+
+export function play(shot, params) {
+  for (let n = next(); n >= 0; n = next()) {
+    const payload = pick(n);
+    const answer = http.post(shot.url, body(payload), params[payload]);
+    const isAnswer = answer.status >= 200 && answer.status < 300;
+    done(answer.status, isAnswer && isRight(shot.protocol, answer, shot.requests_as[payload].items));
+  }
+}

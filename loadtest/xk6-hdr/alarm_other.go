@@ -1,0 +1,5 @@
+//go:build !linux
+
+package hdr
+
+func newAlarm() alarm { return newTimerAlarm() }

@@ -1,0 +1,98 @@
+package hdr
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/grafana/sobek"
+
+	"go.k6.io/k6/v2/js/common"
+	"go.k6.io/k6/v2/js/modules"
+)
+
+// shotVariable names the environment variable with the path of the shot file.
+const shotVariable = "LOADTEST_SHOT"
+
+var errNoShot = errors.New(shotVariable + " does not name a shot file")
+
+// shared is the one recorder of the process: k6 makes the module and the output apart, and runs one test.
+var shared struct {
+	sync.Mutex
+	recorder *recorder
+}
+
+func sharedRecorder(path string) (*recorder, error) {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.recorder != nil {
+		return shared.recorder, nil
+	}
+	if path == "" {
+		return nil, errNoShot
+	}
+	shot, err := LoadShot(path)
+	if err != nil {
+		return nil, err
+	}
+	shared.recorder = newRecorder(shot, func(zero time.Time) clock {
+		return &wallClock{zero: zero, alarm: newAlarm()}
+	})
+	go shared.recorder.attend(os.Getppid())
+	return shared.recorder, nil
+}
+
+// attend looks at the run every 100 ms, and ends it when it is over-saturated or nobody waits for its result.
+func (r *recorder) attend(parent int) {
+	<-r.started
+	ticker := time.NewTicker(time.Duration(observeEvery))
+	defer ticker.Stop()
+	for range ticker.C {
+		if r.observe() && r.shot.StopWhenOversaturated {
+			r.stop(stoppedOversaturated)
+		}
+		if os.Getppid() != parent {
+			r.stop(stoppedOrphaned)
+		}
+	}
+}
+
+type rootModule struct{}
+
+type instance struct {
+	vu       modules.VU
+	recorder *recorder
+	user     *user
+}
+
+var _ modules.Module = rootModule{}
+
+// NewModuleInstance makes the module for one user.
+func (rootModule) NewModuleInstance(vu modules.VU) modules.Instance {
+	path, _ := vu.InitEnv().LookupEnv(shotVariable)
+	r, err := sharedRecorder(path)
+	if err != nil {
+		common.Throw(vu.Runtime(), err)
+	}
+	return &instance{vu: vu, recorder: r, user: newUser()}
+}
+
+// Exports are the functions a script sees.
+func (i *instance) Exports() modules.Exports {
+	return modules.Exports{Named: map[string]any{
+		"next": i.next, "pick": i.pick, "body": i.body, "done": i.done,
+	}}
+}
+
+func (i *instance) next() int { return i.recorder.next(i.vu.Context(), i.user) }
+
+// pick is the payload that request n carries.
+func (i *instance) pick(n int) int { return i.recorder.shot.pick(n) }
+
+// body is a payload's bytes, shared by all users: k6's open() would keep one copy for each of them.
+func (i *instance) body(payload int) sobek.ArrayBuffer {
+	return i.vu.Runtime().NewArrayBuffer(i.recorder.shot.bodies[payload])
+}
+
+func (i *instance) done(status int, ok bool) { i.recorder.done(i.user, int32(status), ok) } //nolint:gosec // HTTP codes

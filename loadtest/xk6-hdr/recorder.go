@@ -1,0 +1,289 @@
+package hdr
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	over = -1 // what next gives a user when there is nothing more to send
+
+	noAnswer = 0  // sent, and no answer came
+	notSent  = -1 // its time came, and it was never sent
+)
+
+// Sample is one request, in nanoseconds since the run's zero.
+type Sample struct {
+	N, Intended, Start, End int64
+	Status                  int32
+	OK                      bool
+}
+
+// user is one k6 user: the slot it is given, and the one it is busy with.
+type user struct {
+	given   chan int
+	current int
+}
+
+func newUser() *user { return &user{given: make(chan int, 1), current: over} }
+
+// recorder hands out requests and keeps their times. Slots count this runner's requests from 0.
+type recorder struct {
+	shot     *Shot
+	newClock func(zero time.Time) clock
+	started  chan struct{}
+
+	mu       sync.Mutex
+	clock    clock
+	zero     time.Time
+	present  map[*user]bool
+	numbers  []int
+	samples  []Sample
+	idle     []*user
+	backlog  []int
+	handed   int
+	dropped  int
+	stopped  string
+	complete bool
+
+	inFlight        int
+	intendedInWait  int64
+	answeredLatency int64
+	answeredCount   int
+	watch           watch
+}
+
+func newRecorder(shot *Shot, newClock func(zero time.Time) clock) *recorder {
+	r := &recorder{shot: shot, newClock: newClock, started: make(chan struct{}), present: map[*user]bool{}}
+	if shot.open() {
+		r.numbers = shot.mine()
+		r.samples = make([]Sample, len(r.numbers))
+		for slot, n := range r.numbers {
+			r.samples[slot] = Sample{N: int64(n), Intended: shot.arrivals[n], Start: -1, End: -1}
+		}
+	}
+	return r
+}
+
+// next waits for the next request of the run and returns its number, or -1 when there is none for this user.
+func (r *recorder) next(ctx context.Context, u *user) int {
+	r.enter(u)
+	select {
+	case <-r.started:
+	case <-ctx.Done():
+		return over
+	}
+	if !r.shot.open() {
+		return r.nextClosed(u)
+	}
+	slot, wait := r.nextOpen(u)
+	if wait {
+		select {
+		case slot = <-u.given:
+		case <-ctx.Done():
+			return over
+		}
+	}
+	if slot == over {
+		return over
+	}
+	return r.begin(u, slot)
+}
+
+// enter starts the run once all users are there: nobody's first request pays for another's start.
+func (r *recorder) enter(u *user) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.clock != nil || r.present[u] {
+		return
+	}
+	r.present[u] = true
+	if len(r.present) < r.shot.Users && r.shot.StartUnixNS == 0 {
+		return
+	}
+	r.zero = time.Now()
+	if r.shot.StartUnixNS != 0 {
+		r.zero = r.zero.Add(time.Duration(r.shot.StartUnixNS - r.zero.UnixNano()))
+	}
+	r.clock = r.newClock(r.zero)
+	if r.shot.open() {
+		go r.dispatch()
+	} else {
+		r.clock.until(0)
+	}
+	close(r.started)
+}
+
+// nextOpen gives the oldest arrival that still waits for a user, or lines the user up for the next one.
+func (r *recorder) nextOpen(u *user) (slot int, wait bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.stopped != "":
+		return over, false
+	case len(r.backlog) > 0:
+		slot, r.backlog = r.backlog[0], r.backlog[1:]
+		return slot, false
+	case r.handed == len(r.numbers):
+		return over, false
+	}
+	r.idle = append(r.idle, u)
+	return over, true
+}
+
+func (r *recorder) nextClosed(u *user) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, slot := r.clock.now(), len(r.samples)
+	if r.shot.Requests > 0 && slot >= r.shot.Requests || r.shot.Seconds > 0 && now >= r.shot.length() {
+		r.complete = true
+	}
+	if r.complete || r.stopped != "" {
+		return over
+	}
+	n := r.shot.Runner + slot*r.shot.Runners
+	r.samples = append(r.samples, Sample{N: int64(n), Intended: now, Start: now, End: -1})
+	r.handed++
+	r.due(now)
+	u.current = slot
+	return n
+}
+
+func (r *recorder) begin(u *user, slot int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.samples[slot].Start = r.clock.now()
+	u.current = slot
+	return r.numbers[slot]
+}
+
+// dispatch gives each arrival at its time to the user that was busy last, so that few connections do the work.
+func (r *recorder) dispatch() {
+	for slot, n := range r.numbers {
+		r.clock.until(r.shot.arrivals[n])
+		if !r.hand(slot) {
+			return
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.complete = true
+	r.release()
+}
+
+func (r *recorder) hand(slot int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped != "" {
+		return false
+	}
+	r.handed++
+	r.due(r.samples[slot].Intended)
+	if last := len(r.idle) - 1; last >= 0 {
+		u := r.idle[last]
+		r.idle = r.idle[:last]
+		u.given <- slot
+	} else {
+		r.backlog = append(r.backlog, slot)
+		r.dropped++
+	}
+	return true
+}
+
+func (r *recorder) due(intended int64) {
+	r.inFlight++
+	r.intendedInWait += intended
+}
+
+// done records the answer to the user's request: its status (0 for none) and whether its content was right.
+func (r *recorder) done(u *user, status int32, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if u.current == over {
+		return
+	}
+	s := &r.samples[u.current]
+	s.End, s.Status, s.OK = r.clock.now(), status, ok
+	u.current = over
+	r.inFlight--
+	r.intendedInWait -= s.Intended
+	r.answeredLatency += s.End - s.Intended
+	r.answeredCount++
+}
+
+// stop lets no further request start; those under way are still waited for.
+func (r *recorder) stop(reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped != "" || r.complete && len(r.backlog) == 0 {
+		return
+	}
+	r.stopped = reason
+	if r.clock != nil {
+		r.clock.interrupt()
+	}
+	r.release()
+}
+
+func (r *recorder) release() {
+	for _, u := range r.idle {
+		u.given <- over
+	}
+	r.idle = nil
+}
+
+// observe takes one look at the run and reports whether it is over-saturated.
+func (r *recorder) observe() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.clock == nil {
+		return false
+	}
+	p := point{at: r.clock.now(), inFlight: float64(r.inFlight)}
+	if count := r.inFlight + r.answeredCount; count > 0 {
+		ages := p.at*int64(r.inFlight) - r.intendedInWait
+		p.latency = float64(ages+r.answeredLatency) / float64(count)
+	}
+	r.answeredLatency, r.answeredCount = 0, 0
+	return r.watch.add(p)
+}
+
+// outcome closes the run and returns all requests whose time had come, in order, and the figures about them.
+func (r *recorder) outcome() ([]Sample, Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	result := Result{
+		Schema: resultSchema, Kind: r.shot.Kind, Runner: r.shot.Runner, Runners: r.shot.Runners,
+		Planned: len(r.numbers), Dropped: r.dropped, Stopped: r.stopped,
+	}
+	if !r.shot.open() {
+		result.Planned = r.shot.Requests
+	}
+	if !r.complete && r.stopped == "" {
+		result.Stopped = stoppedInterrupted
+	}
+	if r.clock == nil {
+		return nil, result
+	}
+	result.StartedUnixNS, result.Started = r.zero.UnixNano(), r.zero.UTC().Format(time.RFC3339Nano)
+	cut := r.clock.now()
+	samples := append([]Sample(nil), r.samples[:r.handed]...)
+	for i := range samples {
+		s := &samples[i]
+		switch {
+		case s.Start < 0:
+			s.Start, s.End, s.Status = cut, cut, notSent
+			result.Unsent++
+			continue
+		case s.End < 0:
+			s.End, s.Status = cut, noAnswer
+			result.Cut++
+		case s.Status > noAnswer:
+			result.Answered++
+		}
+		result.Sent++
+		result.Seconds = max(result.Seconds, float64(s.End)/float64(time.Second))
+	}
+	return samples, result
+}
