@@ -1,0 +1,50 @@
+"""SVG text: elements, escaping, coordinates. The one place where a string from outside becomes markup.
+
+Coordinates have one decimal, so that the same figures give the same bytes and a report stays small. Colors
+and fonts are classes, for the page's style sheet decides them (light, dark, print) and its policy allows no
+inline style.
+"""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import escape
+
+__all__ = ["coordinate", "shorten", "tag", "text"]
+
+# Characters that no HTML parser may meet literally; a label cannot carry them into the page.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
+
+
+def text(value: str) -> str:
+    """Return `value` escaped for element content and quoted attributes, control characters replaced."""
+    return str(escape(_CONTROL.sub("\ufffd", value)))
+
+
+def coordinate(value: float) -> str:
+    """Return a coordinate with at most one decimal."""
+    rounded = f"{value:.1f}"
+    return rounded[:-2] if rounded.endswith(".0") and rounded != "-0.0" else rounded.replace("-0.0", "0")
+
+
+def tag(name: str, *children: str, **attributes: str | float | None) -> str:
+    """Return an element; children are markup already, attributes are escaped, those that are None left out.
+
+    An underscore in an attribute's name stands for a hyphen, a trailing one is dropped (`class_`).
+    """
+    parts = [name]
+    for key, value in attributes.items():
+        if value is not None:
+            written = coordinate(value) if isinstance(value, int | float) else text(value)
+            parts.append(f'{key.rstrip("_").replace("_", "-")}="{written}"')
+    opening = " ".join(parts)
+    return f"<{opening}>{''.join(children)}</{name}>" if children else f"<{opening}/>"
+
+
+def shorten(value: str, length: int) -> str:
+    """Return `value` with its middle left out where it is longer than `length` characters."""
+    if len(value) <= length:
+        return value
+    tail = (length - 1) // 3
+    return f"{value[: length - 1 - tail]}…{value[-tail:]}" if tail else f"{value[: length - 1]}…"
