@@ -81,7 +81,7 @@ func (rootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 // Exports are the functions a script sees.
 func (i *instance) Exports() modules.Exports {
 	return modules.Exports{Named: map[string]any{
-		"next": i.next, "pick": i.pick, "body": i.body, "done": i.done,
+		"next": i.next, "pick": i.pick, "body": i.body, "done": i.done, "mark": i.mark,
 	}}
 }
 
@@ -95,4 +95,6 @@ func (i *instance) body(payload int) sobek.ArrayBuffer {
 	return i.vu.Runtime().NewArrayBuffer(i.recorder.shot.bodies[payload])
 }
 
-func (i *instance) done(status int, ok bool) { i.recorder.done(i.user, int32(status), ok) } //nolint:gosec // HTTP codes
+func (i *instance) done(status int) { i.recorder.done(i.user, int32(status)) } //nolint:gosec // HTTP codes
+
+func (i *instance) mark(ok bool) { i.recorder.mark(i.user, ok) }

@@ -20,13 +20,14 @@ type Sample struct {
 	OK                      bool
 }
 
-// user is one k6 user: the slot it is given, and the one it is busy with.
+// user is one k6 user: the slot it is given, the one it is busy with, and the one whose answer it is checking.
 type user struct {
-	given   chan int
-	current int
+	given    chan int
+	current  int
+	answered int
 }
 
-func newUser() *user { return &user{given: make(chan int, 1), current: over} }
+func newUser() *user { return &user{given: make(chan int, 1), current: over, answered: over} }
 
 // recorder hands out requests and keeps their times. Slots count this runner's requests from 0.
 type recorder struct {
@@ -196,20 +197,30 @@ func (r *recorder) due(intended int64) {
 	r.intendedInWait += intended
 }
 
-// done records the answer to the user's request: its status (0 for none) and whether its content was right.
-func (r *recorder) done(u *user, status int32, ok bool) {
+// done records the end of the user's request and its status, 0 for no answer.
+func (r *recorder) done(u *user, status int32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if u.current == over {
 		return
 	}
 	s := &r.samples[u.current]
-	s.End, s.Status, s.OK = r.clock.now(), status, ok
-	u.current = over
+	s.End, s.Status = r.clock.now(), status
+	u.answered, u.current = u.current, over
 	r.inFlight--
 	r.intendedInWait -= s.Intended
 	r.answeredLatency += s.End - s.Intended
 	r.answeredCount++
+}
+
+// mark records whether the content of the user's last answer was right; checking it takes time that is not latency.
+func (r *recorder) mark(u *user, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if u.answered != over {
+		r.samples[u.answered].OK = ok
+	}
+	u.answered = over
 }
 
 // stop lets no further request start; those under way are still waited for.

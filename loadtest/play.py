@@ -1,0 +1,141 @@
+"""Play one shot of load against an endpoint and return what became of every request.
+
+A shot is one block, probe or warm-up: one schedule or one closed loop, played by one or more generator
+processes. What to play next, whether the run is valid and what it proves are decided elsewhere. A dead server
+is data here, not an error; only a generator that fails is one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from loadtest import k6 as generator
+from loadtest.errors import GeneratorError, ScheduleError
+from loadtest.k6 import Result, Runner, find_k6
+from loadtest.payloads import PayloadSet
+from loadtest.process import Child, Usage, last_lines, start, throttled_periods, wait_all
+from loadtest.samples import Samples
+from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
+
+__all__ = ["Endpoint", "GeneratorFacts", "Outcome", "Shot", "find_k6", "play"]
+
+_NS = 1_000_000_000
+
+
+def play(
+    endpoint: Endpoint,
+    shot: Shot,
+    payloads: PayloadSet,
+    *,
+    workdir: Path,
+    cores: set[int] | frozenset[int] | None = None,
+    k6: Path | None = None,
+    runners: int = 1,
+) -> Outcome:
+    """Play a shot with k6 and wait for its end.
+
+    Args:
+        endpoint: where to send.
+        shot: what to play.
+        payloads: request bodies; which arrival carries which follows from their seed.
+        workdir: for the run's files, made when missing; nothing stays there but the log of a k6 that failed.
+        cores: CPU numbers that k6 may use.
+        k6: the program; `find_k6` without.
+        runners: generator processes that share the schedule; users are divided among them.
+
+    Raises:
+        ScheduleError: the shot cannot be divided, or a payload is not one of the endpoint's protocol.
+        GeneratorError: k6 is missing, did not start, failed or did not end; the hint ends with its log.
+    """
+    if not 1 <= runners <= shot.users:
+        raise ScheduleError(f"{shot.users} users cannot be divided among {runners} runners")
+    program = k6 or find_k6()
+    workdir.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="shot-", dir=workdir))
+    throttled = throttled_periods()
+    try:
+        usages = _run(endpoint, shot, payloads, folder=folder, cores=cores, k6=program, runners=runners)
+        parts = [generator.read_outcome(folder / str(index)) for index in range(runners)]
+    except GeneratorError as error:
+        log = workdir / f"{folder.name}.log"
+        shutil.copyfile(folder / "k6-0.log", log)
+        raise GeneratorError(
+            error.sentence, f"{error.hint or 'see the log'}: {log}\n{last_lines(log)}"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return _outcome(shot, parts, usages, cores=cores, throttled_before=throttled)
+
+
+def _run(
+    endpoint: Endpoint,
+    shot: Shot,
+    payloads: PayloadSet,
+    *,
+    folder: Path,
+    cores: set[int] | frozenset[int] | None,
+    k6: Path,
+    runners: int,
+) -> list[Usage]:
+    # Several runners agree on a start that leaves each time to get ready; one starts when it is.
+    start_unix_ns = time.time_ns() + round((1.5 + 0.01 * shot.users) * _NS) if runners > 1 else 0
+    with contextlib.ExitStack() as stack:
+        children: list[Child] = []
+        for index in range(runners):
+            place = folder / str(index)
+            place.mkdir()
+            generator.write_shot(place, endpoint, shot, payloads, Runner(index, runners, start_unix_ns))
+            child = start(
+                generator.command(k6, kind=shot.kind, folder=place),
+                log=folder / f"k6-{index}.log",
+                environment=generator.shot_environment(place),
+                cores=None if cores is None else frozenset(cores),
+            )
+            children.append(stack.enter_context(child))
+        usages = wait_all(children, shot.longest_s + START_S)
+        for index, usage in enumerate(usages):
+            if usage.code != 0:
+                raise GeneratorError(
+                    f"k6 ended with code {usage.code}", last_lines(folder / f"k6-{index}.log", 1)
+                )
+        return usages
+
+
+def _outcome(
+    shot: Shot,
+    parts: list[tuple[Samples, Result]],
+    usages: list[Usage],
+    *,
+    cores: set[int] | frozenset[int] | None,
+    throttled_before: int | None,
+) -> Outcome:
+    results = [result for _, result in parts]
+    throttled = throttled_periods()
+    starts = [result.started_unix_ns for result in results]
+    facts = GeneratorFacts(
+        tool="k6",
+        version=results[0].version,
+        runners=len(parts),
+        cpu_seconds=sum(usage.cpu_seconds for usage in usages),
+        wall_s=max(usage.wall_s for usage in usages),
+        throttled=None if throttled is None or throttled_before is None else throttled - throttled_before,
+        rss_bytes=max(usage.rss_bytes for usage in usages),
+        http_requests=sum(result.http_requests for result in results),
+        start_spread_ns=max(starts) - min(starts),
+        cores=tuple(sorted(cores)) if cores else (),
+    )
+    stops = [result.stopped for result in results if result.stopped]
+    return Outcome(
+        samples=Samples.joined([samples for samples, _ in parts]),
+        planned=sum(result.planned for result in results),
+        dropped=sum(result.dropped for result in results),
+        stopped=stops[0] if stops else None,
+        generator=facts,
+        started=results[0].started,
+        seconds=max(result.seconds for result in results),
+        shot=shot,
+    )

@@ -1,0 +1,183 @@
+"""A load generator as a child process: its own group, its own cores, its own log, and nothing left behind.
+
+The one place in this package that starts processes. It knows nothing of load.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtest.errors import GeneratorError
+
+__all__ = ["Child", "Usage", "last_lines", "start", "throttled_periods", "wait_all"]
+
+_PAUSE_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a finished child used.
+
+    Attributes:
+        code: exit code, negative for a signal.
+        cpu_seconds: user and system time of the child and of what it waited for.
+        wall_s: from start to end.
+        rss_bytes: largest resident size.
+    """
+
+    code: int
+    cpu_seconds: float
+    wall_s: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running child; `log` takes its stdout and stderr."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    started: float
+
+
+@contextlib.contextmanager
+def start(
+    command: Sequence[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str],
+    cores: frozenset[int] | None,
+    output: Path | None = None,
+) -> Iterator[Child]:
+    """Run a command in its own process group, which does not outlive the block, whatever ends it.
+
+    Args:
+        command: program and arguments.
+        log: file for stderr, and for stdout without `output`.
+        environment: added to this process's own.
+        cores: CPU numbers that the child may use; all of this process's without.
+        output: file for stdout.
+
+    Raises:
+        GeneratorError: the program cannot be started.
+    """
+    with contextlib.ExitStack() as stack:
+        log_file = stack.enter_context(log.open("wb"))
+        out_file = stack.enter_context(output.open("wb")) if output else log_file
+        with _pinned(cores):
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out_file,
+                    stderr=log_file,
+                    env={**os.environ, **environment},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise GeneratorError(
+                    f"{command[0]} cannot be started: {error.strerror}", "run ./scripts/build-k6"
+                ) from error
+        child = Child(process, log, time.monotonic())
+        try:
+            yield child
+        finally:
+            _kill(process)
+
+
+def wait_all(children: Sequence[Child], deadline_s: float) -> list[Usage]:
+    """Wait for all children and return what each used.
+
+    Raises:
+        GeneratorError: one was still running at the deadline.
+    """
+    end = time.monotonic() + deadline_s
+    usages: dict[int, Usage] = {}
+    while len(usages) < len(children):
+        for index, child in enumerate(children):
+            if index not in usages and (usage := _reap(child)) is not None:
+                usages[index] = usage
+        if len(usages) < len(children):
+            if time.monotonic() > end:
+                raise GeneratorError(f"the load generator was still running after {deadline_s:.0f} s")
+            time.sleep(_PAUSE_S)
+    return [usages[index] for index in range(len(children))]
+
+
+def last_lines(log: Path, count: int = 5) -> str:
+    """Return the end of a log, for an error's hint."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(line[:400] for line in lines[-count:])
+
+
+def throttled_periods(root: Path = Path("/")) -> int | None:
+    """Return in how many periods this process's cgroup has been throttled; None where nobody counts."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    mount = root / "sys/fs/cgroup"
+    places = []
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            places += [mount / path.lstrip("/"), mount]
+        elif "cpu" in controllers.split(","):
+            places += [mount / controllers / path.lstrip("/"), mount / controllers, mount / "cpu"]
+    for place in places:
+        try:
+            text = (place / "cpu.stat").read_text()
+        except OSError:
+            continue
+        for line in text.splitlines():
+            name, _, value = line.partition(" ")
+            if name == "nr_throttled":
+                return int(value)
+    return None
+
+
+@contextlib.contextmanager
+def _pinned(cores: frozenset[int] | None) -> Iterator[None]:
+    """Hold the calling thread on some cores; a child started meanwhile inherits them."""
+    if cores is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    if not cores <= before:
+        raise GeneratorError(
+            f"the load generator cannot run on cores {sorted(cores)}: this process may use {sorted(before)}"
+        )
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _reap(child: Child) -> Usage | None:
+    pid, status, used = os.wait4(child.process.pid, os.WNOHANG)
+    if pid == 0:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    # Popen would wait for the child again.
+    child.process.returncode = code
+    wall_s = time.monotonic() - child.started
+    return Usage(code, used.ru_utime + used.ru_stime, wall_s, int(used.ru_maxrss) * 1024)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,90 @@
+"""A server with known service times: one worker, first in first out, every request the same time, one stall.
+
+What it does is simple enough to be computed from a schedule alone, which is what the tests compare with. The worker
+is a thread that sleeps, because an event loop rounds its waits to whole milliseconds.
+
+    python queue_server.py --service-ms 20 [--stall-request 200 --stall-s 2] [--wrong-every 7] [--refuse-every 5]
+"""
+
+import argparse
+import asyncio
+import queue
+import threading
+import time
+
+Job = tuple[float, asyncio.Future[int]]
+
+
+def work(jobs: "queue.SimpleQueue[Job]", *, service_s: float, stall_request: int, stall_s: float) -> None:
+    finished = 0.0
+    number = 0
+    while True:
+        arrived, answer = jobs.get()
+        # From the planned end of the one before, so that oversleeping does not add up.
+        finished = max(arrived, finished) + service_s + (stall_s if number == stall_request else 0.0)
+        time.sleep(max(0.0, finished - time.monotonic()))
+        answer.get_loop().call_soon_threadsafe(answer.set_result, number)
+        number += 1
+
+
+class Server:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                lengths = [
+                    line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+                ]
+                await reader.readexactly(int(lengths[0].split(b":")[1]) if lengths else 0)
+                answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+                self.jobs.put((time.monotonic(), answer))
+                writer.write(self.response(await answer))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def response(self, number: int) -> bytes:
+        wrong = self.options.wrong_every and number % self.options.wrong_every == 0
+        refused = self.options.refuse_every and number % self.options.refuse_every == 0
+        body = b'{"predictions": []}' if wrong else b'{"predictions": [{"label": "pie"}]}'
+        status = b"503 Service Unavailable" if refused else b"200 OK"
+        return b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+            status,
+            len(body),
+            body,
+        )
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--service-ms", type=float, required=True)
+    parser.add_argument("--stall-request", type=int, default=-1)
+    parser.add_argument("--stall-s", type=float, default=0.0)
+    parser.add_argument("--wrong-every", type=int, default=0)
+    parser.add_argument("--refuse-every", type=int, default=0)
+    options = parser.parse_args()
+    server = Server(options)
+    threading.Thread(
+        target=work,
+        args=(server.jobs,),
+        kwargs={
+            "service_s": options.service_ms / 1000,
+            "stall_request": options.stall_request,
+            "stall_s": options.stall_s,
+        },
+        daemon=True,
+    ).start()
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=1000)
+    print(listener.sockets[0].getsockname()[1], flush=True)  # noqa: T201
+    async with listener:
+        await listener.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
