@@ -15,6 +15,7 @@ from typing import NamedTuple
 import loadtest.errors
 import predictors.errors
 from podium import errors
+from podium.extras import extra_of
 
 __all__ = ["BUG", "INTERRUPTED", "KNOWN", "USAGE", "Exit", "exit_of", "printable", "report_bug", "show"]
 
@@ -50,25 +51,6 @@ KNOWN: tuple[type[Exception], ...] = (
     ModuleNotFoundError,
     OSError,
 )
-
-# Which extra of the distribution brings a module that is missing.
-_EXTRAS = {
-    "granian": "serve",
-    "hdrh": "bench",
-    "jinja2": "bench",
-    "nncf": "build",
-    "onnx": "build",
-    "onnxruntime": "serve-ort",
-    "onnxscript": "build",
-    "openvino": "serve-openvino",
-    "orjson": "serve",
-    "PIL": "bench",
-    "prometheus_client": "serve",
-    "scipy": "bench",
-    "sklearn": "build",
-    "torch": "serve-torch",
-    "uvloop": "serve",
-}
 
 
 class Exit(NamedTuple):
@@ -118,7 +100,7 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
 
 def _missing_module(error: ModuleNotFoundError) -> Exit | None:
     root = (error.name or "").partition(".")[0]
-    extra = _EXTRAS.get(root)
+    extra = extra_of(root)
     if extra is None:
         return None
     return Exit(

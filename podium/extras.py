@@ -1,0 +1,53 @@
+"""The extras of the distribution: which modules each brings, and what cannot be done without it.
+
+The base installation reads submissions, plans races and shows results. Everything that trains, serves or
+loads is an extra, so that a serving image holds no training library.
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+__all__ = ["EXTRAS", "Extra", "extra_of", "missing_modules"]
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """One extra: its own modules, the extras it includes, and what it is for."""
+
+    name: str
+    modules: tuple[str, ...]
+    includes: tuple[str, ...]
+    purpose: str
+
+
+EXTRAS = {
+    extra.name: extra
+    for extra in (
+        Extra("serve", ("granian", "orjson", "PIL", "prometheus_client", "uvloop"), (), "serve a variant"),
+        Extra("serve-ort", ("onnxruntime",), ("serve",), "serve ort-fp32 and ort-int8"),
+        Extra("serve-openvino", ("openvino",), ("serve",), "serve openvino-int8"),
+        Extra("serve-torch", ("torch",), ("serve",), "serve torch-fp32"),
+        Extra("bench", ("hdrh", "jinja2", "PIL", "scipy"), (), "load-test, judge and report"),
+        Extra(
+            "build",
+            ("nncf", "onnx", "onnxscript", "sklearn", "scipy"),
+            ("serve-ort", "serve-openvino", "serve-torch"),
+            "train models and build variants",
+        ),
+    )
+}
+
+
+def missing_modules(name: str) -> tuple[str, ...]:
+    """Return the modules of an extra, and of those it includes, that are not installed; imports none."""
+    extra = EXTRAS[name]
+    own = tuple(module for module in extra.modules if find_spec(module) is None)
+    return tuple(
+        dict.fromkeys((*own, *(module for part in extra.includes for module in missing_modules(part))))
+    )
+
+
+def extra_of(module: str) -> str | None:
+    """Return the smallest extra that brings a module, or None where no extra does."""
+    root = module.partition(".")[0]
+    return next((extra.name for extra in EXTRAS.values() if root in extra.modules), None)
