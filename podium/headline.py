@@ -1,0 +1,161 @@
+"""What a race found, first: who won or why nobody did, in a sentence with its numbers, and four figures.
+
+The report opens with it and the terminal ends with it. Every word comes from the race file. A figure of
+level `quick` or of a target that shares its machine with the load says so right here, because a headline is
+what gets copied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from podium import figures
+from podium.entry import Entry
+from podium.racefile import Race
+from podium.standings import outcome
+
+__all__ = ["Badge", "Headline", "Tile", "headline"]
+
+_LEVELS = {
+    "quick": ("level quick", "95 % confidence from short blocks: enough to choose, not to promote"),
+    "standard": ("level standard", "99 % confidence from five blocks of a minute"),
+}
+_TARGETS = {
+    "local": (
+        "local: functional and relative",
+        "server and load share one machine, so figures compare variants and do not size a cluster",
+    ),
+    "cluster": ("cluster", "served and loaded on the nodes of a cluster"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A short label and what it means."""
+
+    label: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One figure of the winner: what it is, its value, and what to hold it against."""
+
+    name: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The first screen: a title, the sentence below it, badges and the winner's figures."""
+
+    title: str
+    subject: str
+    sentence: str
+    badges: tuple[Badge, ...]
+    tiles: tuple[Tile, ...]
+    has_winner: bool
+
+
+def headline(race: Race) -> Headline:
+    """Return the first screen of a race."""
+    winner = race.winning_entry
+    badges = [Badge(*_LEVELS[race.level]), Badge(*_TARGETS[race.target])]
+    badges += [Badge(label, "") for label in race.labels if label not in {badge.label for badge in badges}]
+    if winner is None:
+        return Headline(
+            title="No variant wins",
+            subject="",
+            sentence=_nobody(race),
+            badges=tuple(badges),
+            tiles=(),
+            has_winner=False,
+        )
+    return Headline(
+        title="wins",
+        subject=winner.id,
+        sentence=_won(race, winner),
+        badges=tuple(badges),
+        tiles=tuple(_tiles(race, winner)),
+        has_winner=True,
+    )
+
+
+def _won(race: Race, winner: Entry) -> str:
+    holding = sum(entry.status == "PASS" and not entry.emulated for entry in race.variants)
+    parts = [f"It holds {race.slo} on {winner.node_class}"]
+    if winner.hold and winner.hold.p99_ms is not None:
+        parts[0] += (
+            f", with a p99 of {figures.milliseconds(winner.hold.p99_ms)} at {figures.rate(winner.hold.rate)}"
+        )
+    if winner.quality:
+        parts.append(f"its {winner.quality.metric} is {figures.percent(winner.quality.value)}")
+    if winner.cost_per_million:
+        least = f", the least of {holding} that hold" if holding > 1 else ""
+        parts.append(f"a million requests cost {figures.money(winner.cost_per_million)}{least}")
+    elif holding > 1:
+        parts.append(f"it ranks first of {holding} that hold")
+    return (
+        f"{'; '.join(parts)}. Of {figures.plural(len(race.variants), 'entry', 'entries')}: {outcome(race)}."
+    )
+
+
+def _nobody(race: Race) -> str:
+    sentence = (
+        f"Asked was {race.slo}. Of {figures.plural(len(race.variants), 'entry', 'entries')}: {outcome(race)}."
+    )
+    best = max(
+        (entry for entry in race.variants if entry.server_max_rps and not entry.emulated),
+        key=lambda entry: entry.server_max_rps.value if entry.server_max_rps else 0.0,
+        default=None,
+    )
+    if best and best.server_max_rps and best.server_max_rps.value > 0:
+        sentence += (
+            f" The largest rate that held every other clause was "
+            f"{figures.capacity(best.server_max_rps)}, by {best.id} on {best.node_class}."
+        )
+    if race.finished is None:
+        sentence += " The race is not finished."
+    return sentence
+
+
+def _tiles(race: Race, winner: Entry) -> list[Tile]:
+    tiles = []
+    hold = winner.hold
+    if hold and hold.p99_ms is not None:
+        limit = next((clause.text for clause in winner.clauses if clause.text.startswith("p99<")), race.slo)
+        tiles.append(
+            Tile(f"p99 at {figures.rate(hold.rate)}", figures.milliseconds(hold.p99_ms), f"asked {limit}")
+        )
+    if winner.server_max_rps and winner.server_max_rps.value > 0:
+        tiles.append(
+            Tile("largest rate that holds", figures.capacity(winner.server_max_rps), _times(race, winner))
+        )
+    if winner.quality:
+        quality = winner.quality
+        ends = f"{quality.low * 100:.1f}–{quality.high * 100:.1f} % on {figures.plural(quality.n, 'sample')}"
+        tiles.append(Tile(quality.metric, figures.percent(quality.value), ends))
+    if winner.cost_per_million:
+        tiles.append(
+            Tile("cost per million", figures.money(winner.cost_per_million), "at the planned utilization")
+        )
+    return tiles
+
+
+def _times(race: Race, winner: Entry) -> str:
+    """Return the winner's rate against the unoptimized source, at the least favorable interval ends."""
+    baseline = next(
+        (
+            entry
+            for entry in race.variants
+            if entry.id == f"{race.model}-torch-fp32"
+            and entry.node_class == winner.node_class
+            and entry != winner
+        ),
+        None,
+    )
+    if baseline and baseline.server_max_rps and baseline.server_max_rps.high > 0 and winner.server_max_rps:
+        times = winner.server_max_rps.low / baseline.server_max_rps.high
+        return f"at least {times:.1f} × {baseline.id}"
+    return ""

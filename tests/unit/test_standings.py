@@ -1,0 +1,48 @@
+"""The ranking in words."""
+
+from podium.entry import Entry, Status
+from podium.standings import COLUMNS, SYMBOLS, outcome, rows
+from tests import races
+
+
+def test_rows_keep_the_order_of_the_race_and_fill_every_column() -> None:
+    race = races.race(races.unloaded())
+    lines = rows(race)
+    assert [row.variant for row in lines] == [entry.id for entry in race.variants]
+    assert all(len(row.cells) == len(COLUMNS) for row in lines)
+    assert all(cell for row in lines for cell in row.cells)
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    [row] = rows(races.race((Entry(id="v", node_class="local", status="SKIPPED"),)))
+    assert row.cells == ("–", "v", "– SKIPPED", "–", "–", "–", "–", "–")
+
+
+def test_void_names_its_proof_and_needs_are_told() -> None:
+    lines = {row.status: row for row in rows(races.race(races.unloaded()))}
+    assert lines["VOID"].notes == ("void:late",)
+    assert lines["INCONCLUSIVE"].needs == "about 1,400 more requests or 4 more blocks"
+
+
+def test_incumbent_and_emulated_entries_are_marked() -> None:
+    entry = Entry(id="v", node_class="local", status="FAIL", emulated=True)
+    race = races.race((entry,)).model_copy(update={"incumbent": "v"})
+    assert rows(race)[0].notes == ("incumbent", "emulated, not ranked")
+
+
+def test_only_the_winner_is_marked_as_such() -> None:
+    entries = (
+        Entry(id="v", node_class="local", status="PASS", rank=1),
+        Entry(id="v", node_class="epyc", status="PASS", rank=2),
+    )
+    assert [row.is_winner for row in rows(races.race(entries))] == [True, False]
+
+
+def test_outcome_counts_each_status_once() -> None:
+    statuses: tuple[Status, ...] = ("PASS", "FAIL", "FAIL", "VOID")
+    entries = tuple(Entry(id=f"v{n}", node_class="local", status=status) for n, status in enumerate(statuses))
+    assert outcome(races.race(entries)) == "1 holds, 2 fail and 1 is void"
+
+
+def test_every_status_has_a_sign_of_its_own() -> None:
+    assert len(set(SYMBOLS.values())) == len(SYMBOLS) == 6
