@@ -1,0 +1,64 @@
+"""What a protocol makes of a request and of the engine's outputs; connections are unknown here."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+import orjson
+
+from predictors.errors import PredictorError
+
+__all__ = ["Call", "Encoded", "Labeler", "Tensors"]
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The body of an answer with its content type and further header lines."""
+
+    body: bytes
+    kind: bytes
+    extra: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was understood: its tensors, and what turns the engine's outputs into the answer.
+
+    `inputs` is None while `prepare` has still to make them, which is worth a thread of its own.
+    """
+
+    encode: Callable[[Tensors], Encoded]
+    inputs: Tensors | None = None
+    items: int = 1
+    prepare: Callable[[], Tensors] | None = None
+
+
+class Labeler:
+    """Writes label and probabilities of classes; the text around the numbers is made once."""
+
+    def __init__(self, labels: Sequence[str], output: str) -> None:
+        self.output = output
+        self._is_probability = output == "probabilities"
+        self._names = [orjson.dumps(label) for label in labels]
+        pairs = b",".join(name.replace(b"%", b"%%") + b":%.6f" for name in self._names)
+        self._text = b'{"label":%s,"probabilities":{' + pairs + b"}}"
+
+    def write(self, scores: list[float]) -> bytes:
+        """Write one item as JSON.
+
+        Raises:
+            PredictorError: A score is not finite.
+        """
+        largest = max(scores)
+        shares = scores
+        if not self._is_probability:
+            powers = [math.exp(score - largest) for score in scores]
+            total = sum(powers)
+            shares = [power / total for power in powers]
+        if not math.isfinite(sum(shares)):
+            raise PredictorError("the engine gave scores that are not finite")
+        return self._text % (self._names[scores.index(largest)], *shares)

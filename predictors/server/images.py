@@ -1,0 +1,48 @@
+"""Encoded images to the model's input tensor, with the moment at which decoding ended and preprocessing began."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from predictors.imaging import Preprocessing
+from predictors.server.answer import Tensors
+
+__all__ = ["ImageReader"]
+
+
+class _Clocked(Preprocessing):
+    """A preprocessing that notes when it is handed the decoded image; it computes the same."""
+
+    moments = threading.local()
+
+    def __call__(self, image: Image.Image) -> npt.NDArray[np.float32]:
+        self.moments.decoded_ns = time.monotonic_ns()
+        return Preprocessing.__call__(self, image)
+
+
+class ImageReader:
+    """Decodes and preprocesses images for the one input of a model."""
+
+    def __init__(self, preprocessing: Preprocessing, name: str) -> None:
+        fields = {item.name: getattr(preprocessing, item.name) for item in dataclasses.fields(preprocessing)}
+        self._preprocessing = _Clocked(**fields)
+        self._name = name
+
+    def read(self, bodies: Sequence[bytes]) -> Tensors:
+        """Return one tensor [images, channels, height, width].
+
+        Raises:
+            InputError: A body is no image that the preprocessing takes.
+        """
+        if len(bodies) == 1:
+            return {self._name: self._preprocessing.decode(bodies[0])[None]}
+        return {self._name: np.stack([self._preprocessing.decode(body) for body in bodies])}
+
+    def decoded_ns(self) -> int:
+        """Tell when, in this thread, the last image was decoded and its preprocessing began."""
+        return int(self._preprocessing.moments.decoded_ns)

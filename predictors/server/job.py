@@ -1,0 +1,61 @@
+"""One request's work on its way through queue, preparation and engine."""
+
+from collections.abc import Callable
+
+from predictors.server.answer import Tensors
+from predictors.server.timing import Stopwatch
+
+__all__ = ["Job"]
+
+
+class Job:
+    """Work for the engine: tensors, or what makes them, and in the end outputs or an error.
+
+    `done` is called once, on the event loop. `prepare` runs in a thread. `deadline_ns` is a moment
+    of the monotonic clock, 0 for none.
+    """
+
+    __slots__ = (
+        "deadline_ns",
+        "done",
+        "error",
+        "inputs",
+        "is_canceled",
+        "is_settled",
+        "items",
+        "outputs",
+        "prepare",
+        "watch",
+    )
+
+    def __init__(
+        self,
+        items: int,
+        done: Callable[["Job"], None],
+        watch: Stopwatch,
+        *,
+        inputs: Tensors | None = None,
+        prepare: Callable[[], Tensors] | None = None,
+        deadline_ns: int = 0,
+    ) -> None:
+        self.items = items
+        self.done = done
+        self.watch = watch
+        self.inputs = inputs
+        self.prepare = prepare
+        self.deadline_ns = deadline_ns
+        self.is_canceled = False
+        self.is_settled = False
+        self.outputs: Tensors = {}
+        self.error: BaseException | None = None
+
+    def is_late(self, now: int) -> bool:
+        """Whether the deadline has passed."""
+        return 0 < self.deadline_ns <= now
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """Call `done`, the first time only."""
+        if not self.is_settled:
+            self.is_settled = True
+            self.error = error
+            self.done(self)

