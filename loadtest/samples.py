@@ -34,7 +34,8 @@ _RECORD = np.dtype(
         ("end_ns", "<i8"),
         ("status", "<i4"),
         ("ok", "?"),
-        ("padding", "V3"),
+        ("padding", "V1"),
+        ("block", "<u2"),
     ]
 )
 
@@ -194,13 +195,13 @@ def read_samples(path: Path) -> Samples:
         rows["end_ns"].astype(np.int64),
         rows["status"].astype(np.int64),
         rows["ok"].astype(np.bool_),
-        np.zeros(len(rows), dtype=np.int64),
+        rows["block"].astype(np.int64),
     )
 
 
 def write_samples(path: Path, samples: Samples) -> None:
-    """Write the same file that the generator writes; blocks are not kept."""
+    """Write the same file that the generator writes."""
     rows = np.zeros(len(samples), dtype=_RECORD)
-    for name in ("n", "intended_ns", "start_ns", "end_ns", "status", "ok"):
+    for name in ("n", "intended_ns", "start_ns", "end_ns", "status", "ok", "block"):
         rows[name] = getattr(samples, name)
     path.write_bytes(_HEADER.pack(_MAGIC, len(rows)) + rows.tobytes())

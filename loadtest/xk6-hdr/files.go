@@ -39,7 +39,8 @@ type Result struct {
 	Version       string  `json:"version"`
 }
 
-// encodeSamples makes the sample file: a magic word, a count, and 40 bytes a request, little-endian.
+// encodeSamples makes the sample file: a magic word, a count, and 40 bytes a request, little-endian; the last two are
+// for the number of a block, which this side does not know.
 func encodeSamples(samples []Sample) []byte {
 	data := make([]byte, 0, 16+sampleBytes*len(samples))
 	data = append(data, samplesMagic...)
