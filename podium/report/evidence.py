@@ -1,0 +1,133 @@
+"""The runs behind a race: their records and histograms, read from the race folder alone.
+
+A record or histogram that is missing or damaged is a fact of the report, not a reason to have none: what can
+still be shown is shown, and the problem is said where its figures would have been. Only the hold's histograms
+are read, because only its curve is drawn from all samples; of the others it is checked that they are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtest.errors import RecordError
+from loadtest.histogram import Histogram, read_log
+from loadtest.records import RunRecord, read_record
+from podium.entry import Entry, Proof
+from podium.racefile import Race
+
+__all__ = ["HOLD", "Run", "Second", "curve", "load_runs", "valid_holds"]
+
+HOLD = "hold"
+_STEPS_PER_NINE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """One second of a run: requests offered and answered, p99 in milliseconds where any was answered."""
+
+    offered: float
+    answered: float
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as far as it can be read.
+
+    Attributes:
+        path: the record's path inside the race folder.
+        record: the record, or None where it cannot be read.
+        histogram: of the intended clock; None where it was not needed or cannot be read.
+        problem: what cannot be read and why; empty for a whole run.
+    """
+
+    path: str
+    record: RunRecord | None
+    histogram: Histogram | None
+    problem: str
+
+    @property
+    def is_void(self) -> bool:
+        """Return whether a proof of its passport failed."""
+        return self.record is not None and self.record.void is not None
+
+    @property
+    def seconds(self) -> tuple[Second, ...]:
+        """Return the run second by second."""
+        if self.record is None:
+            return ()
+        return tuple(Second(row.offered, row.answered, row.p99_ms) for row in self.record.series)
+
+    @property
+    def passport(self) -> tuple[Proof, ...]:
+        """Return its proofs."""
+        if self.record is None:
+            return ()
+        return tuple(
+            Proof(
+                check=proof.check,
+                ok=proof.ok,
+                value=proof.value,
+                limit=proof.limit,
+                evidence=proof.evidence,
+            )
+            for proof in self.record.passport
+        )
+
+
+def load_runs(folder: Path, race: Race) -> dict[tuple[str, str], tuple[Run, ...]]:
+    """Read every run that the race names, by the id and node class of its entry."""
+    return {(entry.id, entry.node_class): _runs(folder, entry) for entry in race.variants}
+
+
+def valid_holds(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """Return the runs of the hold that count: those that can be read and are not void."""
+    return tuple(run for run in runs if run.record and run.record.phase == HOLD and not run.is_void)
+
+
+def curve(runs: Iterable[Run]) -> tuple[tuple[float, float], ...]:
+    """Return (percentile, milliseconds) of the merged histograms, evenly on the percentile scale, rising.
+
+    It ends where the number of values ends; runs without a histogram add nothing.
+    """
+    found = [run.histogram for run in runs if run.histogram]
+    whole = Histogram().merged(*found)
+    if whole.count == 0:
+        return ()
+    points: list[tuple[float, float]] = []
+    last = 100.0 * (1.0 - 1.0 / whole.count)
+    step = 0
+    while (percentile := 100.0 * (1.0 - 10.0 ** (-step / _STEPS_PER_NINE))) < last:
+        points.append((percentile, whole.percentile_ms(percentile)))
+        step += 1
+    return (*points, (last, whole.percentile_ms(100.0)))
+
+
+def _runs(folder: Path, entry: Entry) -> tuple[Run, ...]:
+    return tuple(_run(folder, path) for path in entry.runs)
+
+
+def _run(folder: Path, path: str) -> Run:
+    place = folder / path
+    try:
+        record = read_record(place)
+    except RecordError as error:
+        return Run(path, None, None, _inside(folder, error))
+    log = place.parent / Path(record.latency.file).name
+    if record.phase != HOLD:
+        return Run(path, record, None, "" if log.is_file() else f"its histogram {log.name} is missing")
+    try:
+        histogram = read_log(log).get("intended")
+    except RecordError as error:
+        return Run(path, record, None, _inside(folder, error))
+    if histogram is None or histogram.count == 0:
+        silent = "its histogram has no values from the intended start" if record.sent else ""
+        return Run(path, record, None, silent)
+    return Run(path, record, histogram, "")
+
+
+def _inside(folder: Path, error: RecordError) -> str:
+    # A report is handed on; the paths of the machine that made it are not.
+    return str(error).replace(f"{folder}/", "")

@@ -1,0 +1,99 @@
+"""The passports: every proof of every run, and one table of the worst of each proof by variant.
+
+A proof that failed names the run void and is shown as such; one that could not be measured is shown as not
+measured, never as held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from podium import figures
+from podium.entry import Entry, Proof
+from podium.racefile import Race
+from podium.report.evidence import Run
+
+__all__ = ["Cell", "Matrix", "ProofLine", "lines", "matrix", "summary"]
+
+_WORDS = {True: ("✓", "holds", "ok"), False: ("✕", "failed", "bad"), None: ("·", "not measured", "none")}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """How a proof came out: a sign, its word, and the class that colors it."""
+
+    sign: str
+    word: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProofLine:
+    """One proof of one run, every figure as text."""
+
+    check: str
+    cell: Cell
+    value: str
+    limit: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Proofs down, variants across."""
+
+    checks: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def lines(proofs: Iterable[Proof]) -> tuple[ProofLine, ...]:
+    """Return the proofs of one run as text, in their order."""
+    return tuple(
+        ProofLine(proof.check, _cell(proof.ok), _shown(proof.value), _shown(proof.limit), proof.evidence)
+        for proof in proofs
+    )
+
+
+def matrix(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]]) -> Matrix:
+    """Return the worst of each proof over the runs of each entry that count; a gap is not measured."""
+    worst = [_worst(entry, runs[entry.id, entry.node_class]) for entry in race.variants]
+    checks = tuple(dict.fromkeys(check for proofs in worst for check in proofs))
+    return Matrix(checks, tuple(tuple(_cell(proofs.get(check)) for proofs in worst) for check in checks))
+
+
+def summary(proofs: Sequence[Proof]) -> str:
+    """Return how many proofs held, failed and were not measured."""
+    if not proofs:
+        return "no proof was recorded"
+    held = sum(proof.ok is True for proof in proofs)
+    failed = sum(proof.ok is False for proof in proofs)
+    parts = [f"{held} of {figures.plural(len(proofs), 'proof')} hold"]
+    if failed:
+        parts.append(f"{failed} failed")
+    if len(proofs) - held - failed:
+        parts.append(f"{len(proofs) - held - failed} not measured")
+    return ", ".join(parts)
+
+
+def _worst(entry: Entry, runs: Sequence[Run]) -> dict[str, bool | None]:
+    worst: dict[str, bool | None] = {}
+    # A void run that was played again says nothing about the runs that count.
+    counted = [run for run in runs if entry.status == "VOID" or not run.is_void]
+    for proof in (*entry.passport, *(proof for run in counted for proof in run.passport)):
+        before = worst.get(proof.check)
+        if before is None or proof.ok is False:
+            worst[proof.check] = proof.ok
+    return worst
+
+
+def _cell(ok: bool | None) -> Cell:
+    return Cell(*_WORDS[ok])
+
+
+def _shown(value: float | str | None) -> str:
+    if value is None:
+        return figures.NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return figures.number(value) if isinstance(value, int | float) else value
