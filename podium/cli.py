@@ -96,5 +96,6 @@ def _program_name() -> str:
 
 
 def _one_sentence(message: str) -> str:
-    text = " ".join(message.split()).rstrip(".")
+    # typer passes on what pydantic puts before the reason.
+    text = " ".join(message.split()).rstrip(".").replace("Value error, ", "")
     return text[:1].lower() + text[1:]

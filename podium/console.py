@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,7 @@ __all__ = [
     "print_table",
 ]
 
-Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 _PIPE_WIDTH = 1000
 
 

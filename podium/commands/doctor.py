@@ -1,0 +1,60 @@
+"""`podium doctor`: can this machine race, and what would help?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from podium.console import Output, print_document, print_styled
+
+if TYPE_CHECKING:
+    from podium.doctor import Check
+
+__all__ = ["register"]
+
+_STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @app.command(epilog="Example: podium doctor -o json")
+    def doctor(
+        output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.TABLE,
+        store: Annotated[
+            Path | None, typer.Option(help="Artifact store to check; the default is PODIUM_STORE.")
+        ] = None,
+        port: Annotated[int, typer.Option(min=1024, max=65000, help="First port of the servers.")] = 18080,
+    ) -> int:
+        """Check this machine, and say how to mend what is missing.
+
+        Exits with 4 when a race cannot run here.
+        """
+        from podium.doctor import examine, is_usable
+        from predictors.store import default_store
+
+        checks = examine(store or default_store(), first_port=port)
+        if output is Output.TABLE:
+            _show(checks)
+        else:
+            print_document(
+                {
+                    "usable": is_usable(checks),
+                    "checks": [
+                        {"name": c.name, "status": c.status, "found": c.found, "remedy": c.remedy}
+                        for c in checks
+                    ],
+                },
+                output,
+            )
+        return 0 if is_usable(checks) else 4
+
+
+def _show(checks: "Sequence[Check]") -> None:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print_styled(f"{check.status:7}", _STYLES[check.status], end="")
+        print_styled(f"  {check.name:{width}}  {check.found}")
+        if check.remedy:
+            print_styled(f"{'':{width + 9}}  → {check.remedy}")

@@ -1,0 +1,74 @@
+"""`podium get`: list variants, races, runs or node classes."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from podium.console import Output, print_document, print_table
+
+if TYPE_CHECKING:
+    from podium.inventory import Listing
+
+__all__ = ["register"]
+
+
+class Kind(StrEnum):
+    """What can be listed; kubectl takes both numbers, and so do we."""
+
+    VARIANTS = "variants"
+    VARIANT = "variant"
+    RACES = "races"
+    RACE = "race"
+    RUNS = "runs"
+    RUN = "run"
+    CLASSES = "classes"
+    CLASS = "class"
+
+
+_STYLES = {"unreadable": "red", "valid": "green"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @app.command(epilog="Example: podium get runs --race latest -o json")
+    def get(
+        kind: Annotated[
+            Kind,
+            typer.Argument(metavar="variants|races|runs|classes", help="What to list.", show_choices=False),
+        ],
+        output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.TABLE,
+        race: Annotated[str | None, typer.Option(help="Only the runs of this race, or of `latest`.")] = None,
+        runs: Annotated[Path, typer.Option(help="Where races are kept.")] = Path("runs"),
+        store: Annotated[
+            Path | None, typer.Option(help="Artifact store; the default is PODIUM_STORE.")
+        ] = None,
+    ) -> None:
+        """List variants, races, their runs, or node classes."""
+        if race is not None and not kind.startswith("run"):
+            raise typer.BadParameter("it goes with runs only", param_hint="--race")
+        listing = _listing(kind, race, runs, store)
+        if output is Output.TABLE:
+            if listing.rows:
+                print_table(listing.columns, listing.rows, right=listing.right, styles=_STYLES)
+            else:
+                typer.echo(f"no {kind.value} found", err=True)
+        else:
+            print_document(listing.items, output)
+
+
+def _listing(kind: Kind, race: str | None, runs: Path, store: Path | None) -> "Listing":
+    from podium import inventory
+    from predictors.store import Store, default_store
+
+    match kind:
+        case Kind.VARIANTS | Kind.VARIANT:
+            return inventory.list_variants(Store(store or default_store()))
+        case Kind.RACES | Kind.RACE:
+            return inventory.list_races(runs)
+        case Kind.RUNS | Kind.RUN:
+            return inventory.list_runs(runs, race)
+        case Kind.CLASSES | Kind.CLASS:
+            return inventory.list_classes()

@@ -1,0 +1,181 @@
+"""What there is: variants in the store, races and their runs on disk, node classes. One listing a kind.
+
+Reads only. A race or run that cannot be read is a row that says so, because a listing must not fail over one
+old file.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtest.errors import RecordError
+from podium.console import Json
+from podium.errors import PodiumError
+from podium.nodeclass import load_node_class, node_class_names
+from podium.quantities import format_bytes, format_duration
+from podium.racefile import find_race, read_race
+from predictors.manifest import read_variant
+from predictors.store import Store
+
+__all__ = ["Listing", "list_classes", "list_races", "list_runs", "list_variants", "race_folders", "run_files"]
+
+_UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A table and the same as data; numbers stand in the columns of `right`."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    items: Sequence[Mapping[str, Json]]
+    right: tuple[str, ...] = ()
+
+
+def list_variants(store: Store) -> Listing:
+    """List the variants of a store, the newest first.
+
+    Raises:
+        ArtifactError: an artifact of the store is damaged.
+    """
+    rows: list[tuple[str, ...]] = []
+    items: list[dict[str, Json]] = []
+    for stored in store.list():
+        variant = read_variant(stored.folder)
+        size = sum(entry.bytes for entry in variant.files)
+        age_s = _age_s(stored.folder / "variant.yaml")
+        runtime = f"{variant.runtime.name}/{variant.runtime.provider}"
+        rows.append(
+            (
+                stored.id,
+                stored.address[:12],
+                runtime,
+                variant.precision,
+                format_bytes(size),
+                format_duration(age_s),
+            )
+        )
+        items.append(
+            {
+                "id": stored.id,
+                "address": stored.address,
+                "model": variant.model.name,
+                "runtime": variant.runtime.name,
+                "provider": variant.runtime.provider,
+                "precision": variant.precision,
+                "size_bytes": size,
+                "folder": str(stored.folder),
+            }
+        )
+    return _listing("ID ADDRESS RUNTIME PRECISION SIZE AGE", rows, items, right=("SIZE", "AGE"))
+
+
+def list_races(runs: Path) -> Listing:
+    """List the races, the newest last."""
+    rows: list[tuple[str, ...]] = []
+    items: list[dict[str, Json]] = []
+    for folder in race_folders(runs):
+        try:
+            race = read_race(folder)
+        except PodiumError as error:
+            rows.append((folder.name, "", "", "", "", _UNREADABLE))
+            items.append({"race_id": folder.name, "error": str(error)})
+            continue
+        winner = f"{race.winner.variant} on {race.winner.node_class}" if race.winner else "none"
+        state = race.started or "" if race.finished else "unfinished"
+        rows.append((race.race_id, race.model, race.target, race.level, winner, state))
+        items.append(
+            {
+                "race_id": race.race_id,
+                "model": race.model,
+                "target": race.target,
+                "level": race.level,
+                "slo": race.slo,
+                "winner": race.winner.model_dump(mode="json") if race.winner else None,
+                "started": race.started,
+                "finished": race.finished,
+                "folder": str(folder),
+            }
+        )
+    return _listing("RACE MODEL TARGET LEVEL WINNER STARTED", rows, items)
+
+
+def list_runs(runs: Path, race: str | None = None) -> Listing:
+    """List the runs of one race, or of all; race, variant, node class and run, as their folders are named.
+
+    Raises:
+        RaceError: there is no race of that name.
+    """
+    from loadtest.records import read_record
+
+    rows: list[tuple[str, ...]] = []
+    items: list[dict[str, Json]] = []
+    for folder in [find_race(race, runs)] if race else race_folders(runs):
+        for path in run_files(folder):
+            place = path.relative_to(folder.parent).with_suffix("").as_posix()
+            try:
+                record = read_record(path)
+            except RecordError as error:
+                rows.append((place, "", "", "", "", _UNREADABLE))
+                items.append({"run": place, "error": str(error)})
+                continue
+            rate = f"{record.planned.rate:.1f}" if record.planned.rate else ""
+            p99 = f"{record.latency.p99_ms:.1f}" if record.latency.p99_ms is not None else ""
+            rows.append((place, rate, str(record.sent), str(record.misses), p99, record.void or "valid"))
+            items.append(
+                {
+                    "run": place,
+                    "phase": record.phase,
+                    "rate": record.planned.rate,
+                    "sent": record.sent,
+                    "misses": record.misses,
+                    "p99_ms": record.latency.p99_ms,
+                    "void": record.void,
+                    "file": str(path),
+                }
+            )
+    return _listing(
+        "RUN RATE SENT MISSES P99_MS PASSPORT", rows, items, right=("RATE", "SENT", "MISSES", "P99_MS")
+    )
+
+
+def list_classes() -> Listing:
+    """List the node classes."""
+    rows: list[tuple[str, ...]] = []
+    items: list[dict[str, Json]] = []
+    for name in node_class_names():
+        found = load_node_class(name)
+        limits = found.resources.limits
+        gpu = f"{found.gpu.count} {found.gpu.resource}" if found.gpu else "none"
+        cost = found.cost_per_hour()
+        price = f"{cost:.3f} {found.price.currency}"
+        rows.append((name, limits["cpu"], limits["memory"], gpu, ",".join(found.runtimes), price))
+        items.append(found.model_dump(mode="json") | {"cost_per_hour": cost})
+    return _listing("CLASS CPU MEMORY GPU RUNTIMES POD_PER_HOUR", rows, items, right=("POD_PER_HOUR",))
+
+
+def race_folders(runs: Path) -> Iterator[Path]:
+    """Yield the folders of all races, in the order of their names."""
+    for path in sorted(runs.glob("*/race.json")):
+        if not path.parent.is_symlink():
+            yield path.parent
+
+
+def run_files(race_folder: Path) -> list[Path]:
+    """Return the run records of a race, in the order of variant, node class and run."""
+    return sorted(race_folder.glob("*/*/*.json"))
+
+
+def _listing(
+    columns: str,
+    rows: Sequence[tuple[str, ...]],
+    items: Sequence[Mapping[str, Json]],
+    *,
+    right: tuple[str, ...] = (),
+) -> Listing:
+    return Listing(tuple(columns.split()), tuple(rows), items, right)
+
+
+def _age_s(path: Path) -> float:
+    return max(0.0, time.time() - path.stat().st_mtime)
