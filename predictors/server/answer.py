@@ -9,6 +9,7 @@ import numpy.typing as npt
 import orjson
 
 from predictors.errors import PredictorError
+from predictors.server.timing import Stopwatch
 
 __all__ = ["Call", "Encoded", "Labeler", "Tensors"]
 
@@ -34,7 +35,7 @@ class Call:
     encode: Callable[[Tensors], Encoded]
     inputs: Tensors | None = None
     items: int = 1
-    prepare: Callable[[], Tensors] | None = None
+    prepare: Callable[[Stopwatch], Tensors] | None = None
 
 
 class Labeler:

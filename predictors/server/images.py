@@ -1,4 +1,4 @@
-"""Encoded images to the model's input tensor, with the moment at which decoding ended and preprocessing began."""
+"""Encoded images to the model's input tensor, with decoding and preprocessing timed apart."""
 
 import dataclasses
 import threading
@@ -11,6 +11,7 @@ from PIL import Image
 
 from predictors.imaging import Preprocessing
 from predictors.server.answer import Tensors
+from predictors.server.timing import DECODE, PREPROCESS, Stopwatch
 
 __all__ = ["ImageReader"]
 
@@ -33,16 +34,15 @@ class ImageReader:
         self._preprocessing = _Clocked(**fields)
         self._name = name
 
-    def read(self, bodies: Sequence[bytes]) -> Tensors:
+    def read(self, bodies: Sequence[bytes], watch: Stopwatch) -> Tensors:
         """Return one tensor [images, channels, height, width].
 
         Raises:
             InputError: A body is no image that the preprocessing takes.
         """
-        if len(bodies) == 1:
-            return {self._name: self._preprocessing.decode(bodies[0])[None]}
-        return {self._name: np.stack([self._preprocessing.decode(body) for body in bodies])}
-
-    def decoded_ns(self) -> int:
-        """Tell when, in this thread, the last image was decoded and its preprocessing began."""
-        return int(self._preprocessing.moments.decoded_ns)
+        tensors = []
+        for body in bodies:
+            tensors.append(self._preprocessing.decode(body))
+            watch.mark_at(DECODE, self._preprocessing.moments.decoded_ns)
+            watch.mark(PREPROCESS)
+        return {self._name: np.stack(tensors) if len(tensors) > 1 else tensors[0][None]}

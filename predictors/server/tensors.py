@@ -6,7 +6,7 @@ shape says.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +41,7 @@ def datatype_of(dtype: str) -> str:
     return _NAMES[dtype]
 
 
-def items_of(spec: TensorSpec, shape: Sequence[Any], *, field: str, max_items: int) -> int:
+def items_of(spec: TensorSpec, shape: Any, *, field: str, max_items: int) -> int:
     """Check a shape of a request against the model's and return the size of its batch.
 
     Raises:

@@ -42,7 +42,7 @@ class V1:
             raise InputError("this model takes no images", "send JSON")
         if not body:
             raise InputError("the body is empty", "send one JPEG, PNG or WebP image")
-        return Call(encode=self.encode, prepare=lambda: images.read([body]))
+        return Call(encode=self.encode, prepare=lambda watch: images.read([body], watch))
 
     def json(self, body: bytes) -> Call:
         """Understand a JSON body.
@@ -94,7 +94,7 @@ class V1:
         if images is None:
             raise InputError("instances[0].b64: this model takes no images", field="instances[0].b64")
         bodies = [_from_base64(instance, place) for place, instance in enumerate(instances)]
-        return Call(encode=self.encode, items=len(bodies), prepare=lambda: images.read(bodies))
+        return Call(encode=self.encode, items=len(bodies), prepare=lambda watch: images.read(bodies, watch))
 
     def _tensors(self, instances: list[Any], booleans: bool) -> Tensors:
         specs = self._model.variant.inputs

@@ -67,7 +67,7 @@ class V2:
 
         reader = self._images
         if images and reader is not None:
-            return Call(encode=encode, items=len(images), prepare=lambda: reader.read(images))
+            return Call(encode=encode, items=len(images), prepare=lambda watch: reader.read(images, watch))
         return Call(encode=encode, inputs=inputs, items=len(next(iter(inputs.values()))))
 
     def _inputs(self, root: dict[str, Any], rest: memoryview, booleans: bool) -> tuple[Tensors, list[bytes]]:

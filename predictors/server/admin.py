@@ -1,0 +1,105 @@
+"""The metrics port: Prometheus' text, the state that a run's passport reads, and probes that know no model.
+
+It is not for the public: a network policy limits it, and nothing on it changes anything.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from predictors.server import cgroup
+from predictors.server.core import Predictor
+from predictors.server.front import Answer, answer_of
+from predictors.server.head import HttpError
+from predictors.server.http import Exchange
+from predictors.server.metrics import Gauges, Metrics
+from predictors.server.replies import JSON, TEXT, error_body, request_id
+
+__all__ = ["Admin"]
+
+_STATM = Path("/proc/self/statm")
+
+
+class Admin:
+    """Answers the requests of the metrics port."""
+
+    def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
+        self._predictor = predictor
+        self._metrics = metrics
+        get: dict[str, Answer] = {
+            "/metrics": self._tell_metrics,
+            "/debug/state": self._tell_state,
+            "/healthz/live": self._tell_liveness,
+            "/healthz/ready": self._tell_readiness,
+        }
+        self._routes = {path: {"GET": answer, "HEAD": answer} for path, answer in get.items()}
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        try:
+            answer_of(self._routes, exchange.head.method, exchange.head.path)(exchange)
+        except HttpError as error:
+            exchange.reply(error.status, error_body(error.code, str(error), request_id()))
+
+    def _tell_metrics(self, exchange: Exchange) -> None:
+        predictor = self._predictor
+        variant = predictor.model.variant
+        batcher = predictor.batcher
+        gauges = Gauges(
+            in_flight=predictor.in_flight,
+            queue_length=batcher.waiting if batcher else 0,
+            batches=batcher.batches if batcher else {},
+            info={
+                "variant": variant.id,
+                "address": predictor.model.address,
+                "runtime": variant.runtime.name,
+                "provider": variant.runtime.provider,
+                "precision": variant.precision,
+                "node_class": predictor.settings.node_class,
+            },
+            ready_s=predictor.ready_s,
+        )
+        exchange.reply(200, self._metrics.exposition(gauges), TEXT)
+
+    def _tell_state(self, exchange: Exchange) -> None:
+        exchange.reply(200, orjson.dumps(self._state(), option=orjson.OPT_NON_STR_KEYS), JSON)
+
+    def _tell_liveness(self, exchange: Exchange) -> None:
+        exchange.reply(200, b'{"live":true}')
+
+    def _tell_readiness(self, exchange: Exchange) -> None:
+        is_ready = self._predictor.is_ready
+        exchange.reply(200 if is_ready else 503, b'{"ready":true}' if is_ready else b'{"ready":false}')
+
+    def _state(self) -> dict[str, Any]:
+        predictor = self._predictor
+        settings, model, batcher = predictor.settings, predictor.model, predictor.batcher
+        engine = predictor.engine
+        throttled = cgroup.throttling()
+        return {
+            "variant": model.variant.id,
+            "address": model.address,
+            "image": settings.image or None,
+            "preprocessing_hash": model.variant.preprocessing.hash if model.variant.preprocessing else None,
+            "state": predictor.state.value,
+            "threads": settings.threads,
+            "cpu_limit": settings.cpus,
+            "workers": settings.workers,
+            "providers": list(engine.runtime.providers) if engine else [],
+            "max_batch": settings.max_batch,
+            "gather": engine.gather if engine else None,
+            "queue": settings.queue,
+            "in_flight": predictor.in_flight,
+            "batches": dict(sorted(batcher.batches.items())) if batcher else {},
+            "requests": self._metrics.requests(),
+            "cgroup": throttled.document() if throttled else None,
+            "rss_bytes": _resident_bytes(),
+            "ready_parts": predictor.ready_s,
+            "pid": os.getpid(),
+        }
+
+
+def _resident_bytes() -> int:
+    return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

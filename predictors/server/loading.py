@@ -1,0 +1,98 @@
+"""From an artifact folder to an engine that may answer: digests, golden answers, every batch shape.
+
+The order is the cheap check first, and no engine touches a file before its digest is right. Each part is
+timed, because the time to readiness is what scaling from zero waits for.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from predictors.benchmark import EngineTimer, worthwhile_batch
+from predictors.errors import ArtifactError
+from predictors.golden import check_golden, read_golden
+from predictors.imaging import Preprocessing, implementation_hash, preprocessing
+from predictors.manifest import Variant, verify_files
+from predictors.runtimes import Runtime, load_runtime
+from predictors.server.answer import Tensors
+from predictors.server.batcher import batch_shapes
+
+__all__ = ["Engine", "build_preprocessing", "load_engine"]
+
+_CURVE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A warm engine, the batch size worth gathering for, and how long each part of the way took."""
+
+    runtime: Runtime
+    gather: int
+    ready_s: dict[str, float] = field(default_factory=dict)
+
+
+def build_preprocessing(variant: Variant) -> Preprocessing | None:
+    """Build the manifest's preprocessing; None if it has none.
+
+    Raises:
+        ArtifactError: The artifact was made with another implementation of it.
+    """
+    spec = variant.preprocessing
+    if spec is None:
+        return None
+    if spec.hash != implementation_hash():
+        raise ArtifactError(
+            f"{variant.id} was made with another preprocessing than this server has",
+            "rebuild the variant with this version of Podium",
+        )
+    if len(variant.inputs) != 1:
+        raise ArtifactError(f"{variant.id} has a preprocessing and more than one input", "fix the model card")
+    built = preprocessing(spec.name, spec.params)
+    if variant.inputs[0].shape[1:] != built.shape or variant.inputs[0].dtype != "float32":
+        raise ArtifactError(f"{variant.id}: {spec.name} gives {list(built.shape)}", "fix the model card")
+    return built
+
+
+def load_engine(
+    folder: Path, variant: Variant, *, threads: int, max_batch: int, gather: int | None
+) -> Engine:
+    """Check and load an artifact, and run every batch shape that will occur.
+
+    Raises:
+        ArtifactError: A digest, the engine, or a golden answer says no.
+    """
+    ready_s: dict[str, float] = {}
+    with _timed(ready_s, "verify"):
+        verify_files(folder, variant)
+    with _timed(ready_s, "load"):
+        runtime = load_runtime(folder, variant, threads=threads)
+    with _timed(ready_s, "golden"):
+        check_golden(folder, variant, runtime.run)
+    with _timed(ready_s, "warm_up"):
+        worth = _warm(folder, variant, runtime, max_batch)
+    return Engine(runtime, min(gather or worth, max_batch), ready_s)
+
+
+def _warm(folder: Path, variant: Variant, runtime: Runtime, max_batch: int) -> int:
+    """Run every shape once, and some again by the clock; return the batch size worth gathering for."""
+    golden, _ = read_golden(folder, variant)
+    timer = EngineTimer(runtime.run, lambda size: _tiled(golden, size))
+    for shape in batch_shapes(max_batch):
+        timer.warm(shape)
+    sizes = [size for size in _CURVE if size <= max_batch]
+    return worthwhile_batch({size: timer.quick(size) for size in sizes})
+
+
+def _tiled(golden: Tensors, size: int) -> Tensors:
+    return {name: np.resize(values, (size, *values.shape[1:])) for name, values in golden.items()}
+
+
+@contextmanager
+def _timed(parts: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    parts[name] = time.monotonic() - began
