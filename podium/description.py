@@ -12,6 +12,7 @@ from podium.console import Json
 from podium.errors import UsageError
 from podium.inventory import race_folders, run_files
 from podium.nodeclass import load_node_class
+from podium.placement import helm_values
 from podium.quantities import format_bytes
 from podium.racefile import find_race, read_race
 from predictors.manifest import MEASURED, read_variant
@@ -83,7 +84,7 @@ def describe_class(name: str) -> dict[str, Json]:
     derived: dict[str, Json] = {
         "node_share": found.node_share,
         "cost_per_hour": found.cost_per_hour(),
-        "helm_values": cast("Json", found.helm_values()),
+        "helm_values": cast("Json", helm_values(found)),
     }
     return document | derived
 

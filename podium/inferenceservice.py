@@ -8,7 +8,17 @@ import re
 
 from podium.document import Document, nearest
 
-__all__ = ["API_VERSION", "FORMATS", "KIND", "NAME", "check_shape"]
+__all__ = [
+    "API_VERSION",
+    "FORMATS",
+    "KIND",
+    "MAX_NAME",
+    "METADATA_KEYS",
+    "MODEL_KEYS",
+    "NAME",
+    "PREDICTOR_KEYS",
+    "check_shape",
+]
 
 API_VERSION = "serving.kserve.io/v1beta1"
 KIND = "InferenceService"
@@ -41,6 +51,9 @@ _MODEL = (
     "resizePolicy securityContext startupProbe stdin stdinOnce terminationMessagePath "
     "terminationMessagePolicy tty volumeDevices volumeMounts workingDir"
 )
+METADATA_KEYS = tuple(_METADATA.split())
+PREDICTOR_KEYS = tuple(_PREDICTOR.split())
+MODEL_KEYS = tuple(_MODEL.split())
 _OLD_FORMATS = ("pytorch", "onnx", "triton", "sklearn", "xgboost", "tensorflow", "huggingface", "lightgbm")
 _MODEL_FORM = "spec: {predictor: {model: {modelFormat: {name: pytorch}, storageUri: file://models/food11}}}"
 
@@ -56,7 +69,7 @@ def check_shape(document: Document) -> None:
         found = document.text(key)
         if found != wanted:
             raise document.error((key,), f"{key} is {found!r}, and must be {wanted}")
-    document.refuse_unknown(("metadata",), _METADATA.split())
+    document.refuse_unknown(("metadata",), METADATA_KEYS)
     name = document.text("metadata", "name")
     if NAME.fullmatch(name) is None or len(name) > MAX_NAME:
         raise document.error(
@@ -81,10 +94,10 @@ def _check_spec(document: Document) -> None:
             raise document.error(
                 ("spec", "predictor", old), f"the old form spec.predictor.{old} is not read", _MODEL_FORM
             )
-    document.refuse_unknown(("spec", "predictor"), _PREDICTOR.split())
+    document.refuse_unknown(("spec", "predictor"), PREDICTOR_KEYS)
     if "model" not in predictor:
         raise document.error(("spec", "predictor"), "spec.predictor.model is missing", _MODEL_FORM)
-    document.refuse_unknown(("spec", "predictor", "model"), _MODEL.split())
+    document.refuse_unknown(("spec", "predictor", "model"), MODEL_KEYS)
     if "storage" in document.mapping("spec", "predictor", "model"):
         raise document.error(
             ("spec", "predictor", "model", "storage"), "storage is not read", "use storageUri instead"

@@ -1,22 +1,29 @@
-"""Node classes: kinds of hardware as data, and what follows from them for placement, CPU share and price.
+"""Node classes: kinds of hardware as data, and what a pod of a class takes and costs.
 
 A class is a file, never something read off the machine in silence; `podium doctor` says how a machine differs
-from its class. Charts know no node labels: `helm_values` brings them.
+from its class. What placement follows from a class is in `podium.placement`.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, NotRequired, Self, TypedDict
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from podium.document import nearest, read_document
-from podium.errors import NodeClassError, QuantityError
-from podium.quantities import parse_quantity
+from podium.document import Document, nearest, read_document
+from podium.errors import FileError, NodeClassError, QuantityError
+from podium.quantities import QUANTITY, parse_quantity
 from predictors.strict import StrictYaml
 
 __all__ = [
     "Gpu",
-    "HelmValues",
     "NodeClass",
     "Price",
     "Resources",
@@ -35,7 +42,10 @@ def _written(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Quantity = Annotated[str, BeforeValidator(_written)]
+_AMOUNT = {
+    "anyOf": [{"type": "string", "pattern": f"^{QUANTITY.pattern}$"}, {"type": "number", "minimum": 0}]
+}
+Quantity = Annotated[str, BeforeValidator(_written), WithJsonSchema(_AMOUNT)]
 Amounts = dict[str, Quantity]
 
 
@@ -91,6 +101,11 @@ class Gpu(_Part):
     mig: str | None = Field(
         None, pattern=r"^[0-9]g\.[0-9]+gb$", description="MIG profile, as in 1g.5gb; none is the whole GPU."
     )
+
+    @property
+    def asked_resource(self) -> str:
+        """What a pod asks for: the whole GPU, or a slice of it."""
+        return f"{self.resource.partition('/')[0]}/mig-{self.mig}" if self.mig else self.resource
 
 
 class Price(_Part):
@@ -162,68 +177,11 @@ class NodeClass(_Part):
             raise ValueError(f"a served rate must be above zero, not {served_rate}")
         return 1e6 * self.cost_per_hour() / (served_rate * 3600)
 
-    def helm_values(self) -> "HelmValues":
-        """Return what this class adds to the values of the chart `variant`."""
-        values: HelmValues = {
-            "nodeClass": self.name,
-            "tolerations": [t.model_dump(by_alias=True, exclude_none=True) for t in self.tolerations],
-            "resources": {"requests": dict(self.resources.requests), "limits": dict(self.resources.limits)},
-        }
-        if self.gpu is not None:
-            for amounts in values["resources"].values():
-                amounts[self._gpu_resource(self.gpu)] = str(self.gpu.count)
-        if self.selector:
-            terms: list[NodeTerm] = [{"matchExpressions": self._expressions(term)} for term in self.selector]
-            required: Required = {"nodeSelectorTerms": terms}
-            values["affinity"] = {
-                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}
-            }
-        return values
-
     def _requested(self) -> dict[str, float]:
         asked = {name: parse_quantity(amount) for name, amount in self.resources.requests.items()}
         if self.gpu is not None:
-            asked[self._gpu_resource(self.gpu)] = float(self.gpu.count)
+            asked[self.gpu.asked_resource] = float(self.gpu.count)
         return asked
-
-    @staticmethod
-    def _gpu_resource(gpu: Gpu) -> str:
-        return f"{gpu.resource.partition('/')[0]}/mig-{gpu.mig}" if gpu.mig else gpu.resource
-
-    def _expressions(self, term: dict[str, str]) -> list["Expression"]:
-        wanted = {key: [value] for key, value in term.items()}
-        if self.gpu is not None and self.gpu.products:
-            wanted.setdefault("nvidia.com/gpu.product", list(self.gpu.products))
-        return [{"key": key, "operator": "In", "values": values} for key, values in wanted.items()]
-
-
-class Expression(TypedDict):
-    """One match expression of a node selector term."""
-
-    key: str
-    operator: Literal["In"]
-    values: list[str]
-
-
-class NodeTerm(TypedDict):
-    """One term: all its expressions must fit."""
-
-    matchExpressions: list[Expression]
-
-
-class Required(TypedDict):
-    """The terms of which one must fit."""
-
-    nodeSelectorTerms: list[NodeTerm]
-
-
-class HelmValues(TypedDict):
-    """Values of the chart `variant` that come from a node class."""
-
-    nodeClass: str
-    tolerations: list[dict[str, str | int]]
-    resources: dict[str, dict[str, str]]
-    affinity: NotRequired[dict[str, dict[str, Required]]]
 
 
 def node_class_names() -> tuple[str, ...]:
@@ -253,13 +211,26 @@ def read_node_class(path: Path) -> NodeClass:
     try:
         found = NodeClass.model_validate(document.content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        raise document.error(first["loc"], f"{place}: {reason}" if place else reason) from error
+        raise _refusal(document, error) from error
     if found.name != path.stem:
         raise document.error(("name",), f"the name {found.name!r} is not the file's", f"name: {path.stem}")
     return found
+
+
+def _refusal(document: Document, error: ValidationError) -> FileError:
+    details = error.errors(include_url=False)
+    # A misspelled key is also a missing one; the spelling is what helps.
+    first = next((one for one in details if one["type"] == "extra_forbidden"), details[0])
+    keys = first["loc"]
+    place = ".".join(str(key) for key in keys)
+    if first["type"] == "extra_forbidden":
+        return document.error(
+            keys, f"unknown key {place}", "keys are camelCase; compare with podium describe class epyc"
+        )
+    if first["type"] == "missing":
+        return document.error(keys, f"{place} is missing", "add it, as in: podium describe class epyc")
+    reason = first["msg"].removeprefix("Value error, ")
+    return document.error(keys, f"{place}: {reason}" if place else reason)
 
 
 def _folder() -> Path:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from podium.errors import QuantityError
 
-__all__ = ["format_bytes", "format_duration", "parse_duration", "parse_quantity"]
+__all__ = ["QUANTITY", "format_bytes", "format_duration", "parse_duration", "parse_quantity"]
 
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity
 _SCALES = {
@@ -27,7 +27,7 @@ _SCALES = {
     "Ti": Decimal(2**40),
     "Pi": Decimal(2**50),
 }
-_QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(?:[eE]([+-]?[0-9]{1,2})|([numkMGTP]|[KMGTP]i)?)")
+QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(?:[eE]([+-]?[0-9]{1,2})|([numkMGTP]|[KMGTP]i)?)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|h|m|s))+")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)")
@@ -40,7 +40,7 @@ def parse_quantity(text: str) -> float:
     Raises:
         QuantityError: the text is not a Kubernetes quantity of zero or more.
     """
-    match = _QUANTITY.fullmatch(text)
+    match = QUANTITY.fullmatch(text)
     if match is None:
         raise QuantityError(f"{text!r} is not a quantity", "write it as Kubernetes does: 1, 500m, 0.5, 2Gi")
     number, exponent, suffix = match.groups()

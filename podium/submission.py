@@ -20,7 +20,7 @@ from podium.inferenceservice import check_shape
 from podium.quantities import parse_duration
 from podium.source import locate
 
-__all__ = ["DEFAULTS", "KEYS", "Submission", "load_submission", "resolve_model"]
+__all__ = ["DEFAULTS", "FORMS", "KEYS", "Submission", "load_submission", "resolve_model"]
 
 T = TypeVar("T")
 
@@ -35,10 +35,13 @@ KEYS = {
     "incumbent": 'podium.dev/incumbent: "food11-ort-fp32", or "none"',
 }
 _ANNOTATIONS = ("metadata", "annotations")
-_PATTERN = re.compile(r"[a-z0-9*?\[\]!.-]{1,64}")
-_CLASS = re.compile(r"[a-z0-9]([-a-z0-9]{0,6}[a-z0-9])?")
-_ID = re.compile(r"[a-z0-9]([.a-z0-9-]{0,28}[a-z0-9])?")
-_PROFILE = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+# The form of one word of an annotation.
+FORMS = {
+    "variants": re.compile(r"[a-z0-9*?\[\]!.-]{1,64}"),
+    "node-classes": re.compile(r"[a-z0-9]([-a-z0-9]{0,6}[a-z0-9])?"),
+    "profile": re.compile(r"[a-z0-9][a-z0-9-]{0,29}"),
+    "incumbent": re.compile(r"[a-z0-9]([.a-z0-9-]{0,28}[a-z0-9])?"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def load_submission(path: Path, models_dir: Path = Path("models")) -> Submission
         slo=_parsed(document, "slo", text["slo"], _race_slo),
         quality=_parsed(document, "quality", text["quality"], parse_quality),
         variants=_variants(document, text["variants"]),
-        node_classes=_words(document, "node-classes", text.get("node-classes"), _CLASS),
+        node_classes=_words(document, "node-classes", text.get("node-classes")),
         profile=_profile(document, text.get("profile")),
         budget_s=_parsed(document, "budget", text["budget"], parse_duration) if "budget" in text else None,
         incumbent=_incumbent(document, text.get("incumbent")),
@@ -177,12 +180,12 @@ def _parsed(document: Document, name: str, text: str, parse: Callable[[str], T])
         raise _error(document, name, str(error), error.hint or KEYS[name]) from error
 
 
-def _words(document: Document, name: str, text: str | None, form: re.Pattern[str]) -> tuple[str, ...]:
+def _words(document: Document, name: str, text: str | None) -> tuple[str, ...]:
     if text is None:
         return ()
     words = tuple(word.strip() for word in text.split(","))
     for i, word in enumerate(words):
-        if form.fullmatch(word) is None:
+        if FORMS[name].fullmatch(word) is None:
             raise _error(document, name, f"{word!r} is not accepted", KEYS[name])
         if word in words[:i]:
             raise _error(document, name, f"{word!r} stands twice", "name each one once")
@@ -190,7 +193,7 @@ def _words(document: Document, name: str, text: str | None, form: re.Pattern[str
 
 
 def _variants(document: Document, text: str) -> tuple[str, ...]:
-    words = _words(document, "variants", text, _PATTERN)
+    words = _words(document, "variants", text)
     if words == ("auto",):
         return ()
     if "auto" in words:
@@ -199,7 +202,7 @@ def _variants(document: Document, text: str) -> tuple[str, ...]:
 
 
 def _profile(document: Document, text: str | None) -> str | None:
-    if text is None or _PROFILE.fullmatch(text):
+    if text is None or FORMS["profile"].fullmatch(text):
         return text
     path = document.path.parent / text
     if "\0" in text or not text.endswith((".yaml", ".yml")) or not path.is_file():
@@ -208,7 +211,7 @@ def _profile(document: Document, text: str | None) -> str | None:
 
 
 def _incumbent(document: Document, text: str | None) -> str | None:
-    if text is not None and _ID.fullmatch(text) is None:
+    if text is not None and FORMS["incumbent"].fullmatch(text) is None:
         raise _error(document, "incumbent", f"{text!r} is not a variant's id", KEYS["incumbent"])
     return text
 

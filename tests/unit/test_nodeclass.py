@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.errors import NodeClassError
-from podium.nodeclass import HelmValues, NodeClass, load_node_class, node_class_names, read_node_class
+from podium.nodeclass import NodeClass, load_node_class, node_class_names, read_node_class
 
 LOCAL = """\
 name: mine
@@ -72,69 +72,12 @@ def test_a_higher_rate_costs_less_a_request(rate: float, factor: float) -> None:
     assert local.cost_per_million(rate * factor) < local.cost_per_million(rate)
 
 
-def test_helm_values_hold_placement_and_resources_and_no_more() -> None:
-    expected: HelmValues = {
-        "nodeClass": "epyc",
-        "tolerations": [],
-        "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
-        "affinity": {
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {
-                    "nodeSelectorTerms": [
-                        {
-                            "matchExpressions": [
-                                {
-                                    "key": "feature.node.kubernetes.io/cpu-model.vendor_id",
-                                    "operator": "In",
-                                    "values": ["AMD"],
-                                }
-                            ]
-                        }
-                    ]
-                }
-            }
-        },
-    }
-    assert load_node_class("epyc").helm_values() == expected
-
-
-def test_a_class_without_a_selector_sets_no_affinity() -> None:
-    assert "affinity" not in load_node_class("local").helm_values()
-
-
-def test_any_of_several_terms_may_fit_and_the_gpu_is_asked_for() -> None:
-    values = load_node_class("a100").helm_values()
-    required = values["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-    products = [term["matchExpressions"][0]["values"] for term in required["nodeSelectorTerms"]]
-    assert products == [["NVIDIA-A100-SXM4-40GB"], ["NVIDIA-A100-PCIE-40GB"]]
-    assert values["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert values["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
-
-
-def test_a_mig_profile_changes_the_resource_and_products_narrow_the_terms(tmp_path: Path) -> None:
-    gpu = "gpu: {resource: nvidia.com/gpu, products: [A, B], mig: 1g.5gb}\n"
-    path = written(
-        tmp_path,
-        ("selector: []", "selector: [{zone: a}]"),
-        ("runtimes", gpu + "runtimes"),
-        ("memory: 4Gi}}", "memory: 4Gi, nvidia.com/mig-1g.5gb: 7}}"),
-    )
-    found = read_node_class(path)
-    values = found.helm_values()
-    assert values["resources"]["requests"]["nvidia.com/mig-1g.5gb"] == "1"
-    required = values["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-    assert required["nodeSelectorTerms"][0]["matchExpressions"] == [
-        {"key": "zone", "operator": "In", "values": ["a"]},
-        {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["A", "B"]},
-    ]
-
-
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
         ("runtimes: [ort]", "runtimes: [onnx]", ":6: runtimes.0:"),
         ("runtimes: [ort]", "runtimes: []", ":6: runtimes:"),
-        ("runtimes: [ort]", "cpu_features: [avx2]\nruntimes: [ort]", ":6: cpu_features: Extra inputs"),
+        ("runtimes: [ort]", "cpu_features: [avx2]\nruntimes: [ort]", ":6: unknown key cpu_features"),
         ("name: mine", "name: much-too-long", ":1: name:"),
         ("name: mine", "name: other", ":1: the name 'other' is not the file's"),
         ("selector: []", "selector: {}", ":2: selector:"),
