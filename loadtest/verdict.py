@@ -1,0 +1,255 @@
+"""The verdict on a hold: PASS, FAIL or INCONCLUSIVE for each clause of an SLO, and what would settle it.
+
+A clause that counts requests follows rule 11 of the method, on both sides: the binomial rule over all
+requests and the t-bound of the miss share over batches of at least 400 successive requests must agree,
+because misses come in clumps and pooled counts alone are too sure of themselves. A PASS also needs the
+five blocks of its level. A block cut by the over-saturation stop hides what would have followed, so it
+can never be part of a PASS; two of them are a FAIL of the rate, one may have been a hiccup of the
+machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from scipy import stats
+
+from loadtest.blocks import BlockOutcome
+from loadtest.phases import BATCH
+from loadtest.profile import Level
+from loadtest.remedy import Needs, more_blocks, settling
+from loadtest.slo import Clause, Slo
+from loadtest.statistics import (
+    Interval,
+    batch_shares,
+    coefficient_of_variation,
+    percentile,
+    refutes,
+    supports,
+    t_bound,
+    t_interval,
+)
+
+__all__ = ["ClauseVerdict", "Needs", "Status", "Verdict", "is_settled", "judge"]
+
+Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+
+_BLOCKS: Final = 5
+_BLOCK_S: Final[dict[Level, float]] = {"standard": 60.0, "quick": 10.0}
+_CONFIDENCE: Final[dict[Level, float]] = {"standard": 0.99, "quick": 0.95}
+_CUTS_THAT_FAIL: Final = 2
+_ACHIEVED: Final = 0.99
+# A Poisson schedule at the asked rate plans so few arrivals once in a thousand.
+_TOO_FEW: Final = 0.001
+_CV_LIMIT: Final = 0.20
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseVerdict:
+    """How one clause came out.
+
+    Attributes:
+        clause: the clause.
+        status: the verdict on it.
+        reason: one sentence with the numbers.
+        needs: what would settle it; None unless INCONCLUSIVE.
+        value: the metric over all requests, merged: seconds, a share, or per second.
+        low: lower end of the t-interval over blocks; None where there is none.
+        high: upper end.
+        misses: requests that missed it; None where requests are not counted.
+        requests: requests counted.
+        bound: the one-sided t-bound of the miss share on the side that was asked; None below two batches.
+        cv: coefficient of variation of the blocks' values; None where there is none.
+    """
+
+    clause: Clause
+    status: Status
+    reason: str
+    needs: Needs | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    misses: int | None = None
+    requests: int | None = None
+    bound: float | None = None
+    cv: float | None = None
+
+    @property
+    def is_rankable(self) -> bool:
+        """Return whether the blocks agree well enough for the figure to be shown and ranked (rule 9)."""
+        return self.cv is None or self.cv <= _CV_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict on a hold: FAIL when a clause fails, PASS when all pass, else INCONCLUSIVE."""
+
+    status: Status
+    level: Level
+    confidence: float
+    clauses: tuple[ClauseVerdict, ...]
+    needs: Needs | None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Return the sentences that explain the status: those of the clauses that caused it."""
+        return tuple(clause.reason for clause in self.clauses if clause.status == self.status)
+
+
+def is_settled(blocks: Sequence[BlockOutcome]) -> bool:
+    """Say whether a hold may end early: the over-saturation stop has cut enough blocks for a FAIL."""
+    return sum(block.cut for block in blocks) >= _CUTS_THAT_FAIL
+
+
+def judge(
+    blocks: Sequence[BlockOutcome],
+    slo: Slo,
+    *,
+    level: Level,
+    confidence: float | None = None,
+    ready_s: Sequence[float] = (),
+) -> Verdict:
+    """Judge a hold at the asked rate.
+
+    Args:
+        blocks: all blocks that were played, in order; blocks of void runs are not for judging.
+        slo: the clauses.
+        level: what the verdict is worth; it says how long the five blocks must be.
+        confidence: of each side; the level's when left out.
+        ready_s: measured times from start to ready, for a `ready` clause.
+    """
+    sure = _CONFIDENCE[level] if confidence is None else confidence
+    clauses = tuple(_clause(blocks, clause, level, sure, ready_s) for clause in slo.clauses)
+    statuses = {clause.status for clause in clauses}
+    status: Status = "FAIL" if "FAIL" in statuses else "INCONCLUSIVE"
+    if statuses == {"PASS"}:
+        status = "PASS"
+    needs = [clause.needs for clause in clauses if clause.needs is not None]
+    largest = max(needs, key=lambda one: one.effort) if needs and status == "INCONCLUSIVE" else None
+    return Verdict(status, level, sure, clauses, largest)
+
+
+def _clause(
+    blocks: Sequence[BlockOutcome], clause: Clause, level: Level, confidence: float, ready_s: Sequence[float]
+) -> ClauseVerdict:
+    if clause.metric == "ready":
+        return _ready(clause, ready_s)
+    if clause.allowed_misses is None:
+        return _rate(blocks, clause, level, confidence)
+    return _counted(blocks, clause, clause.allowed_misses, level, confidence)
+
+
+def _counted(
+    blocks: Sequence[BlockOutcome], clause: Clause, allowed: float, level: Level, confidence: float
+) -> ClauseVerdict:
+    """Judge a clause that counts requests: rule 11."""
+    misses = [block.misses(clause) for block in blocks]
+    requests = sum(one.size for one in misses)
+    missed = sum(int(np.count_nonzero(one)) for one in misses)
+    shares = batch_shares(misses, BATCH)
+    is_over = missed > allowed * requests
+    bound = t_bound(shares, confidence, "lower" if is_over else "upper")
+    missing = _missing(blocks, level)
+    said = f"{missed:,} of {requests:,} requests miss {clause}"
+    needs: Needs | None = None
+    status: Status = "INCONCLUSIVE"
+    if is_over and bound is not None and bound > allowed and refutes(requests, missed, allowed, confidence):
+        status = "FAIL"
+        reason = f"{said}: at least {bound:.2%} do at {confidence:.0%} confidence, and {allowed:.4g} may"
+    elif missing:
+        needs = more_blocks(missing, _requests_a_block(blocks))
+        reason = f"{said}, in {_BLOCKS - missing} of the {_BLOCKS} whole blocks of {_BLOCK_S[level]:g} s"
+    elif bound is not None and bound <= allowed and supports(requests, missed, allowed, confidence):
+        status = "PASS"
+        reason = f"{said}: at most {bound:.2%} do at {confidence:.0%} confidence, and {allowed:.4g} may"
+    else:
+        a_block = _requests_a_block(blocks)
+        needs = settling(
+            shares,
+            requests,
+            missed,
+            allowed,
+            confidence=confidence,
+            requests_a_block=a_block,
+            batches_a_block=max(1, a_block // BATCH),
+        )
+        reason = f"{said}, too near the {allowed:.4g} that may to tell at {confidence:.0%} confidence"
+    value, low, high, cv = _figure(blocks, clause, confidence)
+    return ClauseVerdict(clause, status, reason, needs, value, low, high, missed, requests, bound, cv)
+
+
+def _rate(blocks: Sequence[BlockOutcome], clause: Clause, level: Level, confidence: float) -> ClauseVerdict:
+    """Judge whether the asked rate was played and kept up with."""
+    planned = sum(block.planned for block in blocks)
+    seconds = sum(block.seconds for block in blocks)
+    cuts = sum(block.cut for block in blocks)
+    short = sum(block.sent < _ACHIEVED * block.planned for block in blocks if not block.cut)
+    missing = _missing(blocks, level)
+    needs = more_blocks(max(1, missing), _requests_a_block(blocks))
+    status: Status = "INCONCLUSIVE"
+    if cuts >= _CUTS_THAT_FAIL:
+        status = "FAIL"
+        reason = f"the server fell behind at {clause.value:g}/s in {cuts} of {len(blocks)} blocks"
+    elif cuts:
+        reason = f"the server fell behind at {clause.value:g}/s in one block, which another must confirm"
+    elif missing:
+        reason = f"{_BLOCKS - missing} of the {_BLOCKS} whole blocks of {_BLOCK_S[level]:g} s were played"
+    elif short:
+        reason = f"less than {_ACHIEVED:.0%} of the planned requests left in {short} of {len(blocks)} blocks"
+    elif stats.poisson.cdf(planned, clause.value * seconds) < _TOO_FEW:
+        reason = f"only {planned / seconds:.4g}/s were planned, and {clause.value:g}/s were asked for"
+    else:
+        status = "PASS"
+        reason = f"the server kept up with {clause.value:g}/s in all {len(blocks)} blocks"
+    _, low, high, cv = _figure(blocks, clause, confidence)
+    value = sum(block.sent for block in blocks) / seconds if seconds else None
+    return ClauseVerdict(
+        clause, status, reason, needs if status == "INCONCLUSIVE" else None, value, low, high, cv=cv
+    )
+
+
+def _ready(clause: Clause, ready_s: Sequence[float]) -> ClauseVerdict:
+    """Judge the measured starts: all within the limit, all beyond it, or not the same each time."""
+    within = sum(start <= clause.value for start in ready_s)
+    if not ready_s:
+        needs = Needs(None, 1, "one measured start")
+        return ClauseVerdict(clause, "INCONCLUSIVE", f"no start was measured for {clause}", needs)
+    reason = f"{within} of {len(ready_s)} starts were ready within {str(clause).removeprefix('ready<=')}"
+    low, high = min(ready_s), max(ready_s)
+    if within in (0, len(ready_s)):
+        return ClauseVerdict(clause, "PASS" if within else "FAIL", reason, None, high, low, high)
+    needs = Needs(None, None, "starts that agree: some were ready in time and some were not")
+    return ClauseVerdict(clause, "INCONCLUSIVE", reason, needs, high, low, high)
+
+
+def _missing(blocks: Sequence[BlockOutcome], level: Level) -> int:
+    """Return how many whole blocks of the level's length a PASS still lacks."""
+    whole = sum(not block.cut and block.seconds >= _BLOCK_S[level] for block in blocks)
+    return max(0, _BLOCKS - whole)
+
+
+def _requests_a_block(blocks: Sequence[BlockOutcome]) -> int:
+    planned = [block.planned for block in blocks]
+    return round(float(np.median(planned))) if planned else BATCH
+
+
+def _figure(
+    blocks: Sequence[BlockOutcome], clause: Clause, confidence: float
+) -> tuple[float | None, float | None, float | None, float | None]:
+    """Return the merged value, its t-interval over blocks widened to hold it, and the blocks' CV."""
+    values = [value for block in blocks if (value := block.metric(clause)) is not None]
+    if not values:
+        return None, None, None, None
+    interval = t_interval(values, confidence)
+    cv = coefficient_of_variation(values)
+    if clause.quantile is not None:
+        value = percentile(np.concatenate([block.latency_s for block in blocks]), clause.quantile)
+    else:
+        value = float(np.concatenate([block.errors for block in blocks]).mean())
+    if interval is None:
+        return value, None, None, cv
+    held = Interval(value, max(0.0, min(interval.low, value)), max(interval.high, value))
+    return held.value, held.low, held.high, cv
