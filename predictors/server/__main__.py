@@ -1,14 +1,13 @@
 """`python -m predictors.server`: the server without the command line tool, as images start it."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
 
 from predictors.errors import PredictorError
 from predictors.server import logs, process
-from predictors.server.settings import Settings, effective
+from predictors.server.settings import Settings, effective, flag_of
 
 __all__ = ["main"]
 
@@ -19,12 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("variant", nargs="?", help="variant id, id@address, or artifact folder")
     for name, field in Settings.model_fields.items():
         if name != "variant":
-            parser.add_argument(f"--{name.replace('_', '-')}", help=field.description)
+            parser.add_argument(f"--{flag_of(name)}", dest=name, help=field.description)
     flags = vars(parser.parse_args(arguments))
     logs.configure()
     try:
         settings = effective(flags, os.environ)
-        logging.getLogger("predictors.server").info("settings %s", settings.model_dump_json())
         return process.run(settings)
     except PredictorError as error:
         sys.stderr.write(f"error: {error} ({error.hint})\n")

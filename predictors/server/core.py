@@ -81,7 +81,7 @@ class Predictor:
         policy = BatchPolicy(
             max_items=self.settings.max_batch,
             gather=engine.gather,
-            delay_s=self.settings.max_delay_ms / 1e3,
+            delay_s=self.settings.max_delay_s,
             queue=self.settings.queue,
         )
         self.engine = engine
@@ -133,6 +133,7 @@ class Predictor:
         return load_engine(
             self._folder,
             self.model.variant,
+            self.model.preprocessing,
             threads=self.settings.threads,
             max_batch=self.settings.max_batch,
             gather=self.settings.gather,

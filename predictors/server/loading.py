@@ -4,6 +4,7 @@ The order is the cheap check first, and no engine touches a file before its dige
 timed, because the time to readiness is what scaling from zero waits for.
 """
 
+import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from predictors.benchmark import EngineTimer, worthwhile_batch
 from predictors.errors import ArtifactError
 from predictors.golden import check_golden, read_golden
-from predictors.imaging import Preprocessing, implementation_hash, preprocessing
+from predictors.imaging import FORMATS, Preprocessing, implementation_hash, preprocessing
 from predictors.manifest import Variant, verify_files
 from predictors.runtimes import Runtime, load_runtime
 from predictors.server.answer import Tensors
@@ -58,7 +60,13 @@ def build_preprocessing(variant: Variant) -> Preprocessing | None:
 
 
 def load_engine(
-    folder: Path, variant: Variant, *, threads: int, max_batch: int, gather: int | None
+    folder: Path,
+    variant: Variant,
+    images: Preprocessing | None,
+    *,
+    threads: int,
+    max_batch: int,
+    gather: int | None,
 ) -> Engine:
     """Check and load an artifact, and run every batch shape that will occur.
 
@@ -73,6 +81,7 @@ def load_engine(
     with _timed(ready_s, "golden"):
         check_golden(folder, variant, runtime.run)
     with _timed(ready_s, "warm_up"):
+        _warm_decoders(images)
         worth = _warm(folder, variant, runtime, max_batch)
     return Engine(runtime, min(gather or worth, max_batch), ready_s)
 
@@ -85,6 +94,15 @@ def _warm(folder: Path, variant: Variant, runtime: Runtime, max_batch: int) -> i
         timer.warm(shape)
     sizes = [size for size in _CURVE if size <= max_batch]
     return worthwhile_batch({size: timer.quick(size) for size in sizes})
+
+
+def _warm_decoders(images: Preprocessing | None) -> None:
+    """Decode one image of each format, because Pillow loads its decoders when it first meets a file."""
+    for form in FORMATS if images is not None else ():
+        stream = io.BytesIO()
+        Image.new("RGB", (32, 32)).save(stream, form)
+        if images is not None:
+            images.decode(stream.getvalue())
 
 
 def _tiled(golden: Tensors, size: int) -> Tensors:

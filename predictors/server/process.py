@@ -48,6 +48,7 @@ def run(settings: Settings) -> int:
         PredictorError: The artifact cannot be found or is refused.
         OSError: A port is in use, or the address is not ours.
     """
+    _log.info("settings", extra={"fields": settings.model_dump()})
     store = Store(Path(settings.store) if settings.store else default_store())
     stored = store.find(settings.variant)
     variant = read_variant(stored.folder)
@@ -126,13 +127,14 @@ class _Process:
     async def _drain(self) -> int:
         began = time.monotonic()
         self._predictor.drain()
-        _log.info("draining", extra={"pre_stop_s": self._settings.pre_stop_s})
+        _log.info("draining", extra={"fields": {"in_flight": self._predictor.in_flight}})
         await asyncio.sleep(self._settings.pre_stop_s)
         self._predictor.refuse()
         self._data.drain()
         while self._predictor.in_flight or self._data.busy:
             if time.monotonic() - began > self._settings.grace_s:
-                _log.error("the grace time is over with %d requests unfinished", self._predictor.in_flight)
+                unfinished = {"in_flight": self._predictor.in_flight}
+                _log.error("the grace time is over", extra={"fields": unfinished})
                 return 1
             await asyncio.sleep(_POLL_S)
         _log.info("drained")

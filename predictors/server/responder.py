@@ -79,7 +79,7 @@ class Responder:
         identity = request_id() if asked is None else asked[:_MAX_ID]
         fault = fault_of(error)
         if fault.status == 500:
-            _log.error("request %s failed", identity, exc_info=error)
+            _log.error("request failed", extra={"fields": {"id": identity}}, exc_info=error)
         extra = self._standing
         if asked is not None:
             extra += b"x-request-id: %s\r\n" % identity.encode("latin-1")

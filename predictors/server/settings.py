@@ -4,18 +4,34 @@ Nothing is read off the machine but the CPU share, which comes from the control 
 without either the server does not start. A limit of zero or below is refused.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from predictors.errors import PredictorError
 from predictors.server import cgroup
 from predictors.strict import Strict, problem
 
-__all__ = ["PREFIX", "Settings", "effective"]
+__all__ = ["PREFIX", "Seconds", "Settings", "effective", "flag_of"]
 
 PREFIX = "PREDICTOR_"
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(us|ms|s|m)")
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    read = _DURATION.fullmatch(value.strip())
+    if read is None:
+        raise ValueError(f"{value!r} is no duration such as 250us, 5ms, 30s or 2m")
+    return float(read[1]) * _UNITS[read[2]]
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
 class Settings(Strict):
@@ -46,11 +62,8 @@ class Settings(Strict):
     gather: int | None = Field(
         default=None, ge=1, le=256, description="Most items gathered from several requests; absent: measured."
     )
-    max_delay_ms: float = Field(
-        default=0.0,
-        ge=0,
-        le=1000,
-        description="How long a batch waits to fill while the engine is free, in ms.",
+    max_delay_s: Seconds = Field(
+        default=0.0, ge=0, le=1, description="How long a batch waits to fill while the engine is free."
     )
     queue: int = Field(
         default=32, ge=1, le=100_000, description="Most items that wait; more are refused with 503."
@@ -58,20 +71,21 @@ class Settings(Strict):
     connections: int = Field(
         default=256, ge=1, le=65536, description="Most open connections of the data port."
     )
-    timeout_s: float = Field(default=30.0, gt=0, le=3600, description="Deadline of a request that sets none.")
-    pre_stop_s: float = Field(
-        default=0.0, ge=0, le=600, description="Seconds served on after SIGTERM before new work is refused."
+    timeout_s: Seconds = Field(default=30.0, gt=0, le=3600, description="Deadline where a request sets none.")
+    pre_stop_s: Seconds = Field(
+        default=0.0,
+        ge=0,
+        le=600,
+        description="How long it serves on after SIGTERM before it refuses new work.",
     )
-    grace_s: float = Field(
-        default=30.0, gt=0, le=3600, description="Seconds from SIGTERM to the end, at most."
-    )
+    grace_s: Seconds = Field(default=30.0, gt=0, le=3600, description="From SIGTERM to the end, at most.")
     node_class: str = Field(default="local", max_length=8, description="Label of the metrics.")
     image: str = Field(default="", max_length=512, description="Image reference, shown in the state.")
 
     @model_validator(mode="after")
     def _margin_fits_the_grace(self) -> Self:
         if self.pre_stop_s >= self.grace_s:
-            raise ValueError("pre_stop_s must be below grace_s, or nothing is left to finish accepted work")
+            raise ValueError("pre_stop must be below grace, or no time is left to finish accepted work")
         if self.gather is not None and self.gather > self.max_batch:
             raise ValueError("gather must not be above max_batch")
         return self
@@ -82,23 +96,31 @@ class Settings(Strict):
         return max(1, int(self.cpus or 1))
 
 
+def flag_of(field: str) -> str:
+    """Name the flag of a field: without the unit, since its value carries one."""
+    return field.removesuffix("_s").replace("_", "-")
+
+
 def effective(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
-    """Join flags (None: not given) and environment to the settings, with the CPU share known.
+    """Join flags (by field; None: not given) and environment to the settings, with the CPU share known.
 
     Raises:
         PredictorError: A value is out of bounds, or there is no CPU share to go by.
     """
-    names = {name: PREFIX + name.upper() for name in Settings.model_fields}
-    values: dict[str, Any] = {name: environment[key] for name, key in names.items() if environment.get(key)}
-    values |= {name: value for name, value in flags.items() if value is not None}
-    if values.get("cpus") is None:
+    values: dict[str, Any] = {}
+    for field in Settings.model_fields:
+        given = flags.get(field)
+        if given is None:
+            given = environment.get(PREFIX + flag_of(field).replace("-", "_").upper()) or None
+        if given is not None:
+            values[field] = given
+    if "cpus" not in values:
         values["cpus"] = cgroup.cpu_limit()
     if values["cpus"] is None:
-        raise PredictorError(
-            "the CPU share is unknown: no --cpus and no control group limit", "give --cpus 1"
-        )
+        told = "the CPU share is unknown: no --cpus is given and the control group has no limit"
+        raise PredictorError(told, "give the share in cores, for example --cpus 1")
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        hint = "see `podium serve --help` for the bounds; each flag has a form PREDICTOR_..."
-        raise PredictorError(f"setting {problem(error)}", hint) from error
+        hint = "see --help for the bounds; each flag also has a form PREDICTOR_..."
+        raise PredictorError(f"a setting is refused: {problem(error)}", hint) from error

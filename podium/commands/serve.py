@@ -1,0 +1,99 @@
+"""`podium serve`: one variant behind HTTP, until it is told to stop."""
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @app.command(epilog="Example: podium serve food11-ort-int8 --cpus 1 --http-port 8080")
+    def serve(
+        variant: Annotated[str, typer.Argument(help="Variant id, id@address, or artifact folder.")],
+        host: Annotated[
+            str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
+        ] = None,
+        http_port: Annotated[
+            int | None, typer.Option(help="V1 and V2; 0: a free one.", show_default="8080")
+        ] = None,
+        grpc_port: Annotated[int | None, typer.Option(help="Kept for gRPC.", show_default="8081")] = None,
+        metrics_port: Annotated[
+            int | None, typer.Option(help="Metrics and state; 0: a free one.", show_default="8082")
+        ] = None,
+        cpus: Annotated[
+            float | None,
+            typer.Option(help="CPU share in cores; sets the threads.", show_default="control group's"),
+        ] = None,
+        workers: Annotated[int | None, typer.Option(help="Processes.", show_default="1")] = None,
+        max_batch: Annotated[
+            int | None, typer.Option(help="Most items in a request and in a batch.", show_default="8")
+        ] = None,
+        gather: Annotated[
+            int | None,
+            typer.Option(help="Most items gathered from several requests.", show_default="measured at start"),
+        ] = None,
+        max_delay: Annotated[
+            str | None, typer.Option(help="How long a batch waits to fill, such as 2ms.", show_default="0s")
+        ] = None,
+        queue: Annotated[
+            int | None, typer.Option(help="Most items that wait; more get 503.", show_default="32")
+        ] = None,
+        connections: Annotated[
+            int | None, typer.Option(help="Most open connections.", show_default="256")
+        ] = None,
+        timeout: Annotated[
+            str | None, typer.Option(help="Deadline where a request sets none.", show_default="30s")
+        ] = None,
+        pre_stop: Annotated[
+            str | None, typer.Option(help="Time served on after SIGTERM.", show_default="0s")
+        ] = None,
+        grace: Annotated[
+            str | None, typer.Option(help="From SIGTERM to the end, at most.", show_default="30s")
+        ] = None,
+        model_name: Annotated[
+            str | None, typer.Option(help="Name in URLs.", show_default="the model's")
+        ] = None,
+        node_class: Annotated[
+            str | None, typer.Option(help="Label of the metrics.", show_default="local")
+        ] = None,
+        store: Annotated[
+            str | None, typer.Option(help="Artifact store.", show_default="PODIUM_STORE or .podium/store")
+        ] = None,
+    ) -> int:
+        """Serve a variant over V1 and V2, with metrics on a port of their own.
+
+        It is ready once digests, golden answers and every batch shape have been checked, and says so in
+        one line of JSON on stdout. SIGTERM lets it finish what it accepted. Each option has a form
+        PREDICTOR_... in the environment.
+        """
+        import os
+
+        from predictors.server import logs, process
+        from predictors.server.settings import effective
+
+        flags = {
+            "variant": variant,
+            "host": host,
+            "http_port": http_port,
+            "grpc_port": grpc_port,
+            "metrics_port": metrics_port,
+            "cpus": cpus,
+            "workers": workers,
+            "max_batch": max_batch,
+            "gather": gather,
+            "max_delay_s": max_delay,
+            "queue": queue,
+            "connections": connections,
+            "timeout_s": timeout,
+            "pre_stop_s": pre_stop,
+            "grace_s": grace,
+            "model_name": model_name,
+            "node_class": node_class,
+            "store": store,
+        }
+        settings = effective(flags, os.environ)
+        logs.configure()
+        return process.run(settings)
