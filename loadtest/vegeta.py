@@ -172,8 +172,11 @@ def _outcome(
     throttled_before: int | None,
     cores: frozenset[int] | None,
 ) -> Outcome:
-    with points.open(newline="") as text:
-        rows = sorted((int(row[8]), int(row[0]), int(row[1]), int(row[2])) for row in csv.reader(text))
+    try:
+        with points.open(newline="") as text:
+            rows = sorted((int(row[8]), int(row[0]), int(row[1]), int(row[2])) for row in csv.reader(text))
+    except (OSError, IndexError, ValueError) as error:
+        raise GeneratorError("vegeta's points cannot be read") from error
     if not rows:
         raise GeneratorError("vegeta recorded no request")
     table = np.array(rows, dtype=np.int64)

@@ -1,0 +1,180 @@
+"""Playing a shot: what is handed to the generator, what is read back, and what is left behind when it fails.
+
+The program in k6's place answers nothing and sends nothing; `tests/truth` plays with the real one.
+"""
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loadtest.errors import GeneratorError, ScheduleError
+from loadtest.k6 import find_k6
+from loadtest.play import Endpoint, Shot, play
+from loadtest.schedule import poisson, read_schedule
+from tests.eventually import eventually
+from tests.loads import payloads, program
+
+ENDPOINT = Endpoint("http://127.0.0.1:9", "v1-image", "pie", headers={"x-word": "pie"})
+
+# Takes its arrivals as the extension does, and says that each was answered after 10 ms.
+PLAYS = """
+import json, os, pathlib, shutil, struct, sys
+shot = json.load(open(os.environ["LOADTEST_SHOT"]))
+source = pathlib.Path(os.environ["LOADTEST_SHOT"]).parent
+folder = pathlib.Path(next(word for word in sys.argv if word.startswith("hdr="))[4:])
+keep = os.environ.get("KEEP")
+if keep:
+    shutil.copytree(source, f"{keep}/{shot['runner']}")
+    pathlib.Path(keep, f"{shot['runner']}", "argv").write_text(" ".join(sys.argv))
+if shot["schedule"]:
+    data = (source / shot["schedule"]).read_bytes()
+    times = [v[0] for v in struct.iter_unpack("<q", data[16:])]
+    mine = [(n, t) for n, t in enumerate(times) if n % shot["runners"] == shot["runner"]]
+else:
+    mine = [(n, n * 1000) for n in range(shot["requests"])]
+rows = b"".join(struct.pack("<qqqqi?xH", n, t, t + 100000, t + 10100000, 200, True, 0) for n, t in mine)
+(folder / "samples.bin").write_bytes(b"PODSAMP1" + struct.pack("<Q", len(mine)) + rows)
+result = {"schema": "podium.dev/generator/v1", "kind": shot["kind"], "runner": shot["runner"],
+    "runners": shot["runners"], "planned": len(mine), "sent": len(mine), "answered": len(mine), "cut": 0,
+    "unsent": 0, "dropped": 1, "stopped": os.environ.get("STOPPED", ""), "started": "2026-01-02T03:04:05Z",
+    "started_unix_ns": 1000 + shot["runner"], "seconds": 2.5, "http_requests": len(mine), "version": "v2.2.0"}
+result.update(json.loads(os.environ.get("RESULT", "{}")))
+(folder / "result.json").write_text(json.dumps(result))
+"""
+
+
+def open_shot() -> Shot:
+    return Shot(
+        "open", users=5, timeout_s=2.0, schedule=poisson(40, 2, 3), seconds=2.0, tags={"variant": "a"}
+    )
+
+
+def test_a_shot_is_handed_over_and_its_outcome_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEP", str(tmp_path / "kept"))
+    shot = open_shot()
+    found = play(
+        ENDPOINT,
+        shot,
+        payloads(tmp_path / "payloads"),
+        workdir=tmp_path / "work",
+        cores={0},
+        k6=program(tmp_path, PLAYS),
+    )
+    assert shot.schedule is not None
+    assert np.array_equal(found.samples.intended_ns, shot.schedule)
+    assert (found.planned, found.dropped, found.stopped) == (len(shot.schedule), 1, None)
+    assert (found.started, found.seconds, found.shot) == ("2026-01-02T03:04:05Z", 2.5, shot)
+    assert found.generator.tool == "k6"
+    assert found.generator.cores == (0,)
+    assert found.generator.cpu_seconds > 0
+    assert list((tmp_path / "work").iterdir()) == []
+    handed = json.loads((tmp_path / "kept/0/shot.json").read_text())
+    assert handed["url"] == "http://127.0.0.1:9/v1/models/pie:predict"
+    assert handed["tags"] == {"variant": "a"}
+    assert handed["requests_as"][0]["headers"] == {"x-word": "pie", "content-type": "image/jpeg"}
+    assert np.array_equal(read_schedule(tmp_path / "kept/0/schedule.bin"), shot.schedule)
+    assert "open-loop.js" in (tmp_path / "kept/0/argv").read_text()
+
+
+def test_runners_share_the_arrivals_and_the_users_and_agree_on_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEP", str(tmp_path / "kept"))
+    shot = open_shot()
+    k6 = program(tmp_path, PLAYS)
+    found = play(ENDPOINT, shot, payloads(tmp_path / "p"), workdir=tmp_path / "work", k6=k6, runners=2)
+    assert shot.schedule is not None
+    assert np.array_equal(found.samples.n, np.arange(len(shot.schedule)))
+    assert (found.dropped, found.generator.runners, found.generator.start_spread_ns) == (2, 2, 1)
+    handed = [json.loads((tmp_path / f"kept/{index}/shot.json").read_text()) for index in range(2)]
+    assert [part["users"] for part in handed] == [3, 2]
+    assert handed[0]["start_unix_ns"] == handed[1]["start_unix_ns"] > 0
+
+
+def test_a_closed_loop_is_played_by_its_own_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEP", str(tmp_path / "kept"))
+    monkeypatch.setenv("STOPPED", "over-saturated")
+    shot = Shot("closed", users=1, timeout_s=2.0, requests=5)
+    k6 = program(tmp_path, PLAYS)
+    found = play(ENDPOINT, shot, payloads(tmp_path / "p"), workdir=tmp_path / "work", k6=k6)
+    assert (len(found.samples), found.stopped, found.generator.cores) == (5, "over-saturated", ())
+    assert json.loads((tmp_path / "kept/0/shot.json").read_text())["start_unix_ns"] == 0
+    assert "closed-loop.js" in (tmp_path / "kept/0/argv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("import sys\nprint('no such option')\nsys.exit(108)\n", "k6 ended with code 108"),
+        ("print('fine')\n", "k6 left no result"),
+    ],
+)
+def test_a_generator_that_fails_leaves_its_log_and_nothing_else(
+    tmp_path: Path, code: str, sentence: str
+) -> None:
+    work = tmp_path / "work"
+    with pytest.raises(GeneratorError, match=sentence) as error:
+        play(ENDPOINT, open_shot(), payloads(tmp_path / "p"), workdir=work, k6=program(tmp_path, code))
+    logs = list(work.iterdir())
+    assert [path.suffix for path in logs] == [".log"]
+    assert str(logs[0]) in error.value.hint
+    assert logs[0].read_text().strip() in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sent": 1}, "says that it sent 1 requests and lists"),
+        ({"surprise": 1}, "cannot be read: Extra inputs"),
+    ],
+)
+def test_a_result_that_contradicts_itself_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, int], sentence: str
+) -> None:
+    monkeypatch.setenv("RESULT", json.dumps(change))
+    with pytest.raises(GeneratorError, match=sentence):
+        play(ENDPOINT, open_shot(), payloads(tmp_path / "p"), workdir=tmp_path, k6=program(tmp_path, PLAYS))
+
+
+def test_an_interrupt_ends_the_generator_and_leaves_no_file(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    pid_file = tmp_path / "pid"
+    code = f"import os, time\nopen({str(pid_file)!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(60)\n"
+    k6 = program(tmp_path, code)
+
+    def interrupt() -> None:
+        eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"))
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    found = payloads(tmp_path / "p")
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        play(ENDPOINT, open_shot(), found, workdir=work, k6=k6)
+    thread.join()
+    assert list(work.iterdir()) == []
+    assert not Path(f"/proc/{pid_file.read_text().strip()}").exists()
+
+
+def test_more_runners_than_users_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ScheduleError, match="5 users cannot be divided among 6"):
+        play(ENDPOINT, open_shot(), payloads(tmp_path / "p"), workdir=tmp_path, runners=6)
+
+
+def test_k6_is_found_where_the_environment_says_or_missed_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_K6", str(tmp_path / "k6"))
+    with pytest.raises(GeneratorError, match="there is no k6") as error:
+        find_k6()
+    assert "./scripts/build-k6" in error.value.hint
+    k6 = program(tmp_path, "", "k6")
+    assert find_k6() == k6
+    monkeypatch.delenv("PODIUM_K6")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GeneratorError, match=r"\.podium/bin/k6"):
+        find_k6()

@@ -1,0 +1,114 @@
+"""vegeta's raw points as samples; the program in its place writes points that are known."""
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loadtest.errors import GeneratorError
+from loadtest.shot import Endpoint
+from loadtest.vegeta import attack, cross_check, find_vegeta
+from tests.loads import MS, payloads, program
+
+ENDPOINT = Endpoint("http://127.0.0.1:9", "v1-image", "pie", headers={"x-word": "pie"})
+
+# 20 requests at 10/s: the third left 30 ms late, the fifth was refused, the seventh had no answer.
+ATTACKS = """
+import os, pathlib, shutil, sys
+words = dict(word.lstrip("-").split("=", 1) for word in sys.argv[2:] if "=" in word)
+if sys.argv[1] == "--version":
+    print(os.environ.get("VERSION_TEXT", "Version: v12.13.0\\nCommit: "))
+elif sys.argv[1] == "attack":
+    shutil.copy(words["targets"], os.environ["KEEP"])
+    pathlib.Path(os.environ["KEEP"] + ".argv").write_text(" ".join(sys.argv))
+    pathlib.Path(words["output"]).write_text("points")
+else:
+    rows = []
+    for n in range(int(os.environ.get("POINTS", "20"))):
+        at = 1_700_000_000_000_000_000 + n * 100_000_000 + (30_000_000 if n == 2 else 0)
+        code = {4: 503, 6: 0}.get(n, 200)
+        rows.append(f"{at},{code},{5_000_000 + n},10,20,,,,{n},POST,http://x,")
+    rows += [os.environ["LAST"]] if "LAST" in os.environ else []
+    pathlib.Path(sys.argv[5]).write_text("".join(row + "\\n" for row in reversed(rows)))
+"""
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PODIUM_VEGETA", str(program(tmp_path, ATTACKS)))
+    monkeypatch.setenv("KEEP", str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+def test_points_become_samples_with_the_intended_start_put_back(tmp_path: Path, kept: Path) -> None:
+    found = attack(
+        ENDPOINT, rate=10, seconds=2, payloads=payloads(tmp_path / "p"), workdir=tmp_path / "w", cores={0}
+    )
+    samples = found.samples
+    assert np.array_equal(samples.intended_ns, np.arange(20) * 100 * MS)
+    assert samples.lateness_ns.tolist() == [30 * MS if n == 2 else 0 for n in range(20)]
+    assert np.array_equal(samples.latency_actual_ns, 5 * MS + np.arange(20))
+    assert [int(samples.status[n]) for n in (0, 4, 6)] == [200, 503, 0]
+    assert int(samples.good.sum()) == 18
+    assert (found.planned, found.stopped, found.shot.seconds) == (20, None, 2)
+    assert (found.generator.tool, found.generator.version, found.generator.cores) == (
+        "vegeta",
+        "v12.13.0",
+        (0,),
+    )
+    assert found.started.startswith("2023-11-14T22:13:20")
+    assert list((tmp_path / "w").iterdir()) == []
+
+
+def test_targets_carry_the_payloads_in_the_order_of_the_schedule(tmp_path: Path, kept: Path) -> None:
+    found = payloads(tmp_path / "p")
+    cross_check(ENDPOINT, 12.5, 1.6, found, tmp_path / "w", timeout_s=0.5)
+    targets = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert [target["body"] for target in targets] == [bodies(found.files)[index] for index in found.order(20)]
+    assert targets[0]["header"] == {"x-word": ["pie"], "content-type": ["image/jpeg"]}
+    options = Path(f"{kept}.argv").read_text()
+    assert "-rate=25/2s" in options
+    assert "-duration=1600ms" in options
+    assert "-timeout=500ms" in options
+    assert "max-workers" not in options
+
+
+def bodies(files: tuple[Path, ...]) -> list[str]:
+    return [base64.b64encode(path.read_bytes()).decode() for path in files]
+
+
+def test_an_attack_that_fails_or_records_nothing_is_an_error(
+    tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = payloads(tmp_path / "p")
+    monkeypatch.setenv("POINTS", "0")
+    with pytest.raises(GeneratorError, match="recorded no request"):
+        cross_check(ENDPOINT, 10, 1, found, tmp_path / "w")
+    monkeypatch.setenv("LAST", "1,2,3")
+    with pytest.raises(GeneratorError, match="points cannot be read"):
+        cross_check(ENDPOINT, 10, 1, found, tmp_path / "w")
+    failing = program(tmp_path, "import sys\nsys.exit('bad target')\n", "failing")
+    with pytest.raises(GeneratorError, match="vegeta attack ended with code 1") as error:
+        attack(ENDPOINT, rate=10, seconds=1, payloads=found, workdir=tmp_path / "w", vegeta=failing)
+    assert "bad target" in error.value.hint
+    assert list((tmp_path / "w").iterdir()) == []
+
+
+def test_a_version_that_does_not_say_is_unknown(
+    tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VERSION_TEXT", "Version:")
+    found = attack(ENDPOINT, rate=10, seconds=2, payloads=payloads(tmp_path / "p"), workdir=tmp_path / "w")
+    assert found.generator.version == "unknown"
+
+
+def test_vegeta_that_is_missing_is_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PODIUM_VEGETA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GeneratorError, match="there is no vegeta") as error:
+        find_vegeta()
+    assert "./scripts/build-k6" in error.value.hint
