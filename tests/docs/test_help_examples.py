@@ -1,0 +1,69 @@
+"""The example in the help of every command: it parses as it stands, and where it is short it is run."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import podium.commands
+from podium.cli import build_app
+from podium.racefile import write_race
+from tests import races
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = sorted(path.stem for path in Path(podium.commands.__path__[0]).glob("[a-z]*.py"))
+# These train, build, measure or serve for minutes; the contract tier and the demo run them.
+LONG = {"benchmark", "build", "serve", "train"}
+
+
+def example_of(name: str) -> list[str]:
+    """Return the words of the example, without the program's own name."""
+    command = typer.main.get_command(build_app(name)).commands[name]  # type: ignore[attr-defined]
+    assert command.epilog, f"the help of podium {name} has no example"
+    assert command.epilog.startswith("Example: podium "), command.epilog
+    return shlex.split(command.epilog.removeprefix("Example: podium "))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with the examples and one finished race."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    folder = tmp_path / "runs" / "food11-20250301-101500"
+    folder.mkdir(parents=True)
+    write_race(folder, races.race(races.unloaded(), folder.name))
+    (tmp_path / "runs" / "latest").symlink_to(folder.name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_parses(name: str) -> None:
+    words = example_of(name)
+    assert words[0] == name
+    group = typer.main.get_command(build_app(name))
+    command = group.commands[name]  # type: ignore[attr-defined]
+    with command.make_context(name, words[1:]) as context:
+        assert context.params
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LONG])
+def test_the_example_runs(name: str, place: Path) -> None:
+    words = example_of(name)
+    done = subprocess.run(
+        [sys.executable, "-m", "podium", *words],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    # The doctor says with 4 that this machine lacks something, which is no fault of the example.
+    assert done.returncode in ({0, 4} if name == "doctor" else {0}), done.stderr
+    assert done.stdout.strip()
+    if "json" in words:
+        json.loads(done.stdout)
