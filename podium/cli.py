@@ -64,6 +64,7 @@ def run(arguments: Sequence[str], program: str = "podium") -> int:
         ending = exits.exit_of(error)
         if ending is None:
             raise
+        exits.show_trace(error)
         exits.show(ending.sentence, ending.hint)
         return ending.code
     return result if isinstance(result, int) else 0

@@ -17,7 +17,18 @@ import predictors.errors
 from podium import errors
 from podium.extras import extra_of
 
-__all__ = ["BUG", "INTERRUPTED", "KNOWN", "USAGE", "Exit", "exit_of", "printable", "report_bug", "show"]
+__all__ = [
+    "BUG",
+    "INTERRUPTED",
+    "KNOWN",
+    "USAGE",
+    "Exit",
+    "exit_of",
+    "printable",
+    "report_bug",
+    "show",
+    "show_trace",
+]
 
 BUG = 1
 USAGE = 2
@@ -86,10 +97,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def show_trace(error: BaseException) -> None:
+    """Write where an error comes from, for someone who asked with PODIUM_TRACEBACK=1."""
+    if os.environ.get("PODIUM_TRACEBACK"):
+        traceback.print_exception(error)
+
+
 def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say that Podium itself is at fault; used as `sys.excepthook`, so Python exits with 1."""
-    if os.environ.get("PODIUM_TRACEBACK"):
-        traceback.print_exception(kind, error, trace)
+    show_trace(error)
     frames = traceback.extract_tb(trace)
     where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
     show(

@@ -109,6 +109,16 @@ def test_a_command_ends_with_the_code_and_the_words_of_its_outcome(
     assert (captured.out, captured.err) == ("", text)
 
 
+def test_where_an_error_comes_from_is_shown_to_who_asks(
+    failing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_TRACEBACK", "1")
+    assert cli.run(["fails", "artifact"]) == 3
+    text = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in text
+    assert text.endswith("error: there is no variant x\n  → podium build\n")
+
+
 def test_a_bug_is_not_taken_for_an_error_of_the_user(failing: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         cli.run(["fails", "bug"])
