@@ -229,8 +229,13 @@ def _refusal(document: Document, error: ValidationError) -> FileError:
         )
     if first["type"] == "missing":
         return document.error(keys, f"{place} is missing", "add it, as in: podium describe class epyc")
-    reason = first["msg"].removeprefix("Value error, ")
-    return document.error(keys, f"{place}: {reason}" if place else reason)
+    if first["type"] == "value_error":
+        reason = first["msg"].removeprefix("Value error, ")
+        return document.error(keys, f"{place}: {reason}" if place else reason)
+    reason = first["msg"][:1].lower() + first["msg"][1:]
+    return document.error(
+        keys, f"{place} is {first['input']!r:.60}, and {reason}", "podium describe class epyc"
+    )
 
 
 def _folder() -> Path:

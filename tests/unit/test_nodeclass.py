@@ -75,21 +75,21 @@ def test_a_higher_rate_costs_less_a_request(rate: float, factor: float) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("runtimes: [ort]", "runtimes: [onnx]", ":6: runtimes.0:"),
-        ("runtimes: [ort]", "runtimes: []", ":6: runtimes:"),
+        ("runtimes: [ort]", "runtimes: [onnx]", ":6: runtimes.0 is 'onnx', and input should be"),
+        ("runtimes: [ort]", "runtimes: []", ":6: runtimes is []"),
         ("runtimes: [ort]", "cpu_features: [avx2]\nruntimes: [ort]", ":6: unknown key cpu_features"),
-        ("name: mine", "name: much-too-long", ":1: name:"),
+        ("name: mine", "name: much-too-long", ":1: name is 'much-too-long'"),
         ("name: mine", "name: other", ":1: the name 'other' is not the file's"),
-        ("selector: []", "selector: {}", ":2: selector:"),
+        ("selector: []", "selector: {}", ":2: selector is {}"),
         ('cpu: "1"', 'cpu: "one"', "resources.requests: 'one' is not a quantity"),
         ('{cpu: "1", memory: 2Gi}', '{cpu: "0", memory: 2Gi}', "cpu must be above zero"),
         ('{cpu: "1", memory: 2Gi}', "{memory: 2Gi}", ":4: resources.requests: cpu is missing"),
         ('limits: {cpu: "1"', 'limits: {cpu: "2"', ":3: resources: requests and limits differ"),
         ('cpu: "4"', 'cpu: "500m"', ":1: resources ask for more cpu than price.allocatable offers"),
         ('cpu: "4", ', "", ":1: price.allocatable lacks cpu"),
-        ("perHour: 0.8", "perHour: 0", ":7: price.perHour:"),
-        ("perHour: 0.8", "perHour: .inf", ":7: price.perHour:"),
-        ("EUR", "euro", ":7: price.currency:"),
+        ("perHour: 0.8", "perHour: 0", ":7: price.perHour is 0, and"),
+        ("perHour: 0.8", "perHour: .inf", ":7: price.perHour is inf, and"),
+        ("EUR", "euro", ":7: price.currency is 'euro', and"),
     ],
 )
 def test_a_fault_in_a_class_is_named_with_its_line(tmp_path: Path, old: str, new: str, fault: str) -> None:
