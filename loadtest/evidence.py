@@ -1,0 +1,274 @@
+"""What the passport looks at: explicit fields, each of which may be missing.
+
+A part that nobody measured stays None, and its proof then says "not measured" instead of holding.
+Filling these fields is the business of whoever played the run; what they mean for its validity is
+decided in `passport`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from loadtest.settled import Window
+
+__all__ = [
+    "AnswerEvidence",
+    "ArtifactEvidence",
+    "BatchEvidence",
+    "ClockEvidence",
+    "ErrorEvidence",
+    "GeneratorEvidence",
+    "IsolationEvidence",
+    "LittleEvidence",
+    "PartsEvidence",
+    "PayloadEvidence",
+    "RunEvidence",
+    "SentEvidence",
+    "ServerState",
+    "server_state",
+]
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvidence:
+    """Requests planned and requests that left."""
+
+    planned: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorEvidence:
+    """What the generator used: CPU seconds over wall seconds on so many cores, and throttled periods."""
+
+    cpu_seconds: float
+    wall_s: float
+    cores: float
+    nr_throttled: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationEvidence:
+    """Where generator and server ran; on one node their cores must be disjoint."""
+
+    generator_node: str
+    server_node: str
+    generator_cores: frozenset[int] = frozenset()
+    server_cores: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ClockEvidence:
+    """The series the verdict reads, the series that were stored, and the starts of the runners."""
+
+    verdict_series: str
+    stored_series: frozenset[str]
+    start_spread_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadEvidence:
+    """Digest and size percentiles of the payloads of this run and of the race."""
+
+    digest: str
+    race_digest: str
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    race_sizes: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LittleEvidence:
+    """In-flight as sampled, against rate and mean latency of the same window.
+
+    Attributes:
+        in_flight: samples of in-flight at equal distances, counted by other means than the latencies.
+        rate: answers per second.
+        mean_latency_s: mean latency on the same clock.
+    """
+
+    in_flight: Floats
+    rate: float
+    mean_latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartsEvidence:
+    """Mean seconds of each part of a request, and of the whole."""
+
+    parts_s: Mapping[str, float]
+    whole_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What `/debug/state` said at one instant; counters are cumulative.
+
+    Attributes:
+        identity: changes when process or pod is replaced.
+        address: digest of the artifact that is served.
+        preprocessing_hash: of the server's preprocessing; None without one.
+        threads: threads of the engine.
+        cpu_limit: cores it may use; None where it does not know.
+        batches: executed batches by size.
+        nr_periods: CPU periods of its cgroup; None where nobody counts.
+        nr_throttled: those it was throttled in; None where nobody counts.
+        requests: requests it says it answered; None where it does not say.
+    """
+
+    identity: str
+    address: str
+    preprocessing_hash: str | None = None
+    threads: int | None = None
+    cpu_limit: float | None = None
+    batches: Mapping[int, int] = field(default_factory=dict)
+    nr_periods: int | None = None
+    nr_throttled: int | None = None
+    requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactEvidence:
+    """What should be served.
+
+    Attributes:
+        address: digest of the artifact in the plan.
+        preprocessing_hash: the one in its manifest; None without one.
+        unlike: digests that its model file must differ from, by name: for an int8 file that of the fp32 one.
+        file_digest: digest of its model file.
+    """
+
+    address: str
+    preprocessing_hash: str | None = None
+    unlike: Mapping[str, str] = field(default_factory=dict)
+    file_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEvidence:
+    """What batching is claimed.
+
+    Attributes:
+        max_batch: the largest batch; 1 claims none.
+        answered: requests that the server answered.
+        sent: requests sent; what the client gave up on may have been executed or not.
+        is_concurrent: requests came together, so that batches above 1 must have occurred.
+    """
+
+    max_batch: int
+    answered: int
+    sent: int
+    is_concurrent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerEvidence:
+    """Sampled answers against golden labels, and answers whose number of outputs was wrong.
+
+    Attributes:
+        checked: answers that were compared.
+        wrong: those that differ.
+        allowed_share: what the variant's quality record allows to differ.
+        miscounted: answers with another number of outputs than inputs.
+    """
+
+    checked: int
+    wrong: int
+    allowed_share: float = 0.0
+    miscounted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEvidence:
+    """Errors by what was seen, against what was counted as a miss, and retries.
+
+    Attributes:
+        seen: non-2xx, error bodies with 200, resets, time-outs and answers never given, by name.
+        counted: requests that the record counts as misses.
+        retries: retries that the client made.
+        server_requests: requests that the server saw more than were sent; 0 where it was not asked.
+    """
+
+    seen: Mapping[str, int]
+    counted: int
+    retries: int = 0
+    server_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvidence:
+    """Everything known about one run; None is "not measured".
+
+    Attributes:
+        over_saturated: the stop rule ended it: a failed rate, whose growing queue is no fault of the run.
+        lateness_ns: actual minus intended start of every request that left.
+        dropped: arrivals that no user took in time.
+        warmup: windows of the warm-up, in order; the last two count.
+        in_flight: for each block, times in s and in-flight at those times.
+        before: the server's state before the run.
+        after: the same after it.
+        cpus: cores the server was given, where its own state does not know.
+        restarts: restarts and out-of-memory kills that the target saw during the run.
+        is_alive: the server lived when the run was over.
+    """
+
+    over_saturated: bool = False
+    lateness_ns: Integers | None = None
+    sent: SentEvidence | None = None
+    dropped: int | None = None
+    generator: GeneratorEvidence | None = None
+    isolation: IsolationEvidence | None = None
+    clock: ClockEvidence | None = None
+    payload: PayloadEvidence | None = None
+    warmup: Sequence[Window] | None = None
+    in_flight: Sequence[tuple[Floats, Floats]] | None = None
+    little: LittleEvidence | None = None
+    parts: PartsEvidence | None = None
+    before: ServerState | None = None
+    after: ServerState | None = None
+    cpus: float | None = None
+    restarts: int | None = None
+    is_alive: bool | None = None
+    artifact: ArtifactEvidence | None = None
+    batches: BatchEvidence | None = None
+    answers: AnswerEvidence | None = None
+    errors: ErrorEvidence | None = None
+
+
+def server_state(document: Mapping[str, object], identity: str) -> ServerState | None:
+    """Read what `/debug/state` answered; None when it names no artifact.
+
+    Args:
+        document: the answer, parsed.
+        identity: what the target calls the process or pod.
+    """
+    address = document.get("address")
+    if not isinstance(address, str):
+        return None
+    cgroup = document.get("cgroup")
+    counters: Mapping[str, object] = cgroup if isinstance(cgroup, Mapping) else {}
+    batches = document.get("batches")
+    sizes: Mapping[object, object] = batches if isinstance(batches, Mapping) else {}
+    hashed = document.get("preprocessing_hash")
+    limit = document.get("cpu_limit")
+    return ServerState(
+        identity=identity,
+        address=address,
+        preprocessing_hash=hashed if isinstance(hashed, str) else None,
+        threads=_integer(document.get("threads")),
+        cpu_limit=float(limit) if isinstance(limit, int | float) else None,
+        batches={int(str(size)): number for size, count in sizes.items() if (number := _integer(count))},
+        nr_periods=_integer(counters.get("nr_periods")),
+        nr_throttled=_integer(counters.get("nr_throttled")),
+        requests=_integer(document.get("requests")),
+    )
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
