@@ -1,0 +1,86 @@
+"""Every YAML file of the repository is of a known kind, and says what its schema and its reader allow."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from loadtest.profile import load_profile
+from podium.nodeclass import read_node_class
+from podium.submission import load_submission
+from predictors.card import load_card
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file: where it may stand, its schema, and the reader that the program uses."""
+
+    name: str
+    pattern: str
+    schema: str
+    read: Callable[[Path], object]
+
+
+KINDS = (
+    Kind("submission", "examples/*.yaml", "podium/schemas/submission.json", load_submission),
+    Kind(
+        "model card",
+        "examples/models/*/model.yaml",
+        "predictors/schemas/model.json",
+        lambda path: load_card(path.parent),
+    ),
+    Kind("node class", "k8s/node-classes/*.yaml", "podium/schemas/node-class.json", read_node_class),
+    Kind("profile", "loadtest/profiles/*.yaml", "loadtest/schemas/profile.json", load_profile),
+)
+
+
+def yaml_files() -> list[str]:
+    """Return every YAML file that is or would be committed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "*.yaml", "*.yml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return sorted({name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()})
+
+
+def kinds_of(name: str) -> list[Kind]:
+    path = Path(name)
+    return [
+        kind for kind in KINDS if path.match(kind.pattern) and len(path.parts) == kind.pattern.count("/") + 1
+    ]
+
+
+def test_there_are_yaml_files_and_each_has_one_kind() -> None:
+    names = yaml_files()
+    assert len(names) > len(KINDS)
+    assert {name: len(kinds_of(name)) for name in names if len(kinds_of(name)) != 1} == {}
+    assert {kind.name for name in names for kind in kinds_of(name)} == {kind.name for kind in KINDS}
+
+
+@pytest.mark.parametrize("name", yaml_files())
+def test_the_file_says_what_its_schema_and_its_reader_allow(name: str) -> None:
+    for kind in kinds_of(name):
+        schema = json.loads((ROOT / kind.schema).read_text(encoding="utf-8"))
+        content = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator(schema).validate(content)
+        kind.read(ROOT / name)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_schema_of_a_kind_refuses_an_unknown_key(kind: Kind) -> None:
+    schema = json.loads((ROOT / kind.schema).read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    name = next(name for name in yaml_files() if kind in kinds_of(name))
+    content = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+    assert validator.is_valid(content)
+    assert not validator.is_valid(content | {"unknownKey": 1})
