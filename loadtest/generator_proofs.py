@@ -39,7 +39,7 @@ def late(evidence: RunEvidence, limits: Thresholds) -> Proof:
     limit_ms = limits.lateness_p99_s * 1000
     p99_ms = percentile(lateness / _MILLISECOND, 0.99)
     share = float(np.mean(lateness > limit_ms * _MILLISECOND))
-    text = f"{share:.2%} of {lateness.size:,} sends left more than {limit_ms:g} ms late; value and limit: p99 in ms"
+    text = f"{share:.2%} of {lateness.size:,} sends left more than {limit_ms:g} ms late (p99 {p99_ms:.3g} ms)"
     return Proof("late", p99_ms <= limit_ms, p99_ms, limit_ms, text)
 
 

@@ -66,10 +66,11 @@ def points(
 
 def stop_time(at_ns: Integers, in_flight: Floats, latency_ns: Floats) -> int | None:
     """Return when the stop rule ends a run, in ns since it began, or None when it plays to its end."""
+    # Points come from a ticker, so a look may be due half a point early.
     evaluated = 0
     in_succession = 0
     for index, now in enumerate(at_ns):
-        if now - evaluated < _EVALUATE_NS:
+        if now - evaluated < _EVALUATE_NS - _OBSERVE_NS // 2:
             continue
         evaluated = now
         seen = slice(0, index + 1)
