@@ -1,7 +1,7 @@
 """Child processes that cannot outlive their race.
 
-Each child gets its own process group, a set of cores, a log file, and on Linux the kernel's promise to kill it when
-its parent dies, so that even a SIGKILL of the race leaves nothing behind.
+Each child gets its own process group, a set of cores, a log file, and on Linux the kernel's promise to kill
+it when its parent dies, so that even a SIGKILL of the race leaves nothing behind.
 """
 
 import contextlib
@@ -37,7 +37,8 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start `command` with its standard error in `log`.
 
-    With `pipes` its standard input and output are pipes of text lines; without, output goes to the log as well.
+    With `pipes` its standard input and output are pipes of text lines; without, output goes to the log as
+    well.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as sink:

@@ -1,30 +1,16 @@
-"""Who wins: cost at the planned utilization, and the order of the entries.
+"""Who wins: the order of the entries by verdict and cost.
 
-Pure functions. Between node classes raw speed is never compared; the cheapest entry that holds the objective wins.
+Pure functions. Between node classes raw speed is never compared; the cheapest entry that holds the
+objective wins.
 """
 
 from collections.abc import Sequence
 
 from podium.entry import Entry
 
-__all__ = ["cost_per_million", "ranked", "winner"]
+__all__ = ["ranked", "winner"]
 
 _ORDER = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2, "VOID": 3, "REJECTED": 4, "SKIPPED": 5}
-
-
-def cost_per_million(price_per_hour: float, server_max_rps: float, utilization: float) -> float | None:
-    """Return the cost of a million requests served within the objective (measurement.md §8).
-
-    Args:
-        price_per_hour: what one instance costs an hour: the node's price times its share of the node.
-        server_max_rps: largest Poisson rate that holds every clause, per second.
-        utilization: planned share of that rate, 0..1.
-
-    Returns:
-        The cost in the price's currency, or None when no rate held.
-    """
-    served_per_hour = server_max_rps * utilization * 3600
-    return price_per_hour / served_per_hour * 1e6 if served_per_hour > 0 else None
 
 
 def ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -16,6 +16,8 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from loadtest.k6 import find_k6
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot, play
@@ -37,9 +39,7 @@ class LocalTarget:
 
     name = "local"
 
-    def __init__(
-        self, *, model: str, protocol: str, cpus: int, first_port: int, folder: Path, race_id: str
-    ) -> None:
+    def __init__(self, *, model: str, protocol: str, cpus: int, first_port: int, folder: Path, race_id: str) -> None:
         cores = sorted(os.sched_getaffinity(0))
         self._model = model
         self._protocol = protocol
@@ -118,10 +118,8 @@ class LocalTarget:
         ending = processes.ending(process)
         if ending:
             tail = processes.last_lines(self._log(deployment.candidate))
-            return ServerFacts(
-                False, deployment.identity, frozenset(), ending=f"{ending}; its log ends: {tail}"
-            )
-        state: dict[str, object] = {}
+            return ServerFacts(False, deployment.identity, frozenset(), ending=f"{ending}; its log ends: {tail}")
+        state: dict[str, JsonValue] = {}
         try:
             with urllib.request.urlopen(deployment.endpoint.state_url or "", timeout=5) as answer:  # noqa: S310
                 state = json.load(answer)

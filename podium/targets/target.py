@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import JsonValue
+
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot
 
@@ -22,6 +24,7 @@ class Candidate:
     node_class: str
     address: str
     folder: Path
+    preprocessing_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class ServerFacts:
     alive: bool
     identity: str
     cores: frozenset[int]
-    state: dict[str, object] = field(default_factory=dict)
+    state: dict[str, JsonValue] = field(default_factory=dict)
     ending: str = ""
 
 

@@ -55,9 +55,7 @@ def yaml_files() -> list[str]:
 
 def kinds_of(name: str) -> list[Kind]:
     path = Path(name)
-    return [
-        kind for kind in KINDS if path.match(kind.pattern) and len(path.parts) == kind.pattern.count("/") + 1
-    ]
+    return [kind for kind in KINDS if path.match(kind.pattern) and len(path.parts) == kind.pattern.count("/") + 1]
 
 
 def test_there_are_yaml_files_and_each_has_one_kind() -> None:

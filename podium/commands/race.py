@@ -1,0 +1,62 @@
+"""`podium race`: one submission in, a measured verdict out."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from podium.console import Output
+
+__all__ = ["register"]
+
+
+class TargetName(StrEnum):
+    """Where the race runs."""
+
+    local = "local"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @app.command(
+        epilog="Example: podium race -f examples/food11.yaml --profile quick --dry-run",
+    )
+    def race(
+        file: Annotated[Path, typer.Option("-f", "--filename", help="The submission: one InferenceService.")],
+        target: Annotated[TargetName, typer.Option(help="Where the variants are served.")] = TargetName.local,
+        profile: Annotated[
+            str | None, typer.Option(help="Load profile by name or file; the default is the submission's.")
+        ] = None,
+        budget: Annotated[str | None, typer.Option(help="Wall time for measuring, as 5m or 1h30m.")] = None,
+        output: Annotated[Output, typer.Option("-o", "--output", help="What to print.")] = Output.TABLE,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")] = False,
+        models: Annotated[Path, typer.Option(help="Where pvc:// claims are on this machine.")] = Path("models"),
+        runs: Annotated[Path, typer.Option(help="Where races are kept.")] = Path("runs"),
+        port: Annotated[int, typer.Option(min=1024, max=65000, help="First port of the servers.")] = 18080,
+        new: Annotated[bool, typer.Option("--new", help="Do not resume an unfinished race.")] = False,
+    ) -> int:
+        """Build, check, serve, load-test and judge every variant of a model."""
+        from podium.plan import plan_race
+        from podium.screen import show_plan, show_race
+
+        plan = plan_race(
+            file, profile=profile, budget=budget, models_dir=models, runs=runs, target=target.value, first_port=port
+        )
+        if dry_run:
+            show_plan(plan, output)
+            return 0
+        from podium.race import run_race
+        from podium.racefile import exit_code
+
+        folder, result = run_race(plan, fresh=new, command=_spelled(file, profile, budget))
+        show_race(folder, result, output)
+        return exit_code(result)
+
+
+def _spelled(file: Path, profile: str | None, budget: str | None) -> str:
+    words = ["podium", "race", "-f", str(file)]
+    words += ["--profile", profile] if profile else []
+    words += ["--budget", budget] if budget else []
+    return " ".join(words)

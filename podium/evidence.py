@@ -1,0 +1,164 @@
+"""From what was seen around a run to its passport: the target's facts and the generator's in the proofs' terms.
+
+Pure. What a target cannot see stays unmeasured, and its proof says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadtest.evidence import (
+    AnswerEvidence,
+    ArtifactEvidence,
+    BatchEvidence,
+    ClockEvidence,
+    ErrorEvidence,
+    GeneratorEvidence,
+    IsolationEvidence,
+    LittleEvidence,
+    PayloadEvidence,
+    RunEvidence,
+    SentEvidence,
+    server_state,
+)
+from loadtest.histogram import by_clock
+from loadtest.passport import passport, void_name
+from loadtest.payloads import PayloadSet
+from loadtest.profile import Thresholds
+from loadtest.runrecord import ProofRecord
+from loadtest.settled import Window
+from loadtest.shot import Outcome
+from podium.targets.target import ServerFacts
+
+__all__ = ["Scene", "prove"]
+
+_NS = 1_000_000_000
+_IN_FLIGHT_STEP_NS = 50_000_000
+_HTTP_OK = range(200, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything around one run that its samples do not say.
+
+    Attributes:
+        node: name of the node of generator and server; one machine on the local target.
+        cpus: cores the server was given.
+        address: digest of the planned artifact.
+        preprocessing_hash: of the planned artifact; None without one.
+        generator_cores: cores of the generator.
+        payloads: what was sent; `race_payloads` is the digest that all runs of the race must share.
+        before: the server just before the run.
+        after: the server just after it.
+        warmup: the windows of the warm-up before it.
+        is_concurrent: requests came together, so that a batching server must have batched.
+    """
+
+    node: str
+    cpus: float
+    address: str
+    preprocessing_hash: str | None
+    generator_cores: frozenset[int]
+    payloads: PayloadSet
+    race_payloads: str
+    before: ServerFacts
+    after: ServerFacts
+    warmup: Sequence[Window] | None
+    is_concurrent: bool
+
+
+def prove(outcome: Outcome, scene: Scene, thresholds: Thresholds) -> tuple[tuple[ProofRecord, ...], str | None]:
+    """Return the passport of a run and the name it is void by, if it is."""
+    proofs = passport(_evidence(outcome, scene), thresholds)
+    records = tuple(
+        ProofRecord(check=p.check, ok=p.ok, value=p.value, limit=p.limit, evidence=_told(p.check, p.evidence, scene))
+        for p in proofs
+    )
+    return records, void_name(proofs)
+
+
+def _told(check: str, evidence: str, scene: Scene) -> str:
+    # How the process ended is what a person wants to know of a restart.
+    return f"{evidence}: {scene.after.ending}" if check == "restarted" and scene.after.ending else evidence
+
+
+def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
+    samples, facts = outcome.samples, outcome.generator
+    is_open = outcome.shot.kind == "open"
+    is_stopped = outcome.stopped == "over-saturated"
+    sent = int(samples.sent.sum())
+    before = server_state(scene.before.state, scene.before.identity)
+    after = server_state(scene.after.state, scene.after.identity)
+    sizes = {name: float(size) for name, size in scene.payloads.size_percentiles().items()}
+    return RunEvidence(
+        over_saturated=is_stopped,
+        lateness_ns=samples.lateness_ns[samples.sent] if is_open else None,
+        # What the stop cut off was never due.
+        sent=SentEvidence(len(samples) if is_stopped else outcome.planned, sent) if is_open else None,
+        dropped=outcome.dropped if is_open else None,
+        generator=GeneratorEvidence(facts.cpu_seconds, facts.wall_s, float(len(facts.cores) or 1), facts.throttled),
+        isolation=IsolationEvidence(
+            scene.node, scene.node, scene.generator_cores, scene.before.cores or scene.after.cores
+        ),
+        clock=ClockEvidence(
+            "intended" if is_open else "actual",
+            frozenset(by_clock(samples, outcome.timeout_ns)),
+            facts.start_spread_ns / _NS,
+        ),
+        payload=PayloadEvidence(scene.payloads.sha256, scene.race_payloads, sizes, sizes),
+        warmup=scene.warmup,
+        in_flight=[_in_flight(outcome)] if is_open else None,
+        little=_little(outcome) if is_open else None,
+        before=before,
+        after=after,
+        cpus=scene.cpus,
+        restarts=int(scene.before.identity != scene.after.identity),
+        is_alive=scene.after.alive,
+        artifact=ArtifactEvidence(scene.address, scene.preprocessing_hash),
+        batches=_batches(outcome, scene),
+        answers=AnswerEvidence(checked=int(samples.answered.sum()), wrong=0, miscounted=_wrong(outcome)),
+        errors=_errors(outcome),
+    )
+
+
+def _wrong(outcome: Outcome) -> int:
+    samples = outcome.samples
+    return int((samples.answered & (samples.status >= 200) & (samples.status < 300) & ~samples.ok).sum())
+
+
+def _errors(outcome: Outcome) -> ErrorEvidence:
+    samples = outcome.samples
+    codes, counts = np.unique(samples.status, return_counts=True)
+    seen = {str(code): int(count) for code, count in zip(codes, counts, strict=True) if int(code) not in _HTTP_OK}
+    if wrong := _wrong(outcome):
+        seen["wrong answer"] = wrong
+    retries = max(0, outcome.generator.http_requests - int(samples.sent.sum()))
+    return ErrorEvidence(seen, int(samples.misses(outcome.timeout_ns).sum()), retries=retries)
+
+
+def _batches(outcome: Outcome, scene: Scene) -> BatchEvidence | None:
+    largest = scene.after.state.get("max_batch")
+    if not isinstance(largest, int):
+        return None
+    samples = outcome.samples
+    good = int((samples.status == 200).sum())
+    return BatchEvidence(largest, good, int(samples.sent.sum()), scene.is_concurrent)
+
+
+def _in_flight(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    seconds = outcome.shot.seconds or 0.0
+    if outcome.stopped and len(outcome.samples):
+        seconds = min(seconds, float(outcome.samples.intended_ns[-1]) / _NS)
+    at_ns = np.arange(0, round(seconds * _NS), _IN_FLIGHT_STEP_NS, dtype=np.int64)
+    return at_ns / _NS, outcome.samples.in_flight(at_ns).astype(np.float64)
+
+
+def _little(outcome: Outcome) -> LittleEvidence | None:
+    samples = outcome.samples
+    seconds = outcome.shot.seconds or 0.0
+    if not len(samples) or not seconds:
+        return None
+    return LittleEvidence(
+        _in_flight(outcome)[1], len(samples) / seconds, float(samples.latency_intended_ns.mean()) / _NS
+    )

@@ -1,0 +1,236 @@
+"""The phases of a profile, played against one deployment: each shot is looked at, proven and kept.
+
+A shot that was played before and is valid is not played again; a void one is kept as void and played again, a bounded
+number of times. Nothing is judged here: what comes out are runs.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtest.payloads import PayloadSet
+from loadtest.profile import Profile
+from loadtest.records import RunIdentity, record_from, write_run
+from loadtest.schedule import constant, poisson, users_for
+from loadtest.settled import Window, settled_after, windows
+from loadtest.shot import Outcome, Shot
+from loadtest.vegeta import attack
+from podium.errors import MachineError
+from podium.evidence import Scene, prove
+from podium.runbook import RunBook, StoredRun
+from podium.targets.target import Deployment, Target
+
+__all__ = ["CandidateGoneError", "Course", "Measurement", "VoidError"]
+
+# A void run is played again this often before its entry is void: the machine may have had a bad second.
+_TRIES = 3
+_OFFLINE_USERS = 16
+_WARM_USERS = 2
+_WARM_WINDOW_S = 0.5
+_WARM_SHOT_S = 2.2
+_PROBE_SEEDS = 1000
+
+
+class CandidateGoneError(MachineError):
+    """The server under test ended, or was replaced, while it was being measured."""
+
+
+class VoidError(MachineError):
+    """A run stayed void after all tries.
+
+    Attributes:
+        void: the name of the proof that failed.
+    """
+
+    def __init__(self, sentence: str, void: str) -> None:
+        super().__init__(sentence)
+        self.void = void
+
+
+@dataclass(slots=True)
+class Course:
+    """One entry on its way through the phases: where it serves, its runs, and the windows of its warm-up."""
+
+    deployment: Deployment
+    book: RunBook
+    warmup: tuple[Window, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What all runs of a race share.
+
+    `seed` is that of the first block: block i of every entry plays the same schedule. `say` takes a line for the
+    person who waits.
+    """
+
+    target: Target
+    profile: Profile
+    payloads: PayloadSet
+    payload_digest: str
+    race_id: str
+    fingerprint: str
+    cpus: float
+    seed: int
+    workdir: Path
+    say: Callable[[str], None]
+
+    def warm_up(self, course: Course) -> None:
+        """Load the deployment until two successive windows agree, or the phase's time is over.
+
+        Played after every start, also when resuming: the process is a new one then.
+        """
+        phase = self.profile.warmup
+        if phase is None or course.warmup is not None:
+            return
+        deadline = time.monotonic() + phase.at_most_s
+        is_settled = False
+        while not is_settled and (course.warmup is None or time.monotonic() < deadline):
+            left_s = deadline - time.monotonic()
+            shot = self._closed(_WARM_USERS, seconds=min(max(left_s, 2.2 * _WARM_WINDOW_S), _WARM_SHOT_S))
+            samples = self.target.load(course.deployment, shot, self.payloads, self.workdir).samples
+            came = samples.answered
+            seen = windows(samples.end_ns[came], samples.latency_actual_ns[came], _WARM_WINDOW_S)
+            settled = settled_after(seen, at_least=phase.at_least)
+            is_settled = settled is not None
+            course.warmup = seen[:settled]
+
+    def single_stream(self, course: Course) -> StoredRun | None:
+        """Play one request at a time."""
+        phase = self.profile.single_stream
+        if phase is None:
+            return None
+        return self._kept(course, "single-stream", self._closed(1, requests=phase.requests), rate=None)
+
+    def offline(self, course: Course) -> StoredRun | None:
+        """Play as many requests as the server takes."""
+        phase = self.profile.offline
+        if phase is None:
+            return None
+        shot = self._closed(_OFFLINE_USERS, seconds=phase.length_s)
+        return self._kept(course, "offline", shot, rate=None)
+
+    def hold_block(self, course: Course, *, rate: float, block: int) -> StoredRun:
+        """Play one block of the hold at the asked rate."""
+        phase = self.profile.hold
+        if phase is None:
+            raise ValueError("the profile has no hold")
+        seconds = phase.block_seconds(rate)
+        schedule = poisson(rate, seconds, self.seed + block) if phase.arrivals == "poisson" else constant(rate, seconds)
+        shot = self._open(schedule, rate, seconds, self.seed + block, phase.stop_when_oversaturated)
+        return self._kept(course, "hold", shot, rate=rate)
+
+    def probe(self, course: Course, *, rate: float, number: int) -> StoredRun:
+        """Play one probe of the search."""
+        phase = self.profile.search
+        if phase is None:
+            raise ValueError("the profile has no search")
+        seconds = phase.probe_seconds(rate)
+        seed = self.seed + _PROBE_SEEDS + number
+        schedule = poisson(rate, seconds, seed) if phase.arrivals == "poisson" else constant(rate, seconds)
+        return self._kept(course, "search", self._open(schedule, rate, seconds, seed, True), rate=rate)
+
+    def cross_check(self, course: Course, *, rate: float, seconds: float) -> tuple[StoredRun, Outcome]:
+        """Play a constant rate with k6, kept as a run, and again with vegeta."""
+        schedule = constant(rate, seconds)
+        shot = self._open(schedule, rate, seconds, self.seed, False)
+        reference = self._kept(course, "cross-check", shot, rate=rate)
+        second = attack(
+            course.deployment.endpoint,
+            rate=rate,
+            seconds=seconds,
+            payloads=self.payloads,
+            workdir=self.workdir,
+            cores=self.target.generator_cores,
+            timeout_s=self.profile.timeout_s,
+        )
+        return reference, second
+
+    def _closed(self, users: int, *, seconds: float | None = None, requests: int | None = None) -> Shot:
+        return Shot(
+            "closed",
+            users=users,
+            timeout_s=self.profile.timeout_s,
+            seconds=seconds,
+            requests=requests,
+            seed=self.seed,
+        )
+
+    def _open(self, schedule: object, rate: float, seconds: float, seed: int, stops: bool) -> Shot:
+        return Shot(
+            "open",
+            users=users_for(rate, self.profile.timeout_s),
+            timeout_s=self.profile.timeout_s,
+            schedule=schedule,  # type: ignore[arg-type]
+            seconds=seconds,
+            seed=seed,
+            stop_when_oversaturated=stops,
+        )
+
+    def _kept(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
+        candidate = course.deployment.candidate
+        known = course.book.find(phase, shot.seed, rate, candidate.address)
+        if known is not None:
+            return known
+        for attempt in range(1, _TRIES + 1):
+            run = self._played(course, phase, shot, rate=rate)
+            if run.record.void is None:
+                return run
+            evidence = next((p.evidence for p in run.record.passport if p.ok is False), "")
+            self.say(f"{candidate.variant_id}: {phase} is void:{run.record.void} ({evidence})")
+            if run.record.void == "restarted":
+                raise CandidateGoneError(f"{candidate.variant_id} ended during {phase}: {evidence}")
+            if attempt == _TRIES:
+                raise VoidError(
+                    f"{phase} was void {_TRIES} times, last as {run.record.void}: {evidence}", run.record.void
+                )
+        raise AssertionError("unreachable")
+
+    def _played(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
+        deployment, book = course.deployment, course.book
+        candidate = deployment.candidate
+        before = self.target.observe(deployment)
+        outcome = self.target.load(deployment, shot, self.payloads, self.workdir)
+        after = self.target.observe(deployment)
+        path = book.next_path(phase)
+        scene = Scene(
+            node=self.target.name,
+            cpus=self.cpus,
+            address=candidate.address,
+            preprocessing_hash=candidate.preprocessing_hash,
+            generator_cores=self.target.generator_cores,
+            payloads=self.payloads,
+            race_payloads=self.payload_digest,
+            before=before,
+            after=after,
+            warmup=course.warmup,
+            is_concurrent=phase == "offline",
+        )
+        proofs, void = prove(outcome, scene, self.profile.thresholds)
+        identity = RunIdentity(
+            id=f"{candidate.variant_id}/{candidate.node_class}/{path.stem}",
+            race=self.race_id,
+            variant=candidate.variant_id,
+            address=candidate.address,
+            node_class=candidate.node_class,
+            phase=phase,
+            level=self.profile.level,
+            profile_digest=self.profile.digest,
+            fingerprint=self.fingerprint,
+            node=self.target.name,
+        )
+        record = record_from(
+            [outcome],
+            identity,
+            deployment.endpoint,
+            file=path.with_suffix(".hdr").name,
+            rate=rate,
+            server={"before": before.state, "after": after.state},
+            passport=proofs,
+            void=void,
+        )
+        write_run(path, record, [outcome])
+        run = StoredRun(path, record)
+        book.add(run)
+        return run

@@ -1,0 +1,379 @@
+"""A race from end to end: build, gate, contest, verdict, ranking, files. Interrupted, it goes on where it was.
+
+The folder `runs/<race>/` is the race: `plan.json` says what it is, the run records what was played, `race.json`
+(written last) what came out. A race without `race.json` whose plan is the same is taken up again.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from predictors.fingerprint import environment, fingerprint
+from pydantic import JsonValue
+
+from loadtest.payloads import PayloadSet
+from podium.builder import Builder, RefusedError
+from podium.contest import Contest, Measured
+from podium.entry import Entry, Quality
+from podium.errors import MachineError
+from podium.gate import rejections
+from podium.measure import Measurement
+from podium.plan import RacePlan
+from podium.progress import RaceProgress
+from podium.racefile import Budget, CrossCheck, Event, Money, Race, SubmissionText, write_race
+from podium.ranking import ranked, winner
+from podium.report import render_report
+from podium.results import entry_of
+from podium.targets.local import LocalTarget
+from podium.targets.target import Candidate
+from predictors.build import RecipePlan
+from predictors.build import plan as plan_recipes
+from predictors.manifest import read_variant
+
+__all__ = ["run_race"]
+
+_PLAN = "plan.json"
+_LABELS = ("local target: functional and relative",)
+
+
+@dataclass(slots=True)
+class _Log:
+    """The events of a race, in seconds since it began."""
+
+    began: float
+    events: list[Event] = field(default_factory=list)
+
+    def add(self, text: str, variant: str | None = None, *, level: str = "info") -> None:
+        at_s = max(0.0, time.monotonic() - self.began)
+        self.events.append(Event.model_validate({"at_s": at_s, "text": text, "variant": variant, "level": level}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A variant in the store, with its quality."""
+
+    recipe: RecipePlan
+    folder: Path
+    address: str
+    seconds: float | None
+    quality: Quality
+    rejected: tuple[str, ...]
+
+
+def run_race(plan: RacePlan, *, fresh: bool = False, command: str = "", quiet: bool = False) -> tuple[Path, Race]:
+    """Run a race, or take an interrupted one up again, and return its folder and its result.
+
+    Args:
+        plan: what was checked.
+        fresh: start anew even when the same race was interrupted.
+        command: the command line, for the report.
+        quiet: show no progress.
+
+    Raises:
+        MachineError: this machine cannot run it, or the same race runs already.
+        KeyboardInterrupt: after everything that was started has ended.
+    """
+    folder, document = _folder(plan, fresh=fresh)
+    with _locked(folder), RaceProgress(quiet=quiet) as progress:
+        if document["resumed"]:
+            progress.note(f"resuming {folder.name}: finished runs are kept")
+        for note in plan.notes:
+            progress.note(note)
+        race = _run(plan, folder, document, progress, command=command)
+        write_race(folder, race)
+        _point_latest(folder)
+        progress.note(f"report: {render_report(folder)}")
+    return folder, race
+
+
+def _run(
+    plan: RacePlan, folder: Path, document: Mapping[str, JsonValue], progress: RaceProgress, *, command: str
+) -> Race:
+    began = time.monotonic()
+    log = _Log(began)
+    facts = environment(plan.node_class.name, plan.cpus)
+    mark = fingerprint(facts)
+    served = [recipe for recipe in plan.recipes if recipe.runtime in plan.node_class.runtimes]
+    target = LocalTarget(
+        model=plan.card.name,
+        protocol=plan.profile.protocol,
+        cpus=plan.cpus,
+        first_port=plan.first_port,
+        folder=folder,
+        race_id=folder.name,
+    )
+    target.check(len(served))
+    entries = [
+        _skipped(recipe, plan, "its runtime is not one of the node class")
+        for recipe in plan.recipes
+        if recipe not in served
+    ]
+    built, refused, payload_folder = _build(plan, served, folder, mark, progress, log)
+    entries += [_skipped(recipe, plan, reason) for recipe, reason in refused]
+    entries += [_rejected(item, plan) for item in built if item.rejected]
+    racing = [item for item in built if not item.rejected]
+    payloads = PayloadSet.from_profile(plan.profile.payload, payload_folder / plan.profile.payload.dir)
+    measurement = Measurement(
+        target=target,
+        profile=plan.profile,
+        payloads=payloads,
+        payload_digest=_agreed_payloads(folder, payloads.sha256),
+        race_id=folder.name,
+        fingerprint=mark,
+        cpus=float(plan.cpus),
+        seed=_seed(plan),
+        workdir=folder / "work",
+        say=lambda text: _warn(progress, log, text),
+    )
+    contest = Contest(
+        measurement,
+        slo=plan.submission.slo,
+        race_folder=folder,
+        budget_s=plan.budget_s,
+        progress=progress,
+        event=lambda text, variant: _warn(progress, log, text, variant),
+    )
+    measuring = time.monotonic()
+    try:
+        measured = contest.run([_candidate(item) for item in racing])
+        entries += [_entry(item, measured[item.recipe.variant_id], plan) for item in racing]
+        order = ranked(entries)
+        best = winner(order)
+        cross = _cross_check(contest, measured, best)
+    finally:
+        target.cleanup()
+        shutil.rmtree(measurement.workdir, ignore_errors=True)
+    spent = time.monotonic() - measuring
+    log.add("no variant won" if best is None else f"{best.id} wins")
+    hours = (time.monotonic() - began) / 3600
+    return Race(
+        race_id=folder.name,
+        model=plan.card.name,
+        target="local",
+        level=plan.profile.level,
+        slo=str(plan.submission.slo),
+        winner=None if best is None else best.key,
+        fingerprints={plan.node_class.name: mark},
+        budget=Budget(planned_s=plan.budget_s, spent_s=spent),
+        cost=Money(value=plan.node_class.cost_per_hour() * hours, currency=plan.node_class.price.currency),
+        events=tuple(log.events),
+        variants=order,
+        started=str(document["started"]),
+        finished=_now(),
+        quality=str(plan.submission.quality),
+        submission=SubmissionText(
+            path=plan.submission.path.name, text=plan.submission.path.read_text(encoding="utf-8")
+        ),
+        profile_name=plan.profile.name,
+        profile=plan.profile.model_dump(mode="json", by_alias=True),
+        environment={plan.node_class.name: dict(facts)},
+        cross_check=cross,
+        incumbent=plan.submission.incumbent,
+        labels=_LABELS,
+        command=command,
+    )
+
+
+def _build(
+    plan: RacePlan,
+    recipes: list[RecipePlan],
+    folder: Path,
+    mark: str,
+    progress: RaceProgress,
+    log: _Log,
+) -> tuple[list[_Built], list[tuple[RecipePlan, str]], Path]:
+    """Build, or find, every variant and measure its quality against the source's."""
+    model_folder = plan.submission.model_folder
+    built: list[_Built] = []
+    refused: list[tuple[RecipePlan, str]] = []
+    progress.stage("Building the variants and checking their quality", 2 * len(recipes) + 1)
+    with Builder(log=folder / "build.log", progress=progress.doing) as builder:
+        source_recipe = plan_recipes(plan.card, model_folder, ())[0]
+        source = builder.build(model_folder=model_folder, variant_id=source_recipe.variant_id, store=plan.store)
+        for recipe in recipes:
+            progress.doing(f"building {recipe.variant_id}")
+            try:
+                done = builder.build(model_folder=model_folder, variant_id=recipe.variant_id, store=plan.store)
+                progress.step()
+                answer = builder.evaluate(
+                    model_folder=model_folder,
+                    artifact=Path(done["folder"]),
+                    source=Path(source["folder"]),
+                    threads=len(os.sched_getaffinity(0)),
+                    fingerprint=mark,
+                )
+            except RefusedError as error:
+                refused.append((recipe, f"it could not be built: {error}"))
+                _warn(progress, log, f"{recipe.variant_id} could not be built: {error}", recipe.variant_id)
+                progress.step()
+                continue
+            quality = Quality.model_validate(
+                {name: value for name, value in answer.items() if name in Quality.model_fields}
+            )
+            rejected = rejections(quality, plan.submission.quality)
+            seconds = None if done["cached"] else float(done["seconds"])
+            built.append(_Built(recipe, Path(done["folder"]), done["address"], seconds, quality, rejected))
+            how = "from the store" if done["cached"] else f"built in {done['seconds']:.1f} s"
+            text = f"{recipe.variant_id}: {how}, {quality.metric} {quality.value:.4f}"
+            _say(progress, log, text + (f", REJECTED: {rejected[0]}" if rejected else ""), recipe.variant_id)
+            progress.step()
+        payload_folder = builder.payloads(model_folder=model_folder)
+        progress.step()
+    return built, refused, payload_folder
+
+
+def _candidate(item: _Built) -> Candidate:
+    preprocessing = read_variant(item.folder).preprocessing
+    return Candidate(
+        item.recipe.variant_id,
+        "local",
+        item.address,
+        item.folder,
+        None if preprocessing is None else preprocessing.hash,
+    )
+
+
+def _entry(item: _Built, measured: Measured, plan: RacePlan) -> Entry:
+    return entry_of(
+        measured,
+        profile=plan.profile,
+        slo=plan.submission.slo,
+        node_class=plan.node_class,
+        quality=item.quality,
+        size_bytes=sum(file.bytes for file in read_variant(item.folder).files),
+        runtime=item.recipe.runtime,
+        precision=item.recipe.precision,
+        build_s=item.seconds,
+    )
+
+
+def _rejected(item: _Built, plan: RacePlan) -> Entry:
+    return Entry(
+        id=item.recipe.variant_id,
+        node_class=plan.node_class.name,
+        address=item.address,
+        status="REJECTED",
+        reasons=item.rejected,
+        quality=item.quality,
+        size_bytes=sum(file.bytes for file in read_variant(item.folder).files),
+        runtime=item.recipe.runtime,
+        precision=item.recipe.precision,
+        build_s=item.seconds,
+    )
+
+
+def _skipped(recipe: RecipePlan, plan: RacePlan, reason: str) -> Entry:
+    return Entry(
+        id=recipe.variant_id,
+        node_class=plan.node_class.name,
+        status="SKIPPED",
+        reasons=(reason,),
+        runtime=recipe.runtime,
+        precision=recipe.precision,
+    )
+
+
+def _cross_check(contest: Contest, measured: Mapping[str, Measured], best: Entry | None) -> CrossCheck | None:
+    """Let a second tool repeat a hold of the winner, or of the first candidate that came through."""
+    chosen = next(
+        (one for name, one in measured.items() if not one.trouble and (best is None or name == best.id)), None
+    )
+    if chosen is None or not chosen.holds:
+        return None
+    found = contest.cross_check(chosen)
+    if found is None:
+        return None
+    reference, second = found
+    from loadtest.histogram import Histogram
+
+    seen = Histogram.of_ns(second.samples.recorded_intended_ns(second.timeout_ns))
+    known = reference.record.latency
+    p99_ms = seen.percentile_ms(99)
+    return CrossCheck(
+        tool=second.generator.tool,
+        variant=chosen.candidate.variant_id,
+        node_class=chosen.candidate.node_class,
+        rate=reference.record.planned.rate or 0.0,
+        p50_ms=seen.percentile_ms(50),
+        p99_ms=p99_ms,
+        reference_tool=reference.record.generator.tool,
+        reference_p50_ms=known.p50_ms,
+        reference_p99_ms=known.p99_ms,
+        difference=None if not known.p99_ms else p99_ms / known.p99_ms - 1,
+        note="both at a constant rate; percentiles from the points of each tool, not from its summary",
+    )
+
+
+def _folder(plan: RacePlan, *, fresh: bool) -> tuple[Path, dict[str, JsonValue]]:
+    """Return the folder of the race, an interrupted one where there is one, and its plan document."""
+    if not fresh:
+        for path in sorted(plan.runs.glob(f"*/{_PLAN}"), reverse=True):
+            with suppress(ValueError, OSError):
+                document = json.loads(path.read_text(encoding="utf-8"))
+                if document["digest"] == plan.digest and not (path.parent / "race.json").exists():
+                    return path.parent, {**document, "resumed": True}
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = plan.runs / f"{plan.submission.name}-{stamp}-{secrets.token_hex(3)}"
+    folder.mkdir(parents=True)
+    started: dict[str, JsonValue] = {"digest": plan.digest, "started": _now()}
+    draft = folder / f".{_PLAN}"
+    draft.write_text(json.dumps(started) + "\n", encoding="utf-8")
+    draft.replace(folder / _PLAN)
+    return folder, {**started, "resumed": False}
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MachineError(
+                f"The race {folder.name} is running already",
+                "wait for it, end it, or start another one with --new",
+            ) from error
+        yield
+
+
+def _agreed_payloads(folder: Path, digest: str) -> str:
+    """Return the digest of the payloads that the race began with; the first call settles it."""
+    path = folder / "payloads.sha256"
+    if not path.exists():
+        draft = folder / ".payloads"
+        draft.write_text(digest + "\n", encoding="ascii")
+        draft.replace(path)
+    return path.read_text(encoding="ascii").strip()
+
+
+def _seed(plan: RacePlan) -> int:
+    return int(hashlib.sha256(plan.digest.encode()).hexdigest()[:6], 16)
+
+
+def _point_latest(folder: Path) -> None:
+    link = folder.parent / f".latest-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.name)
+    link.replace(folder.parent / "latest")
+
+
+def _say(progress: RaceProgress, log: _Log, text: str, variant: str | None = None) -> None:
+    log.add(text, variant)
+    progress.note(text)
+
+
+def _warn(progress: RaceProgress, log: _Log, text: str, variant: str | None = None) -> None:
+    log.add(text, variant, level="warning")
+    progress.note(text)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,83 @@
+"""What `podium race` prints: the plan of a dry run, and the ranking of a finished race."""
+
+import os
+import shutil
+from pathlib import Path
+
+from podium import console
+from podium.console import Output
+from podium.plan import RacePlan
+from podium.racefile import Race
+
+__all__ = ["show_plan", "show_race"]
+
+
+def show_plan(plan: RacePlan, output: Output) -> None:
+    """Print what a race would build, start, send and cost."""
+    money = plan.node_class.cost_per_hour() * plan.seconds / 3600 * len(plan.recipes)
+    currency = plan.node_class.price.currency
+    if output is not Output.TABLE:
+        console.print_document(
+            {
+                "model": plan.card.name,
+                "slo": str(plan.submission.slo),
+                "quality": str(plan.submission.quality),
+                "profile": plan.profile.name,
+                "level": plan.profile.level,
+                "variants": [recipe.variant_id for recipe in plan.recipes],
+                "node_class": plan.node_class.name,
+                "servers": len(plan.recipes),
+                "phases": [
+                    {"phase": phase.kind, "seconds": round(phase.seconds, 1), "requests": phase.requests}
+                    for phase in plan.estimate.phases
+                ],
+                "seconds": round(plan.seconds, 1),
+                "budget_seconds": plan.budget_s,
+                "requests": plan.estimate.requests,
+                "cost": {"value": round(money, 6), "currency": currency},
+                "notes": list(plan.notes),
+            },
+            output,
+        )
+        return
+    console.print_table(
+        ("VARIANT", "RUNTIME", "PRECISION", "NODE CLASS"),
+        [(r.variant_id, r.runtime, r.precision, plan.node_class.name) for r in plan.recipes],
+    )
+    console.print_styled("")
+    console.print_table(
+        ("PHASE", "TIMES", "SECONDS", "REQUESTS"),
+        [(phase.kind, str(phase.plays), f"{phase.seconds:.0f}", str(phase.requests)) for phase in plan.estimate.phases],
+        right={"TIMES", "SECONDS", "REQUESTS"},
+    )
+    console.print_styled("")
+    slo = plan.submission.slo
+    console.print_styled(f"{plan.card.name}: {slo}; quality {plan.submission.quality}; profile {plan.profile.name}")
+    console.print_styled(
+        f"{len(plan.recipes)} processes, about {plan.seconds / 60:.1f} min of measuring "
+        f"(budget {plan.budget_s / 60:.0f} min), {plan.estimate.requests} requests, {money:.4f} {currency}"
+    )
+    for note in plan.notes:
+        console.print_styled(note)
+
+
+def show_race(folder: Path, race: Race, output: Output) -> None:
+    """Print the ranking with its reasons, or `race.json` as it was written."""
+    from podium.ranking_table import ranking_notes, ranking_table
+    from podium.standings import outcome
+
+    if output is not Output.TABLE:
+        console.print_document(race.model_dump(mode="json"), output)
+        return
+    width = int(os.environ.get("COLUMNS") or 0) or shutil.get_terminal_size((140, 40)).columns
+    console.data().print(ranking_table(race, width=width), width=width)
+    for line in ranking_notes(race):
+        console.print_styled(line)
+    console.print_styled(outcome(race))
+    if race.cross_check is not None and race.cross_check.p99_ms is not None:
+        check = race.cross_check
+        console.print_styled(
+            f"{check.tool} at a constant {check.rate:g}/s: p99 {check.p99_ms:.1f} ms, "
+            f"{check.reference_tool} {check.reference_p99_ms or 0:.1f} ms"
+        )
+    console.print_styled(f"report: {folder / 'report.html'}")

@@ -1,0 +1,80 @@
+"""The commands of the README, run as they stand; the two long ones, demo and test, are what CI runs around this."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.eventually import eventually
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LONG = {"./scripts/demo", "./scripts/test"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "120"}
+
+
+def test_the_readme_shows_the_two_commands() -> None:
+    assert set(commands()) >= LONG
+    for command in LONG:
+        assert os.access(ROOT / command, os.X_OK)
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c not in LONG and not c.startswith("podium serve")])
+def test_the_command_works_as_written(command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        shlex.split(command), cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_a_variant_is_served_as_the_readme_says(tmp_path: Path) -> None:
+    (command,) = [c for c in commands() if c.startswith("podium serve")]
+    built = subprocess.run(
+        [ROOT / ".venv/bin/podium", "build", "examples/models/food11", "--variants", "ort-int8"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert built.returncode == 0, built.stderr
+    words = [*shlex.split(command), "--http-port", "0", "--metrics-port", "0", "--cpus", "1"]
+    server = subprocess.Popen(
+        words, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert server.stdout is not None
+        ready = json.loads(server.stdout.readline())
+        url = f"http://127.0.0.1:{ready['http_port']}/v2/models/food11/ready"
+        assert eventually(lambda: urllib.request.urlopen(url, timeout=5).status) == 200
+    finally:
+        server.terminate()
+        assert server.wait(20) == 0
+        if server.stdout is not None:
+            server.stdout.close()
+
+
+def test_the_shown_output_is_that_of_a_real_race() -> None:
+    (shown,) = [block for block in blocks("text") if "food11-" in block]
+    for variant in ("food11-torch-fp32", "food11-ort-fp32", "food11-ort-int8", "food11-openvino-int8"):
+        assert variant in shown
+    assert "<!--" not in README

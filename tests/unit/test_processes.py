@@ -1,0 +1,75 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from podium import processes
+from tests.eventually import eventually
+
+STUBBORN = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_child_runs_on_the_cores_it_was_given(tmp_path: Path) -> None:
+    core = frozenset({min(os.sched_getaffinity(0))})
+    child = processes.start(
+        [sys.executable, "-c", "import os; print(sorted(os.sched_getaffinity(0)))"],
+        log=tmp_path / "log",
+        cores=core,
+    )
+    assert child.wait(20) == 0
+    assert (tmp_path / "log").read_text().strip() == str(sorted(core))
+
+
+def test_a_child_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> None:
+    child = processes.start([sys.executable, "-c", STUBBORN], log=tmp_path / "log")
+    eventually(lambda: (tmp_path / "log").read_text().startswith("up"))
+    processes.stop(child, grace_s=0.2)
+    assert processes.ending(child) == "signal SIGKILL"
+
+
+def test_stopping_ends_the_grandchildren_too(tmp_path: Path) -> None:
+    code = (
+        f"import subprocess,sys; p=subprocess.Popen([sys.executable,'-c',{STUBBORN!r}]);"
+        "print(p.pid,flush=True); p.wait()"
+    )
+    child = processes.start([sys.executable, "-c", code], log=tmp_path / "log")
+    grandchild = int(eventually(lambda: (tmp_path / "log").read_text().split()[:1])[0])
+    assert alive(grandchild)
+    processes.stop(child, grace_s=0.5)
+    eventually(lambda: not alive(grandchild))
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_a_child_dies_with_its_parent_even_when_that_is_killed(tmp_path: Path, end: signal.Signals) -> None:
+    code = (
+        "import sys,time; from pathlib import Path; from podium import processes;"
+        f"p=processes.start([sys.executable,'-c',{STUBBORN!r}],log=Path({str(tmp_path / 'log')!r}));"
+        "print(p.pid,flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    eventually(lambda: (tmp_path / "log").read_text().startswith("up"))
+    parent.send_signal(end)
+    parent.wait()
+    parent.stdout.close()
+    eventually(lambda: not alive(child))
+
+
+def test_the_ending_tells_exit_code_and_log(tmp_path: Path) -> None:
+    child = processes.start([sys.executable, "-c", "import sys; print('why'); sys.exit(3)"], log=tmp_path / "log")
+    child.wait(20)
+    assert processes.ending(child) == "exit code 3"
+    assert processes.last_lines(tmp_path / "log") == "why"
+    assert processes.last_lines(tmp_path / "none") == ""
+    processes.stop(child, grace_s=0.1)
