@@ -5,19 +5,26 @@ differently in the two. Numbers in, text out; nothing here knows what a figure m
 """
 
 import math
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from podium.entry import Capacity, Interval, Money, Quality
 
 __all__ = [
     "NONE",
+    "asked_rate",
     "capacity",
     "enumerate_words",
     "interval",
     "latency_interval",
     "milliseconds",
+    "milliseconds_tick",
+    "moment",
     "money",
     "number",
+    "number_tick",
+    "objective",
     "p_value",
     "percent",
     "percent_tick",
@@ -28,6 +35,8 @@ __all__ = [
 ]
 
 NONE = "–"
+# A space at which no line breaks, so that a clause stays in one piece.
+_TIED = "\u00a0"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -63,6 +72,40 @@ def rate(value: float | None) -> str:
 def percent(share: float | None, decimals: int = 1) -> str:
     """Return a share between 0 and 1 as a percentage."""
     return NONE if share is None else f"{share * 100:.{decimals}f} %"
+
+
+def asked_rate(value: float) -> str:
+    """Return a rate that was asked for, as it was asked."""
+    return f"{value:,.10g}/s"
+
+
+def number_tick(value: float) -> str:
+    """Return a round figure of an axis without trailing zeros."""
+    return f"{value:,.10g}" if abs(value) < 1e9 else f"{value:.3g}"
+
+
+def milliseconds_tick(value: float) -> str:
+    """Return a round latency of an axis, given in milliseconds."""
+    if 0 < value < 1:
+        return f"{number_tick(round(value * 1000, 6))} µs"
+    return f"{number_tick(value)} ms" if value < 1000 else f"{number_tick(value / 1000)} s"
+
+
+def objective(text: str) -> str:
+    """Return clauses as a person writes them: `p99<=100ms` becomes `p99 ≤ 100 ms`."""
+    signed = re.sub(
+        r"\s*([<>])=\s*", lambda match: _TIED.join(("", "≤" if match[1] == "<" else "≥", "")), text
+    )
+    return re.sub(r"(\d)(us|ms|s|%)(?![\w/])", rf"\1{_TIED}\2", signed)
+
+
+def moment(text: str) -> str:
+    """Return an ISO 8601 time in UTC to the minute, or the text itself where it is none."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if when.tzinfo else f"{when:%Y-%m-%d %H:%M}"
 
 
 def percent_tick(share: float) -> str:

@@ -84,11 +84,10 @@ def headline(race: Race) -> Headline:
 
 def _won(race: Race, winner: Entry) -> str:
     holding = sum(entry.status == "PASS" and not entry.emulated for entry in race.variants)
-    parts = [f"It holds {race.slo} on {winner.node_class}"]
+    parts = [f"It holds {figures.objective(race.slo)} on {winner.node_class}"]
     if winner.hold and winner.hold.p99_ms is not None:
-        parts[0] += (
-            f", with a p99 of {figures.milliseconds(winner.hold.p99_ms)} at {figures.rate(winner.hold.rate)}"
-        )
+        tail = figures.milliseconds(winner.hold.p99_ms)
+        parts[0] += f", with a p99 of {tail} at {figures.asked_rate(winner.hold.rate)}"
     if winner.quality:
         parts.append(f"its {winner.quality.metric} is {figures.percent(winner.quality.value)}")
     if winner.cost_per_million:
@@ -96,15 +95,15 @@ def _won(race: Race, winner: Entry) -> str:
         parts.append(f"a million requests cost {figures.money(winner.cost_per_million)}{least}")
     elif holding > 1:
         parts.append(f"it ranks first of {holding} that hold")
-    return (
-        f"{'; '.join(parts)}. Of {figures.plural(len(race.variants), 'entry', 'entries')}: {outcome(race)}."
-    )
+    return f"{'; '.join(parts)}. {_count(race)}"
+
+
+def _count(race: Race) -> str:
+    return f"Of {figures.plural(len(race.variants), 'entry', 'entries')}: {outcome(race)}."
 
 
 def _nobody(race: Race) -> str:
-    sentence = (
-        f"Asked was {race.slo}. Of {figures.plural(len(race.variants), 'entry', 'entries')}: {outcome(race)}."
-    )
+    sentence = f"Asked was {figures.objective(race.slo)}. {_count(race)}"
     best = max(
         (entry for entry in race.variants if entry.server_max_rps and not entry.emulated),
         key=lambda entry: entry.server_max_rps.value if entry.server_max_rps else 0.0,
@@ -126,7 +125,11 @@ def _tiles(race: Race, winner: Entry) -> list[Tile]:
     if hold and hold.p99_ms is not None:
         limit = next((clause.text for clause in winner.clauses if clause.text.startswith("p99<")), race.slo)
         tiles.append(
-            Tile(f"p99 at {figures.rate(hold.rate)}", figures.milliseconds(hold.p99_ms), f"asked {limit}")
+            Tile(
+                f"p99 at {figures.asked_rate(hold.rate)}",
+                figures.milliseconds(hold.p99_ms),
+                f"asked {figures.objective(limit)}",
+            )
         )
     if winner.server_max_rps and winner.server_max_rps.value > 0:
         tiles.append(

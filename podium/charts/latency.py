@@ -54,25 +54,19 @@ def percentile_curves(curves: Sequence[Curve], limits: Sequence[Limit], size: Si
     top = max(percentile for curve in drawn for percentile, _ in curve.points if percentile < 100)
     plot = Plot(
         x=percentiles(max(top, 99, *(limit.percentile for limit in limits), 99)),
-        y=suitable(
-            [*values, *(limit.milliseconds for limit in limits)], figures.milliseconds, count=size.ticks
-        ),
+        y=suitable([*values, *(limit.milliseconds for limit in limits)], figures.milliseconds_tick, count=size.ticks),
         left=58,
         top=30,
-        right=size.width - 12,
+        right=size.width - 20,
         bottom=size.height - 46,
     )
     parts = [
-        plot.axes(
-            x_label="share of requests, slowest to the right", y_label="latency from the intended start"
-        )
+        plot.axes(x_label="percentile of requests, slowest to the right", y_label="latency from the intended start")
     ]
     for limit in limits:
         x, y = plot.at_x(limit.percentile), plot.at_y(limit.milliseconds)
-        parts.append(plot.limit(limit.milliseconds, limit.text))
-        parts.append(
-            tag("rect", class_="wall", x=x - 1.5, y=plot.top, width=3, height=max(0.0, y - plot.top))
-        )
+        parts.append(plot.limit(limit.milliseconds))
+        parts.append(tag("rect", class_="wall", x=x - 1.5, y=plot.top, width=3, height=max(0.0, y - plot.top)))
     for curve in drawn:
         marks = [
             curve.style.marker(
@@ -91,9 +85,9 @@ def percentile_curves(curves: Sequence[Curve], limits: Sequence[Limit], size: Si
                 data_name=curve.name,
             )
         )
+    parts += [plot.limit_label(limit.milliseconds, limit.text) for limit in limits]
     described = "; ".join(
-        f"{curve.name}: "
-        + ", ".join(f"p{p:g} {figures.milliseconds(v)}" for p, v in _at(curve.points, (50.0, 99.0)))
+        f"{curve.name}: " + ", ".join(f"p{p:g} {figures.milliseconds(v)}" for p, v in _at(curve.points, (50.0, 99.0)))
         for curve in drawn
     )
     return document(
@@ -129,20 +123,20 @@ def rate_curves(searches: Sequence[Rates], *, limit: Limit | None, asked: float 
     if limit is not None:
         values.append(limit.milliseconds)
     plot = Plot(
-        x=suitable([*rates, *([asked] if asked else [])], figures.number, count=size.ticks + 1),
-        y=suitable(values, figures.milliseconds, count=size.ticks)
+        x=suitable([*rates, *([asked] if asked else [])], figures.number_tick, count=size.ticks + 1),
+        y=suitable(values, figures.milliseconds_tick, count=size.ticks)
         if values
-        else linear([0, 1], figures.milliseconds),
+        else linear([0, 1], figures.milliseconds_tick),
         left=58,
         top=30,
-        right=size.width - 16,
+        right=size.width - 20,
         bottom=size.height - 46,
     )
     parts = [plot.axes(x_label="offered rate, requests per second", y_label="p99 latency")]
     if limit is not None:
-        parts.append(plot.limit(limit.milliseconds, limit.text))
+        parts.append(plot.limit(limit.milliseconds))
     if asked:
-        parts.append(plot.upright(asked, f"asked {figures.rate(asked)}"))
+        parts.append(plot.upright(asked, f"asked {figures.asked_rate(asked)}"))
     for search in drawn:
         probes = sorted(search.probes, key=lambda probe: (probe[0], not probe[2]))
         known = [(rate, value) for rate, value, _ in probes if value is not None]
@@ -156,20 +150,20 @@ def rate_curves(searches: Sequence[Rates], *, limit: Limit | None, asked: float 
                 data_name=search.name,
             )
         )
+    if limit is not None:
+        parts.append(plot.limit_label(limit.milliseconds, limit.text))
     described = "; ".join(f"{search.name}: {_held(search)}" for search in drawn)
-    return document(
-        size, *parts, name="rates", title="p99 latency against offered rate", description=described
-    )
+    return document(size, *parts, name="rates", title="p99 latency against offered rate", description=described)
 
 
 def _probe(plot: Plot, search: Rates, probe: tuple[float, float | None, bool]) -> str:
     rate, value, passed = probe
     latency = "stopped early" if value is None else f"p99 {figures.milliseconds(value)}"
-    title = f"{text(search.name)}: {figures.rate(rate)}, {latency}, {'held' if passed else 'failed'}"
+    title = f"{text(search.name)}: {figures.asked_rate(rate)}, {latency}, {'held' if passed else 'failed'}"
     y = plot.top if value is None else plot.at_y(value)
     return search.style.marker(plot.at_x(rate), y, filled=passed, title=title)
 
 
 def _held(search: Rates) -> str:
     held = [rate for rate, _, passed in search.probes if passed]
-    return f"held up to {figures.rate(max(held))}" if held else "no rate held"
+    return f"held up to {figures.asked_rate(max(held))}" if held else "no rate held"

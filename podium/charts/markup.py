@@ -11,15 +11,20 @@ import re
 
 from markupsafe import escape
 
-__all__ = ["coordinate", "shorten", "tag", "text"]
+__all__ = ["coordinate", "plain", "shorten", "tag", "text"]
 
 # Characters that no HTML parser may meet literally; a label cannot carry them into the page.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 
 
+def plain(value: str) -> str:
+    """Return `value` with control characters replaced, still unescaped."""
+    return _CONTROL.sub("\ufffd", value)
+
+
 def text(value: str) -> str:
     """Return `value` escaped for element content and quoted attributes, control characters replaced."""
-    return str(escape(_CONTROL.sub("\ufffd", value)))
+    return str(escape(plain(value)))
 
 
 def coordinate(value: float) -> str:
@@ -46,5 +51,5 @@ def shorten(value: str, length: int) -> str:
     """Return `value` with its middle left out where it is longer than `length` characters."""
     if len(value) <= length:
         return value
-    tail = (length - 1) // 3
+    tail = (length - 1) // 2
     return f"{value[: length - 1 - tail]}…{value[-tail:]}" if tail else f"{value[: length - 1]}…"

@@ -64,7 +64,7 @@ def pareto(points: Sequence[Point], *, x: Axis, y: Axis, size: Size) -> str:
         y=linear([value for point in points for value in point.y], y.write, count=size.ticks),
         left=58,
         top=30,
-        right=size.width - 18,
+        right=size.width - 20,
         bottom=size.height - 46,
     )
     parts = [plot.axes(x_label=x.label, y_label=y.label), _better(plot, x, y)]
@@ -72,17 +72,13 @@ def pareto(points: Sequence[Point], *, x: Axis, y: Axis, size: Size) -> str:
     parts.append(_staircase(plot, best))
     for point in points:
         title = f"{text(point.name)}: {text(x.write(point.x[0]))}, {text(y.write(point.y[0]))}"
-        spans = plot.span_x(point.x[1], point.x[2], point.y[0]) + plot.span_y(
-            point.y[1], point.y[2], point.x[0]
-        )
+        spans = plot.span_x(point.x[1], point.x[2], point.y[0]) + plot.span_y(point.y[1], point.y[2], point.x[0])
         mark = point.style.marker(
             plot.at_x(point.x[0]), plot.at_y(point.y[0]), filled=point.holds, radius=5.5, title=title
         )
         parts.append(tag("g", spans, mark, class_=f"series {point.style.name}", data_name=point.name))
     names = ", ".join(point.name for point in best)
-    return document(
-        size, *parts, name="pareto", title=f"{y.label} against {x.label}", description=f"Frontier: {names}"
-    )
+    return document(size, *parts, name="pareto", title=f"{y.label} against {x.label}", description=f"Frontier: {names}")
 
 
 def _staircase(plot: Plot, best: Sequence[Point]) -> str:
@@ -92,9 +88,7 @@ def _staircase(plot: Plot, best: Sequence[Point]) -> str:
     path = f"M{coordinate(places[0][0])} {coordinate(places[0][1])}"
     for x, y in places[1:]:
         # Between two points nothing is known to do better, so the frontier keeps to the worse of the two.
-        path += (
-            f"H{coordinate(x)}V{coordinate(y)}" if y < places[0][1] else f"V{coordinate(y)}H{coordinate(x)}"
-        )
+        path += f"H{coordinate(x)}V{coordinate(y)}" if y < places[0][1] else f"V{coordinate(y)}H{coordinate(x)}"
     return tag("path", class_="frontier", d=path)
 
 

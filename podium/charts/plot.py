@@ -78,24 +78,12 @@ class Plot:
                     d=f"M{coordinate(x)} {coordinate(self.top)}V{coordinate(self.bottom)}",
                 )
             )
-            anchor = "end" if x > self.right - 8 else "middle"
-            parts.append(
-                tag(
-                    "text",
-                    text(name),
-                    class_="tick",
-                    x=min(x, self.right + 4),
-                    y=self.bottom + 17,
-                    text_anchor=anchor,
-                )
-            )
+            parts.append(tag("text", text(name), class_="tick", x=x, y=self.bottom + 17, text_anchor="middle"))
         base = f"M{coordinate(self.left)} {coordinate(self.bottom)}H{coordinate(self.right)}"
         parts.append(tag("path", class_="axis", d=base))
         if x_label:
             parts.append(
-                tag(
-                    "text", text(x_label), class_="label", x=self.right, y=self.bottom + 36, text_anchor="end"
-                )
+                tag("text", text(x_label), class_="label", x=self.right, y=self.bottom + 36, text_anchor="end")
             )
         if y_label:
             parts.append(tag("text", text(y_label), class_="label", x=0, y=self.top - 12))
@@ -109,28 +97,26 @@ class Plot:
         path = "M" + "L".join(f"{coordinate(x)} {coordinate(y)}" for x, y in _thin(placed))
         return tag("path", class_=kind, d=path, stroke_dasharray=style.dash if style else None)
 
-    def limit(self, value: float, label: str) -> str:
-        """Return a level line across the area with its label above its right end."""
+    def limit(self, value: float) -> str:
+        """Return a level line across the area."""
+        y = coordinate(self.at_y(value))
+        return tag("path", class_="limit", d=f"M{coordinate(self.left)} {y}H{coordinate(self.right)}")
+
+    def limit_label(self, value: float, label: str) -> str:
+        """Return the label of a level line, above its right end; to be drawn last, over what crosses it."""
         y = self.at_y(value)
-        line = tag(
-            "path", class_="limit", d=f"M{coordinate(self.left)} {coordinate(y)}H{coordinate(self.right)}"
-        )
         above = y - 5 if y - self.top > 14 else y + 14
-        return line + tag(
-            "text", text(label), class_="limit-label", x=self.right - 3, y=above, text_anchor="end"
-        )
+        return tag("text", text(label), class_="limit-label", x=self.right - 3, y=above, text_anchor="end")
 
     def upright(self, value: float, label: str) -> str:
         """Return an upright line with its label at its head, on the side with more room."""
         x = self.at_x(value)
-        line = tag(
-            "path", class_="limit", d=f"M{coordinate(x)} {coordinate(self.top)}V{coordinate(self.bottom)}"
-        )
+        line = tag("path", class_="limit", d=f"M{coordinate(x)} {coordinate(self.top)}V{coordinate(self.bottom)}")
         on_left = x > (self.left + self.right) / 2
         anchor, shift = ("end", -5.0) if on_left else ("start", 5.0)
-        return line + tag(
-            "text", text(label), class_="limit-label", x=x + shift, y=self.top + 11, text_anchor=anchor
-        )
+        if not label:
+            return line
+        return line + tag("text", text(label), class_="limit-label", x=x + shift, y=self.top + 11, text_anchor=anchor)
 
     def span_x(self, low: float, high: float, y: float) -> str:
         """Return a level interval with end strokes at the height of the figure `y`."""
@@ -145,9 +131,7 @@ class Plot:
         return tag("path", class_="span", d=f"M{coordinate(place)} {coordinate(a)}V{coordinate(b)}{ends}")
 
 
-def document(
-    size: Size, *parts: str, name: str, title: str, description: str, height: float | None = None
-) -> str:
+def document(size: Size, *parts: str, name: str, title: str, description: str, height: float | None = None) -> str:
     """Return the drawing as one SVG element; `name` makes its ids unique in the page."""
     key = f"{name}-{size.name}"
     head = tag("title", text(title), id=f"{key}-title") + tag("desc", text(description), id=f"{key}-desc")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from podium import figures
-from podium.charts.markup import shorten, tag, text
+from podium.charts.markup import coordinate, shorten, tag, text
 from podium.charts.plot import Plot, Size, document
 from podium.charts.scale import Scale, linear
 from podium.charts.style import Style
@@ -45,10 +45,14 @@ def quality_intervals(
         return ""
     known = [figure for row in rows for figure in (row.low, row.high)]
     known += [figure for figure in (source, floor) if figure is not None]
-    plot = _rows(linear(known, figures.percent_tick, count=size.ticks - 1), len(rows), size)
+    plot = _rows(linear(known, figures.percent_tick, count=size.ticks - 1), len(rows), size, top=42)
     parts = [plot.axes(x_label=f"{metric} with its 95 % interval", y_label="")]
     if floor is not None:
-        parts.append(plot.upright(floor, f"at least {figures.percent(floor)}"))
+        parts.append(plot.upright(floor, ""))
+        label = f"at least {figures.percent(floor)}"
+        anchor = "end" if plot.x.place(floor) > 0.7 else "middle"
+        x = plot.at_x(floor)
+        parts.append(tag("text", label, class_="limit-label", x=x, y=plot.top - 22, text_anchor=anchor))
     if source is not None:
         x = plot.at_x(source)
         parts.append(tag("path", class_="source", d=f"M{x:.1f} {plot.top:.1f}V{plot.bottom:.1f}"))
@@ -78,15 +82,20 @@ def class_figures(labels: Sequence[str], variants: Sequence[ClassFigures], *, me
     known = [value for variant in variants for value in variant.values if value is not None]
     if not labels or not known:
         return ""
-    plot = _rows(linear(known, figures.percent_tick, count=size.ticks - 1), len(labels), size)
+    plot = _rows(linear(known, figures.percent_tick, count=size.ticks - 1), len(labels), size, top=16)
     parts = [plot.axes(x_label=f"{metric} of the class", y_label="")]
     for number, label in enumerate(labels):
-        parts.append(tag("g", _label(label, plot, number, size), class_="row"))
-    for variant in variants:
+        level = coordinate(plot.at_y(number))
+        rule = tag("path", class_="grid", d=f"M0 {level}H{coordinate(plot.right)}") if number else ""
+        parts.append(tag("g", rule, _label(label, plot, number, size), class_="row"))
+    apart = min(4.5, (_ROW - 12) / len(variants))
+    for place, variant in enumerate(variants):
+        # Equal figures would hide each other, so each variant keeps to its own level of the row.
+        shift = (place - (len(variants) - 1) / 2) * apart
         marks = [
             variant.style.marker(
                 plot.at_x(value),
-                plot.at_y(number + 0.5),
+                plot.at_y(number + 0.5) + shift,
                 filled=False,
                 title=f"{text(variant.name)}, {text(label)}: {figures.percent(value)}",
             )
@@ -106,14 +115,14 @@ def class_figures(labels: Sequence[str], variants: Sequence[ClassFigures], *, me
     )
 
 
-def _rows(x: Scale, count: int, size: Size) -> Plot:
+def _rows(x: Scale, count: int, size: Size, *, top: float) -> Plot:
     rows = Scale(0.0, float(count), float, (), is_flipped=True)
-    left = 92.0 if size.is_narrow else 150.0
-    return Plot(x=x, y=rows, left=left, top=24, right=size.width - 16, bottom=24 + _ROW * count)
+    left = 114.0 if size.is_narrow else 150.0
+    return Plot(x=x, y=rows, left=left, top=top, right=size.width - 20, bottom=top + _ROW * count)
 
 
 def _label(name: str, plot: Plot, number: int, size: Size) -> str:
-    shown = shorten(name, 14 if size.is_narrow else 22)
+    shown = shorten(name, 14 if size.is_narrow else 20)
     title = f"<title>{text(name)}</title>" if shown != name else ""
     return tag(
         "text",

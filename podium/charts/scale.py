@@ -73,11 +73,11 @@ def logarithmic(values: Sequence[float], name: Callable[[float], str], *, count:
 
 
 def percentiles(top: float) -> Scale:
-    """Return the percentile scale up to `top` percent: 0, 50, 90, 99 and each further nine."""
+    """Return the percentile scale from 0 to `top` percent, with ticks at 50, 90, 99 and each further nine."""
     nines = max(2, math.ceil(-math.log10(max(1e-6, 1 - top / 100)) - 1e-6))
     end = 100 * (1 - 10.0**-nines)
-    ticks = [0.0, 50.0, *(100 * (1 - 10.0**-count) for count in range(1, nines + 1))]
-    named = tuple((tick, f"{tick:.{max(0, number - 3)}f} %") for number, tick in enumerate(ticks))
+    ticks = [50.0, *(100 * (1 - 10.0**-count) for count in range(1, nines + 1))]
+    named = tuple((tick, f"{tick:.{max(0, number - 2)}f}") for number, tick in enumerate(ticks))
     return Scale(0.0, end, lambda value: -math.log10(1 - min(value, end) / 100), named)
 
 

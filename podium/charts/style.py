@@ -64,11 +64,7 @@ def _outline(kind: int, x: float, y: float, radius: float) -> str:
         start = f"M{coordinate(x - radius)} {coordinate(y)}"
         return f"{start}a{r} {r} 0 1 0 {diameter} 0a{r} {r} 0 1 0 -{diameter} 0z"
     corners = _CORNERS[kind]
-    return (
-        "M"
-        + "L".join(f"{coordinate(x + radius * dx)} {coordinate(y + radius * dy)}" for dx, dy in corners)
-        + "z"
-    )
+    return "M" + "L".join(f"{coordinate(x + radius * dx)} {coordinate(y + radius * dy)}" for dx, dy in corners) + "z"
 
 
 def _polygon(sides: int, turn: float, reach: float) -> tuple[tuple[float, float], ...]:

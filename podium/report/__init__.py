@@ -16,6 +16,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from podium.charts.markup import plain
 from podium.errors import MachineError
 from podium.racefile import read_race
 from podium.report.evidence import load_runs
@@ -72,10 +73,15 @@ def report_html(race_folder: Path) -> str:
         loader=PackageLoader("podium", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(page=page)
+
+
+def _printable(value: object) -> object:
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _policy(style: str) -> str:

@@ -10,7 +10,7 @@ from podium.entry import Clause, Entry, Status
 from podium.quantities import format_bytes, format_duration
 from podium.racefile import Race
 from podium.report import passports
-from podium.report.drawings import Figure, hold_drawing, styles
+from podium.report.drawings import Figure, entry_name, hold_drawing, styles
 from podium.report.evidence import Run
 from podium.report.passports import ProofLine
 from podium.standings import SYMBOLS, Row
@@ -66,7 +66,7 @@ def entry_block(race: Race, entry: Entry, row: Row, number: int, runs: tuple[Run
     void = sum(run.is_void for run in runs)
     return EntryBlock(
         anchor=f"variant-{number}",
-        name=f"{entry.id} on {entry.node_class}",
+        name=entry_name(race, entry),
         swatch=charts.swatch(styles(race)[entry.id, entry.node_class]),
         row=row,
         facts=_facts(entry),
@@ -91,7 +91,7 @@ def _details(entry: Entry) -> _Pairs:
         ("artifact", entry.address or figures.NONE),
         ("size", figures.NONE if entry.size_bytes is None else format_bytes(entry.size_bytes)),
         ("build", figures.NONE if entry.build_s is None else format_duration(entry.build_s)),
-        ("start to ready", figures.NONE if entry.ready_s is None else format_duration(entry.ready_s)),
+        ("start to ready", figures.NONE if entry.ready_s is None else f"{figures.number(entry.ready_s)} s"),
     ]
     if hold:
         pairs += [
@@ -108,7 +108,7 @@ def _details(entry: Entry) -> _Pairs:
         pairs += [
             ("largest rate that held", figures.rate(found.pass_rate)),
             ("smallest that failed", figures.rate(found.fail_rate)),
-            ("binding clause", found.binding or figures.NONE),
+            ("binding clause", figures.objective(found.binding) if found.binding else figures.NONE),
             (
                 "beyond it",
                 figures.NONE if found.cliff is None else "a cliff" if found.cliff else "rises smoothly",
@@ -122,7 +122,7 @@ def _clause(clause: Clause) -> ClauseLine:
     if clause.low is not None and clause.high is not None:
         value += f" ({figures.number(clause.low)}–{figures.number(clause.high)})"
     return ClauseLine(
-        text=clause.text,
+        text=figures.objective(clause.text),
         status=clause.status,
         symbol=SYMBOLS[clause.status],
         value=value,
@@ -152,9 +152,9 @@ def _run_facts(record: RunRecord) -> _Pairs:
     latency, lateness = record.latency, record.lateness
     tails = (latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.max_ms)
     return (
-        ("started", record.started),
+        ("started", figures.moment(record.started)),
         ("length", format_duration(record.seconds)),
-        ("rate asked", figures.rate(record.planned.rate)),
+        ("rate asked", "" if record.planned.rate is None else figures.asked_rate(record.planned.rate)),
         ("planned / sent / answered", f"{record.planned.requests:,} / {record.sent:,} / {record.answered:,}"),
         ("misses", f"{record.misses:,}"),
         ("codes", ", ".join(f"{code}: {count:,}" for code, count in sorted(record.codes.items()))),

@@ -17,7 +17,7 @@ from podium.entry import Entry, Interval
 from podium.racefile import Race
 from podium.report.evidence import Run, curve, valid_holds
 
-__all__ = ["Figure", "Legend", "drawings", "hold_drawing", "limits", "styles"]
+__all__ = ["Figure", "Legend", "drawings", "entry_name", "hold_drawing", "limits", "styles"]
 
 _Span = tuple[float, float, float]
 
@@ -32,7 +32,10 @@ class Legend:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart in both sizes (markup), with its words; both are empty where there is nothing to draw."""
+    """A chart in both sizes (markup), with its words; both are empty where there is nothing to draw.
+
+    `left_out` names the variants that it cannot show, and why.
+    """
 
     key: str
     title: str
@@ -40,7 +43,7 @@ class Figure:
     wide: str
     narrow: str
     legend: tuple[Legend, ...]
-    left_out: tuple[str, ...]
+    left_out: str
 
 
 def styles(race: Race) -> dict[tuple[str, str], Style]:
@@ -58,7 +61,7 @@ def limits(race: Race) -> tuple[Limit, ...]:
         Limit(
             100 * clause.quantile,
             clause.value * 1000,
-            f"{clause.metric} ≤ {figures.milliseconds(clause.value * 1000)}",
+            figures.objective(str(clause)),
         )
         for clause in clauses
         if clause.quantile is not None
@@ -72,24 +75,26 @@ def drawings(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]]) -> tuple[
 
 def hold_drawing(race: Race, entry: Entry, runs: Sequence[Run]) -> Figure | None:
     """Return the hold at the asked rate second by second, or None for a variant without one."""
-    seconds = [second for run in valid_holds(runs) for second in run.seconds]
-    if not seconds:
+    blocks = [run.seconds for run in valid_holds(runs) if run.seconds]
+    if not blocks:
         return None
+    seconds = [second for block in blocks for second in block]
     data = charts.Seconds(
-        name=_name(race, entry),
+        name=entry_name(race, entry),
         style=styles(race)[entry.id, entry.node_class],
         offered=tuple(second.offered for second in seconds),
         answered=tuple(second.answered for second in seconds),
         p99_ms=tuple(second.p99_ms for second in seconds),
+        starts=tuple(sum(map(len, blocks[:number])) for number in range(len(blocks))),
     )
     limit = next(iter(limits(race)), None)
     return _figure(
-        "series",
+        f"series-{data.style.index}",
         "Second by second",
         "The hold at the asked rate, block after block. A p99 that rises within a block is a growing queue.",
         lambda size: charts.hold_series(data, limit=limit, size=size),
         legend=(),
-        left_out=(),
+        left_out="",
     )
 
 
@@ -100,9 +105,9 @@ def _percentiles(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]]) -> Fi
         key = (entry.id, entry.node_class)
         points = curve(valid_holds(runs[key]))
         if points:
-            curves.append(charts.Curve(_name(race, entry), looks[key], points))
+            curves.append(charts.Curve(entry_name(race, entry), looks[key], points))
         else:
-            missing.append(f"{_name(race, entry)}: no valid hold ({entry.status})")
+            missing.append(entry)
     return _figure(
         "percentiles",
         "Latency by percentile",
@@ -110,7 +115,7 @@ def _percentiles(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]]) -> Fi
         "the wall above a limit misses that clause.",
         lambda size: charts.percentile_curves(curves, limits(race), size),
         legend=tuple(_legend(curve.name, curve.style) for curve in curves),
-        left_out=tuple(missing),
+        left_out=_left_out(race, missing, "a valid hold"),
     )
 
 
@@ -118,7 +123,7 @@ def _rates(race: Race) -> Figure:
     looks = styles(race)
     searches = [
         charts.Rates(
-            _name(race, entry),
+            entry_name(race, entry),
             looks[entry.id, entry.node_class],
             tuple((probe.rate, probe.p99_ms, probe.passed) for probe in entry.probes),
         )
@@ -133,11 +138,7 @@ def _rates(race: Race) -> Figure:
         "edge: stopped early, the queue was growing.",
         lambda size: charts.rate_curves(searches, limit=limit, asked=_asked(race), size=size),
         legend=tuple(_legend(search.name, search.style) for search in searches),
-        left_out=tuple(
-            f"{_name(race, entry)}: no rate was searched ({entry.status})"
-            for entry in race.variants
-            if not entry.probes
-        ),
+        left_out=_left_out(race, [entry for entry in race.variants if not entry.probes], "a search"),
     )
 
 
@@ -150,17 +151,18 @@ def _pareto(race: Race) -> Figure:
         a, b = x(entry), y(entry)
         if a and b:
             holds = entry.status == "PASS" and not entry.emulated
-            points.append(charts.Point(_name(race, entry), looks[entry.id, entry.node_class], a, b, holds))
+            points.append(
+                charts.Point(entry_name(race, entry), looks[entry.id, entry.node_class], a, b, holds)
+            )
         else:
-            lacking = x_axis.label if not a else y_axis.label
-            missing.append(f"{_name(race, entry)}: no {lacking} ({entry.status})")
+            missing.append(entry)
     return _figure(
         "pareto",
         f"{y_axis.label} against {x_axis.label}",
         "Filled markers meet the objective. The stepped line is the frontier: none is better in both.",
         lambda size: charts.pareto(points, x=x_axis, y=y_axis, size=size),
         legend=tuple(_legend(point.name, point.style) for point in points),
-        left_out=tuple(missing),
+        left_out=_left_out(race, missing, f"{x_axis.label}, or {y_axis.label}"),
     )
 
 
@@ -169,14 +171,14 @@ def _efficiency(race: Race) -> tuple[Callable[[Entry], _Span | None], charts.Axi
     if priced:
         currency = priced[0].currency
         return lambda entry: _cost(entry, currency), charts.Axis(
-            f"cost per million, {currency}", False, figures.number
+            f"cost per million, {currency}", False, figures.number_tick
         )
     if any(entry.server_max_rps and entry.server_max_rps.value > 0 for entry in race.variants):
         return lambda entry: _span(entry.server_max_rps), charts.Axis(
-            "largest rate per second", True, figures.number
+            "largest rate per second", True, figures.number_tick
         )
     return lambda entry: _span(entry.offline_rps), charts.Axis(
-        "offline rate per second", True, figures.number
+        "offline rate per second", True, figures.number_tick
     )
 
 
@@ -188,7 +190,7 @@ def _goodness(race: Race) -> tuple[Callable[[Entry], _Span | None], charts.Axis]
             charts.Axis(measured[0].metric, True, figures.percent_tick),
         )
     return lambda entry: _span(entry.server_max_rps), charts.Axis(
-        "largest rate per second", True, figures.number
+        "largest rate per second", True, figures.number_tick
     )
 
 
@@ -211,7 +213,7 @@ def _quality(race: Race) -> Figure:
     measured = [(entry, entry.quality) for entry in race.variants if entry.quality]
     rows = [
         charts.QualityRow(
-            _name(race, entry),
+            entry_name(race, entry),
             looks[entry.id, entry.node_class],
             quality.value,
             quality.low,
@@ -230,11 +232,7 @@ def _quality(race: Race) -> Figure:
             rows, metric=metric, source=source, floor=_floor(race, source), size=size
         ),
         legend=(),
-        left_out=tuple(
-            f"{_name(race, entry)}: no quality was measured ({entry.status})"
-            for entry in race.variants
-            if not entry.quality
-        ),
+        left_out=_left_out(race, [entry for entry in race.variants if not entry.quality], metric),
     )
 
 
@@ -246,7 +244,7 @@ def _classes(race: Race) -> Figure:
     labels = list(dict.fromkeys(label for _, quality in measured for label in quality.per_class))
     variants = [
         charts.ClassFigures(
-            _name(race, entry),
+            entry_name(race, entry),
             looks[entry.id, entry.node_class],
             tuple(quality.per_class.get(label) for label in labels),
         )
@@ -259,7 +257,7 @@ def _classes(race: Race) -> Figure:
         "Where a variant loses: a class far to the left of its neighbors.",
         lambda size: charts.class_figures(labels, variants, metric=metric, size=size),
         legend=tuple(_legend(variant.name, variant.style) for variant in variants),
-        left_out=(),
+        left_out="",
     )
 
 
@@ -287,9 +285,15 @@ def _asked(race: Race) -> float | None:
         return None
 
 
-def _name(race: Race, entry: Entry) -> str:
+def entry_name(race: Race, entry: Entry) -> str:
+    """Return the id of an entry, with its node class where the race has several."""
     classes = {other.node_class for other in race.variants}
     return entry.id if len(classes) == 1 else f"{entry.id} on {entry.node_class}"
+
+
+def _left_out(race: Race, entries: Sequence[Entry], lacking: str) -> str:
+    names = [f"{entry_name(race, entry)} ({entry.status})" for entry in entries]
+    return f"Not drawn, for want of {lacking}: {figures.enumerate_words(names)}." if names else ""
 
 
 def _legend(name: str, style: Style) -> Legend:
@@ -303,11 +307,11 @@ def _figure(
     draw: Callable[[Size], str],
     *,
     legend: tuple[Legend, ...],
-    left_out: tuple[str, ...],
+    left_out: str,
 ) -> Figure:
     return Figure(
         key=key,
-        title=title[:1].upper() + title[1:],
+        title=title if title.startswith("p") and title[1:2].isdigit() else title[:1].upper() + title[1:],
         caption=caption,
         wide=draw(WIDE),
         narrow=draw(NARROW),

@@ -7,6 +7,7 @@ are read, because only its curve is drawn from all samples; of the others it is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,13 @@ class Run:
 
     @property
     def seconds(self) -> tuple[Second, ...]:
-        """Return the run second by second."""
+        """Return the run second by second, without the wait for the last answers after its end."""
         if self.record is None:
             return ()
-        return tuple(Second(row.offered, row.answered, row.p99_ms) for row in self.record.series)
+        rows = self.record.series
+        if self.record.planned.seconds > 0:
+            rows = rows[: math.ceil(self.record.planned.seconds)]
+        return tuple(Second(row.offered, row.answered, row.p99_ms) for row in rows)
 
     @property
     def passport(self) -> tuple[Proof, ...]:
@@ -114,20 +118,20 @@ def _run(folder: Path, path: str) -> Run:
     try:
         record = read_record(place)
     except RecordError as error:
-        return Run(path, None, None, _inside(folder, error))
+        return Run(path, None, None, _without_path(error, place, "the record"))
     log = place.parent / Path(record.latency.file).name
+    name = f"its histogram {log.name}"
     if record.phase != HOLD:
-        return Run(path, record, None, "" if log.is_file() else f"its histogram {log.name} is missing")
+        return Run(path, record, None, "" if log.is_file() else f"{name} is missing")
     try:
         histogram = read_log(log).get("intended")
     except RecordError as error:
-        return Run(path, record, None, _inside(folder, error))
+        return Run(path, record, None, _without_path(error, log, name))
     if histogram is None or histogram.count == 0:
-        silent = "its histogram has no values from the intended start" if record.sent else ""
-        return Run(path, record, None, silent)
+        return Run(path, record, None, f"{name} has no values from the intended start" if record.sent else "")
     return Run(path, record, histogram, "")
 
 
-def _inside(folder: Path, error: RecordError) -> str:
+def _without_path(error: RecordError, path: Path, name: str) -> str:
     # A report is handed on; the paths of the machine that made it are not.
-    return str(error).replace(f"{folder}/", "")
+    return str(error).replace(str(path), name)

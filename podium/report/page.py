@@ -20,7 +20,7 @@ from podium.quantities import format_duration
 from podium.racefile import CrossCheck, Event, Race
 from podium.report import passports
 from podium.report.blocks import EntryBlock, entry_block
-from podium.report.drawings import Figure, drawings
+from podium.report.drawings import Figure, drawings, entry_name
 from podium.report.evidence import Run
 from podium.report.passports import Cell
 from podium.report.words import WORDS
@@ -103,6 +103,9 @@ class Page:
     cross_check: CrossCheckBlock | None
     quality_charts: tuple[Figure, ...]
     quality: tuple[QualityLine, ...]
+    started: str
+    slo: str
+    gate: str
     classes: Table
     proofs: tuple[tuple[str, tuple[Cell, ...]], ...]
     environment: tuple[Place, ...]
@@ -137,6 +140,9 @@ def build_page(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]], *, styl
         cross_check=_cross_check(race.cross_check) if race.cross_check else None,
         quality_charts=tuple(figure for figure in shown if figure.key in {"quality", "classes"}),
         quality=tuple(_quality(name, quality) for name, quality in _qualities(race)),
+        started=figures.moment(race.started or ""),
+        slo=figures.objective(race.slo),
+        gate=figures.objective(race.quality),
         classes=_classes(race),
         proofs=tuple(zip(matrix.checks, matrix.rows, strict=True)),
         environment=tuple(_place(race, name) for name in race.fingerprints),
@@ -151,7 +157,7 @@ def build_page(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]], *, styl
 
 
 def _qualities(race: Race) -> list[tuple[str, Quality]]:
-    return [(f"{entry.id} on {entry.node_class}", entry.quality) for entry in race.variants if entry.quality]
+    return [(entry_name(race, entry), entry.quality) for entry in race.variants if entry.quality]
 
 
 def _quality(name: str, quality: Quality) -> QualityLine:
@@ -184,7 +190,7 @@ def _cross_check(check: CrossCheck) -> CrossCheckBlock:
         difference=figures.NONE if check.difference is None else f"{check.difference * 100:+.1f} %",
         sentence=(
             f"p99 of {check.tool} against {check.reference_tool}: one hold of {whom}, repeated at a constant "
-            f"{figures.rate(check.rate)}."
+            f"{figures.asked_rate(check.rate)}."
         ),
         lines=(
             (check.tool, figures.milliseconds(check.p50_ms), figures.milliseconds(check.p99_ms)),
@@ -201,7 +207,9 @@ def _cross_check(check: CrossCheck) -> CrossCheckBlock:
 def _place(race: Race, node_class: str) -> Place:
     facts = race.environment.get(node_class, {})
     return Place(
-        node_class, race.fingerprints[node_class], tuple((key, _plain(value)) for key, value in facts.items())
+        node_class,
+        race.fingerprints[node_class],
+        tuple((key.replace("_", " "), _plain(value)) for key, value in facts.items()),
     )
 
 
@@ -213,15 +221,15 @@ def _plain(value: JsonValue) -> str:
 
 def _rules(race: Race) -> _Pairs:
     pairs = [
-        ("SLO", race.slo),
-        ("quality", race.quality),
+        ("SLO", figures.objective(race.slo)),
+        ("quality", figures.objective(race.quality)),
         ("level", race.level),
         ("target", race.target),
         ("incumbent", race.incumbent or ""),
         ("measuring", f"{_time(race.budget.spent_s)} of {_time(race.budget.planned_s)} planned"),
         ("the race cost", figures.money(race.cost) if race.cost else ""),
-        ("started", race.started or ""),
-        ("finished", race.finished or "not finished"),
+        ("started", figures.moment(race.started or "")),
+        ("finished", figures.moment(race.finished) if race.finished else "not finished"),
         *((tool, version) for tool, version in race.tools.items()),
     ]
     return tuple((name, text) for name, text in pairs if text)

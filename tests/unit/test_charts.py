@@ -21,9 +21,7 @@ SIZES = pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 
 
 def curve(name: str, index: int, base: float = 5.0) -> Curve:
-    return Curve(
-        name, Style(index), tuple((100 * (1 - 10 ** (-k / 10)), base * (1 + k / 10)) for k in range(36))
-    )
+    return Curve(name, Style(index), tuple((100 * (1 - 10 ** (-k / 10)), base * (1 + k / 10)) for k in range(36)))
 
 
 def parsed(svg: str) -> ET.Element:
@@ -84,16 +82,14 @@ def test_curve_of_one_request_is_drawn_without_a_line() -> None:
 
 @SIZES
 def test_search_marks_each_rate_as_held_or_failed(size: Size) -> None:
-    search = Rates(
-        "v", Style(0), ((40, 20.0, True), (80, 60.0, True), (160, 300.0, False), (120, None, False))
-    )
+    search = Rates("v", Style(0), ((40, 20.0, True), (80, 60.0, True), (160, 300.0, False), (120, None, False)))
     svg = charts.rate_curves([search], limit=LIMIT, asked=40, size=size)
     marks = elements(svg, "mark")
     assert len(marks) == 4
     assert len(elements(svg, "hollow")) == 2
     assert "stopped early" in svg
-    assert "asked 40.0/s" in svg
-    assert "held up to 80.0/s" in svg
+    assert "asked 40/s" in svg
+    assert "held up to 80/s" in svg
 
 
 def test_search_in_which_no_rate_held_says_so() -> None:
@@ -130,16 +126,13 @@ def test_every_point_off_the_frontier_is_beaten_by_one_on_it(places: list[tuple[
         beaten = any(b.x[0] <= other.x[0] and b.y[0] >= other.y[0] for b in best)
         assert beaten
         assert (other in best) or any(
-            b.x[0] <= other.x[0] and b.y[0] >= other.y[0] and (b.x[0], b.y[0]) != (other.x[0], other.y[0])
-            for b in best
+            b.x[0] <= other.x[0] and b.y[0] >= other.y[0] and (b.x[0], b.y[0]) != (other.x[0], other.y[0]) for b in best
         )
 
 
 @SIZES
 @pytest.mark.parametrize("higher_is_better", [True, False])
-def test_pareto_chart_draws_intervals_and_the_frontier_of_those_that_hold(
-    size: Size, higher_is_better: bool
-) -> None:
+def test_pareto_chart_draws_intervals_and_the_frontier_of_those_that_hold(size: Size, higher_is_better: bool) -> None:
     x = Axis("rate", higher_is_better=higher_is_better, write=figures.number)
     points = [point("a", 1, 0.8), point("b", 3, 0.9), point("c", 2, 0.99, holds=False), point("d", 3.5, 0.7)]
     svg = charts.pareto(points, x=x, y=ACCURACY, size=size)
@@ -213,9 +206,7 @@ def all_charts(name: str, size: Size) -> list[str]:
     return [
         charts.percentile_curves([Curve(name, Style(0), curve("v", 0).points)], [Limit(99, 100, name)], size),
         charts.rate_curves([Rates(name, Style(0), ((10, 5.0, True),))], limit=LIMIT, asked=10, size=size),
-        charts.pareto(
-            [point(name, 1, 0.9)], x=Axis(name, higher_is_better=True, write=str), y=ACCURACY, size=size
-        ),
+        charts.pareto([point(name, 1, 0.9)], x=Axis(name, higher_is_better=True, write=str), y=ACCURACY, size=size),
         charts.quality_intervals(
             [QualityRow(name, Style(0), 0.9, 0.8, 0.95, passed=True)],
             metric=name,
@@ -279,9 +270,7 @@ def test_scale_is_logarithmic_only_where_figures_span_much() -> None:
     assert math.isclose(suitable([0, 100], str).place(50), 0.5)
 
 
-@pytest.mark.parametrize(
-    ("top", "last"), [(50, "99 %"), (99, "99 %"), (99.5, "99.9 %"), (99.95, "99.99 %"), (100, "99.9999 %")]
-)
+@pytest.mark.parametrize(("top", "last"), [(50, "99"), (99, "99"), (99.5, "99.9"), (99.95, "99.99"), (100, "99.9999")])
 def test_percentile_scale_reaches_the_next_nine(top: float, last: str) -> None:
     scale = percentiles(top)
     assert scale.ticks[-1][1] == last
@@ -298,15 +287,13 @@ def test_coordinates_have_one_decimal_at_most(value: float, written: str) -> Non
 
 
 def test_tag_escapes_attributes_and_leaves_out_none() -> None:
-    assert (
-        tag("a", class_="<&>", data_x=None, stroke_width=2.0) == '<a class="&lt;&amp;&gt;" stroke-width="2"/>'
-    )
+    assert tag("a", class_="<&>", data_x=None, stroke_width=2.0) == '<a class="&lt;&amp;&gt;" stroke-width="2"/>'
     assert text("a\ud800b") == "a\ufffdb"
 
 
 @pytest.mark.parametrize(
     ("value", "length", "written"),
-    [("short", 10, "short"), ("food11-openvino-int8", 14, "food11-op…int8"), ("abcdef", 3, "ab…")],
+    [("short", 10, "short"), ("food11-openvino-int8", 14, "food11-…o-int8"), ("abcdef", 3, "a…f"), ("abcdef", 2, "a…")],
 )
 def test_long_names_lose_their_middle(value: str, length: int, written: str) -> None:
     assert shorten(value, length) == written

@@ -99,6 +99,60 @@ def test_money_quality_and_p_values() -> None:
     assert figures.p_value(0.0213) == "0.021"
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("p99<=100ms, errors<=1%, rate>=40/s", "p99 ≤ 100 ms, errors ≤ 1 %, rate ≥ 40/s"),
+        ("p99.9 <= 1.5s", "p99.9 ≤ 1.5 s"),
+        ("accuracy>=0.85", "accuracy ≥ 0.85"),
+        ("p50<=20us", "p50 ≤ 20 us"),
+        ("nonsense", "nonsense"),
+        ("", ""),
+    ],
+)
+def test_objective_reads_as_a_person_writes_it(text: str, written: str) -> None:
+    spoken = figures.objective(text)
+    assert spoken.replace("\u00a0", " ") == written
+    assert not any(" " in clause for clause in spoken.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("value", "milliseconds", "number"),
+    [
+        (0, "0 ms", "0"),
+        (0.05, "50 µs", "0.05"),
+        (30, "30 ms", "30"),
+        (2000, "2 s", "2,000"),
+        (1e10, "10,000,000 s", "1e+10"),
+    ],
+)
+def test_ticks_have_no_trailing_zeros(value: float, milliseconds: str, number: str) -> None:
+    assert figures.milliseconds_tick(value) == milliseconds
+    assert figures.number_tick(value) == number
+
+
+def test_asked_rates_are_written_as_they_were_asked() -> None:
+    assert [figures.asked_rate(rate) for rate in (40, 0.5, 12.25, 20000)] == [
+        "40/s",
+        "0.5/s",
+        "12.25/s",
+        "20,000/s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("2025-03-01T12:15:59+02:00", "2025-03-01 10:15 UTC"),
+        ("2025-03-01T12:15:59", "2025-03-01 12:15"),
+        ("yesterday", "yesterday"),
+        ("", ""),
+    ],
+)
+def test_moments_are_in_utc_to_the_minute(text: str, written: str) -> None:
+    assert figures.moment(text) == written
+
+
 def test_words_are_counted_and_joined() -> None:
     assert figures.plural(1, "run") == "1 run"
     assert figures.plural(2000, "run") == "2,000 runs"
