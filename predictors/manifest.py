@@ -186,6 +186,8 @@ class Variant(Strict):
             raise ValueError("files lists a path twice")
         if listed & {MANIFEST} or any(path.split("/")[0] == MEASURED for path in listed):
             raise ValueError(f"files must not list {MANIFEST} or anything under {MEASURED}/")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels name a class twice")
         for kind, specs, files in (
             ("inputs", self.inputs, self.golden.inputs),
             ("outputs", self.outputs, self.golden.outputs),

@@ -62,6 +62,8 @@ class Store:
             self._move(staging_folder, target)
         elif staging_folder.resolve() != target.resolve():
             shutil.rmtree(staging_folder)
+        # A staging folder is private; what is in the store is mounted into pods that run as somebody else.
+        target.chmod(0o755)
         os.utime(target / MANIFEST)
         if build_key is not None:
             self._name_build(variant.model.name, build_key, address)

@@ -1,0 +1,130 @@
+"""The store files by content, finds the newest, and shows nothing half-written."""
+
+import errno
+import shutil
+from pathlib import Path
+
+import pytest
+
+from predictors.errors import ArtifactError
+from predictors.manifest import address_of, read_variant, write_variant
+from predictors.store import Store, StoredVariant, default_store
+from tests.artifacts import vector_artifact
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def put(store: Store, *, version: str = "1", key: str | None = None) -> StoredVariant:
+    folder = vector_artifact(store.staging())
+    variant = read_variant(folder)
+    identity = variant.model.model_copy(update={"version": version})
+    write_variant(folder, variant.model_copy(update={"model": identity}))
+    return store.put(folder, key)
+
+
+def test_a_put_folder_is_named_by_its_content(store: Store) -> None:
+    stored = put(store)
+    assert stored.folder == store.root / "tiny" / stored.address
+    assert address_of(stored.folder) == stored.address
+    assert len(stored.address) == 64
+
+
+def test_the_same_content_is_kept_once(store: Store) -> None:
+    first, again = put(store), put(store)
+    assert first == again
+    assert len(store.list()) == 1
+    assert list((store.root / ".staging").iterdir()) == []
+
+
+def test_a_build_key_names_the_address(store: Store) -> None:
+    stored = put(store, key="abc")
+    assert store.by_build_key("tiny", "abc") == stored
+    assert store.by_build_key("tiny", "other") is None
+    assert store.by_build_key("nobody", "abc") is None
+
+
+def test_a_build_key_of_a_deleted_folder_finds_nothing(store: Store) -> None:
+    stored = put(store, key="abc")
+    shutil.rmtree(stored.folder)
+    assert store.by_build_key("tiny", "abc") is None
+
+
+def test_an_id_means_the_address_put_last(store: Store) -> None:
+    first, second = put(store), put(store, version="2")
+    assert first.id == second.id
+    assert store.find(first.id) == second
+    assert put(store) == first
+    assert store.find(first.id) == first
+
+
+def test_an_address_may_be_named_by_its_start(store: Store) -> None:
+    first, second = put(store), put(store, version="2")
+    assert store.find(f"{first.id}@{first.address}") == first
+    assert store.find(f"{second.id}@{second.address[:12]}") == second
+
+
+def test_an_artifact_is_found_by_folder_too(store: Store) -> None:
+    stored = put(store)
+    assert store.find(stored.folder) == stored
+    assert store.find(str(stored.folder)) == stored
+
+
+def test_an_unknown_id_says_what_there_is(store: Store) -> None:
+    with pytest.raises(ArtifactError, match="it is empty"):
+        store.find("nothing-ort-fp32")
+    put(store)
+    with pytest.raises(ArtifactError, match="it has tiny-ort-fp32") as caught:
+        store.find("nothing-ort-fp32")
+    assert "podium build" in caught.value.hint
+
+
+def test_a_folder_that_is_not_there_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="there is no folder"):
+        store.find(str(tmp_path / "nowhere"))
+
+
+def test_a_folder_without_a_manifest_is_not_put(store: Store) -> None:
+    with pytest.raises(ArtifactError, match=r"holds no variant\.yaml"):
+        store.put(store.staging())
+    assert store.list() == []
+
+
+def test_a_folder_of_another_file_system_is_copied_in(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two file systems cannot be had in every test machine: the rename across them is what differs.
+    source = vector_artifact(tmp_path / "elsewhere")
+    rename = Path.rename
+
+    def refuse_across(self: Path, target: Path) -> Path:
+        if self == source:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_across)
+    stored = store.put(source)
+    assert address_of(stored.folder) == stored.address
+    assert not source.exists()
+    assert list((store.root / ".staging").iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_visible(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = vector_artifact(tmp_path / "elsewhere")
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.put(source)
+    assert store.list() == []
+
+
+def test_the_default_store_is_settable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODIUM_STORE", "/srv/store")
+    assert default_store() == Path("/srv/store")
+    monkeypatch.delenv("PODIUM_STORE")
+    assert default_store() == Path(".podium/store")
