@@ -66,12 +66,10 @@ def judge_probe(outcome: BlockOutcome, slo: Slo) -> ProbeResult:
 
 def _margin(outcome: BlockOutcome, clause: Clause) -> float:
     """Return 1 - value / limit, on the same side of 0 as the count of misses."""
-    value = outcome.metric(clause)
-    if value is None or clause.allowed_misses is None:
-        return 0.0
+    value = outcome.metric(clause) or 0.0
     if clause.value == 0:
         return 0.0 if value == 0 else _STOPPED_MARGIN
     margin = 1 - value / clause.value
-    allowed = clause.allowed_misses * outcome.requests
+    allowed = (clause.allowed_misses or 0.0) * outcome.requests
     held = float(outcome.misses(clause).sum()) <= allowed * (1 + 1e-9)
     return max(margin, 0.0) if held else min(margin, -1e-9)

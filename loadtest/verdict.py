@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from loadtest.blocks import BlockOutcome
@@ -23,7 +24,6 @@ from loadtest.profile import Level
 from loadtest.remedy import Needs, more_blocks, settling
 from loadtest.slo import Clause, Slo
 from loadtest.statistics import (
-    Interval,
     batch_shares,
     coefficient_of_variation,
     percentile,
@@ -35,6 +35,7 @@ from loadtest.statistics import (
 
 __all__ = ["ClauseVerdict", "Needs", "Status", "Verdict", "is_settled", "judge"]
 
+Floats = npt.NDArray[np.float64]
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 _BLOCKS: Final = 5
@@ -151,20 +152,20 @@ def _counted(
     missed = sum(int(np.count_nonzero(one)) for one in misses)
     shares = batch_shares(misses, BATCH)
     is_over = missed > allowed * requests
-    bound = t_bound(shares, confidence, "lower" if is_over else "upper")
+    bound = _share_bound(shares, confidence, "lower" if is_over else "upper")
     missing = _missing(blocks, level)
     said = f"{missed:,} of {requests:,} requests miss {clause}"
     needs: Needs | None = None
     status: Status = "INCONCLUSIVE"
     if is_over and bound is not None and bound > allowed and refutes(requests, missed, allowed, confidence):
         status = "FAIL"
-        reason = f"{said}: at least {bound:.2%} do at {confidence:.0%} confidence, and {allowed:.4g} may"
+        reason = f"{said}: at least {bound:.2%} do at {confidence:.0%} confidence, and {100 * allowed:.4g}% may"
     elif missing:
         needs = more_blocks(missing, _requests_a_block(blocks))
         reason = f"{said}, in {_BLOCKS - missing} of the {_BLOCKS} whole blocks of {_BLOCK_S[level]:g} s"
     elif bound is not None and bound <= allowed and supports(requests, missed, allowed, confidence):
         status = "PASS"
-        reason = f"{said}: at most {bound:.2%} do at {confidence:.0%} confidence, and {allowed:.4g} may"
+        reason = f"{said}: at most {bound:.2%} do at {confidence:.0%} confidence, and {100 * allowed:.4g}% may"
     else:
         a_block = _requests_a_block(blocks)
         needs = settling(
@@ -176,7 +177,7 @@ def _counted(
             requests_a_block=a_block,
             batches_a_block=max(1, a_block // BATCH),
         )
-        reason = f"{said}, too near the {allowed:.4g} that may to tell at {confidence:.0%} confidence"
+        reason = f"{said}, too near the {100 * allowed:.4g}% that may to tell at {confidence:.0%} confidence"
     value, low, high, cv = _figure(blocks, clause, confidence)
     return ClauseVerdict(clause, status, reason, needs, value, low, high, missed, requests, bound, cv)
 
@@ -204,11 +205,8 @@ def _rate(blocks: Sequence[BlockOutcome], clause: Clause, level: Level, confiden
     else:
         status = "PASS"
         reason = f"the server kept up with {clause.value:g}/s in all {len(blocks)} blocks"
-    _, low, high, cv = _figure(blocks, clause, confidence)
-    value = sum(block.sent for block in blocks) / seconds if seconds else None
-    return ClauseVerdict(
-        clause, status, reason, needs if status == "INCONCLUSIVE" else None, value, low, high, cv=cv
-    )
+    value, low, high, cv = _figure(blocks, clause, confidence)
+    return ClauseVerdict(clause, status, reason, needs if status == "INCONCLUSIVE" else None, value, low, high, cv=cv)
 
 
 def _ready(clause: Clause, ready_s: Sequence[float]) -> ClauseVerdict:
@@ -223,6 +221,11 @@ def _ready(clause: Clause, ready_s: Sequence[float]) -> ClauseVerdict:
         return ClauseVerdict(clause, "PASS" if within else "FAIL", reason, None, high, low, high)
     needs = Needs(None, None, "starts that agree: some were ready in time and some were not")
     return ClauseVerdict(clause, "INCONCLUSIVE", reason, needs, high, low, high)
+
+
+def _share_bound(shares: Floats, confidence: float, side: Literal["upper", "lower"]) -> float | None:
+    bound = t_bound(shares, confidence, side)
+    return None if bound is None else min(1.0, max(0.0, bound))
 
 
 def _missing(blocks: Sequence[BlockOutcome], level: Level) -> int:
@@ -240,16 +243,21 @@ def _figure(
     blocks: Sequence[BlockOutcome], clause: Clause, confidence: float
 ) -> tuple[float | None, float | None, float | None, float | None]:
     """Return the merged value, its t-interval over blocks widened to hold it, and the blocks' CV."""
-    values = [value for block in blocks if (value := block.metric(clause)) is not None]
-    if not values:
-        return None, None, None, None
-    interval = t_interval(values, confidence)
-    cv = coefficient_of_variation(values)
-    if clause.quantile is not None:
-        value = percentile(np.concatenate([block.latency_s for block in blocks]), clause.quantile)
-    else:
-        value = float(np.concatenate([block.errors for block in blocks]).mean())
-    if interval is None:
+    value = _merged(blocks, clause)
+    values = [one for block in blocks if (one := block.metric(clause)) is not None]
+    interval, cv = t_interval(values, confidence), coefficient_of_variation(values)
+    if value is None or interval is None:
         return value, None, None, cv
-    held = Interval(value, max(0.0, min(interval.low, value)), max(interval.high, value))
-    return held.value, held.low, held.high, cv
+    return value, max(0.0, min(interval.low, value)), max(interval.high, value), cv
+
+
+def _merged(blocks: Sequence[BlockOutcome], clause: Clause) -> float | None:
+    """Return the value of the clause's metric over all blocks; percentiles from merged requests."""
+    if clause.metric == "rate":
+        seconds = sum(block.seconds for block in blocks)
+        return sum(block.sent for block in blocks) / seconds if seconds else None
+    if not any(block.requests for block in blocks):
+        return None
+    if clause.quantile is None:
+        return float(np.concatenate([block.errors for block in blocks]).mean())
+    return percentile(np.concatenate([block.latency_s for block in blocks]), clause.quantile)

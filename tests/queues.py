@@ -1,5 +1,7 @@
 """Simulated queues whose truth is known, for the tests of everything that judges a load."""
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -52,6 +54,7 @@ def hold(
     return [outcome(*md1(rate, service_s, seconds, random), seconds, stops=stops) for _ in range(blocks)]
 
 
+@functools.cache
 def edge(service_s: float, limit_s: float, allowed: float) -> float:
     """Return the rate at which just the allowed share of an M/D/1 queue's answers is later than the limit."""
     random = np.random.default_rng(0)
