@@ -202,9 +202,7 @@ def clauses(samples: Sequence[Samples], status: Status) -> tuple[Clause, ...]:
     )
 
 
-def measured(
-    variant: Variant, samples: Sequence[Samples], *, rank: int | None, runs: tuple[str, ...]
-) -> Entry:
+def measured(variant: Variant, samples: Sequence[Samples], *, rank: int | None, runs: tuple[str, ...]) -> Entry:
     """Return the entry of a variant that was loaded."""
     histogram = intended(samples)
     tried = probes(variant)
@@ -222,9 +220,7 @@ def measured(
         single_stream_p90_ms=Interval(value=single, low=single * 0.97, high=single * 1.05),
         offline_rps=Interval(value=offline, low=offline * 0.985, high=offline * 1.01),
         server_max_rps=found,
-        cost_per_million=Money(value=0.025 / (found.value * 0.7 * 3600) * 1e6, currency="EUR")
-        if found.value
-        else None,
+        cost_per_million=Money(value=0.025 / (found.value * 0.7 * 3600) * 1e6, currency="EUR") if found.value else None,
         status=variant.status,
         reasons=tuple(clause.reason for clause in outcome if clause.status == "FAIL"),
         runs=runs,
@@ -352,13 +348,13 @@ def race(entries: tuple[Entry, ...], race_id: str = RACE_ID) -> Race:
 
 
 PROOFS = (
-    ProofRecord(check="lateness", ok=True, value=0.0004, limit=0.01, evidence="sends over 10 ms late"),
-    ProofRecord(check="achieved rate", ok=True, value=1.0, limit=0.99, evidence="408 of 408 sends left"),
+    ProofRecord(check="late", ok=True, value=0.0004, limit=0.01, evidence="sends over 10 ms late"),
+    ProofRecord(check="under-offered", ok=True, value=1.0, limit=0.99, evidence="408 of 408 sends left"),
     ProofRecord(check="dropped", ok=True, value=0, limit=0, evidence="no arrival found all users busy"),
-    ProofRecord(check="generator CPU", ok=True, value=0.11, limit=0.8, evidence="of its cores"),
-    ProofRecord(check="isolation", ok=True, evidence="server on core 0, generator on core 1"),
-    ProofRecord(check="component sum", ok=None, evidence="the server was not asked for its time split"),
-    ProofRecord(check="digest", ok=True, value="9f8e7d6c5b4a", evidence="of the artifact served"),
+    ProofRecord(check="generator-limited", ok=True, value=0.11, limit=0.8, evidence="of its cores"),
+    ProofRecord(check="co-located", ok=True, evidence="server on core 0, generator on core 1"),
+    ProofRecord(check="unexplained-time", ok=None, evidence="the server was not asked for its time split"),
+    ProofRecord(check="wrong-artifact", ok=True, value="9f8e7d6c5b4a", evidence="of the artifact served"),
 )
 
 
@@ -383,9 +379,7 @@ def outcome_of(samples: Samples, *, stopped: str | None = None) -> Outcome:
         ),
         started="2025-03-01T10:16:00+00:00",
         seconds=float(BLOCK_S),
-        shot=Shot(
-            "open", users=80, timeout_s=2.0, schedule=samples.intended_ns, seconds=float(BLOCK_S), seed=7
-        ),
+        shot=Shot("open", users=80, timeout_s=2.0, schedule=samples.intended_ns, seconds=float(BLOCK_S), seed=7),
     )
 
 

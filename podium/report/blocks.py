@@ -140,9 +140,7 @@ def _run(run: Run) -> RunBlock:
         path=run.path,
         problem=run.problem,
         void=record.void or "",
-        summary=", ".join(
-            (record.phase, figures.plural(record.sent, "request"), passports.summary(run.passport))
-        ),
+        summary=", ".join((record.phase, figures.plural(record.sent, "request"), passports.summary(run.passport))),
         facts=tuple((name, text) for name, text in _run_facts(record) if text),
         proofs=passports.lines(run.passport),
     )

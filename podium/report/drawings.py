@@ -151,9 +151,7 @@ def _pareto(race: Race) -> Figure:
         a, b = x(entry), y(entry)
         if a and b:
             holds = entry.status == "PASS" and not entry.emulated
-            points.append(
-                charts.Point(entry_name(race, entry), looks[entry.id, entry.node_class], a, b, holds)
-            )
+            points.append(charts.Point(entry_name(race, entry), looks[entry.id, entry.node_class], a, b, holds))
         else:
             missing.append(entry)
     return _figure(
@@ -177,9 +175,7 @@ def _efficiency(race: Race) -> tuple[Callable[[Entry], _Span | None], charts.Axi
         return lambda entry: _span(entry.server_max_rps), charts.Axis(
             "largest rate per second", True, figures.number_tick
         )
-    return lambda entry: _span(entry.offline_rps), charts.Axis(
-        "offline rate per second", True, figures.number_tick
-    )
+    return lambda entry: _span(entry.offline_rps), charts.Axis("offline rate per second", True, figures.number_tick)
 
 
 def _goodness(race: Race) -> tuple[Callable[[Entry], _Span | None], charts.Axis]:
@@ -189,9 +185,7 @@ def _goodness(race: Race) -> tuple[Callable[[Entry], _Span | None], charts.Axis]
             lambda entry: entry.quality and (entry.quality.value, entry.quality.low, entry.quality.high),
             charts.Axis(measured[0].metric, True, figures.percent_tick),
         )
-    return lambda entry: _span(entry.server_max_rps), charts.Axis(
-        "largest rate per second", True, figures.number_tick
-    )
+    return lambda entry: _span(entry.server_max_rps), charts.Axis("largest rate per second", True, figures.number_tick)
 
 
 def _cost(entry: Entry, currency: str) -> _Span | None:
@@ -238,9 +232,7 @@ def _quality(race: Race) -> Figure:
 
 def _classes(race: Race) -> Figure:
     looks = styles(race)
-    measured = [
-        (entry, entry.quality) for entry in race.variants if entry.quality and entry.quality.per_class
-    ]
+    measured = [(entry, entry.quality) for entry in race.variants if entry.quality and entry.quality.per_class]
     labels = list(dict.fromkeys(label for _, quality in measured for label in quality.per_class))
     variants = [
         charts.ClassFigures(

@@ -128,13 +128,10 @@ def build_page(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]], *, styl
         race=race,
         title=f"{race.model}: {first.subject} {first.title}".replace(":  ", ": "),
         headline=first,
-        problems=tuple(
-            f"{run.path}: {run.problem}" for found in runs.values() for run in found if run.problem
-        ),
+        problems=tuple(f"{run.path}: {run.problem}" for found in runs.values() for run in found if run.problem),
         columns=COLUMNS,
         entries=tuple(
-            entry_block(race, entry, row, number, runs[entry.id, entry.node_class])
-            for number, (entry, row) in lines
+            entry_block(race, entry, row, number, runs[entry.id, entry.node_class]) for number, (entry, row) in lines
         ),
         charts=tuple(figure for figure in shown if figure.key in {"percentiles", "rates", "pareto"}),
         cross_check=_cross_check(race.cross_check) if race.cross_check else None,
@@ -178,8 +175,7 @@ def _classes(race: Race) -> Table:
     return Table(
         names=tuple(name for name, _ in measured),
         rows=tuple(
-            (label, tuple(figures.percent(quality.per_class.get(label)) for _, quality in measured))
-            for label in labels
+            (label, tuple(figures.percent(quality.per_class.get(label)) for _, quality in measured)) for label in labels
         ),
     )
 
@@ -261,12 +257,8 @@ def _steps(race: Race) -> tuple[Step, ...]:
             "Run the race again: artifacts come from the store, arrivals from the same seed.",
             race.command or again,
         ),
-        Step(
-            "Make this page again from the files of the race.", f"podium report {shlex.quote(race.race_id)}"
-        ),
+        Step("Make this page again from the files of the race.", f"podium report {shlex.quote(race.race_id)}"),
     ]
     if race.winner:
-        steps.append(
-            Step("Serve the winner on this machine.", f"podium serve {shlex.quote(race.winner.variant)}")
-        )
+        steps.append(Step("Serve the winner on this machine.", f"podium serve {shlex.quote(race.winner.variant)}"))
     return tuple(steps)

@@ -13,10 +13,9 @@ from podium import figures
 from podium.entry import Entry, Proof
 from podium.racefile import Race
 from podium.report.evidence import Run
+from podium.report.words import PROOFS
 
 __all__ = ["Cell", "Matrix", "ProofLine", "lines", "matrix", "summary"]
-
-_WORDS = {True: ("✓", "holds", "ok"), False: ("✕", "failed", "bad"), None: ("·", "not measured", "none")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class ProofLine:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Proofs down, variants across."""
+    """Proofs down, variants across; `checks` are what the proofs look at."""
 
     checks: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -50,7 +49,9 @@ class Matrix:
 def lines(proofs: Iterable[Proof]) -> tuple[ProofLine, ...]:
     """Return the proofs of one run as text, in their order."""
     return tuple(
-        ProofLine(proof.check, _cell(proof.ok), _shown(proof.value), _shown(proof.limit), proof.evidence)
+        ProofLine(
+            _title(proof.check), _cell(proof.check, proof.ok), _shown(proof.value), _shown(proof.limit), proof.evidence
+        )
         for proof in proofs
     )
 
@@ -59,7 +60,10 @@ def matrix(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]]) -> Matrix:
     """Return the worst of each proof over the runs of each entry that count; a gap is not measured."""
     worst = [_worst(entry, runs[entry.id, entry.node_class]) for entry in race.variants]
     checks = tuple(dict.fromkeys(check for proofs in worst for check in proofs))
-    return Matrix(checks, tuple(tuple(_cell(proofs.get(check)) for proofs in worst) for check in checks))
+    return Matrix(
+        checks=tuple(_title(check) for check in checks),
+        rows=tuple(tuple(_cell(check, proofs.get(check)) for proofs in worst) for check in checks),
+    )
 
 
 def summary(proofs: Sequence[Proof]) -> str:
@@ -87,8 +91,14 @@ def _worst(entry: Entry, runs: Sequence[Run]) -> dict[str, bool | None]:
     return worst
 
 
-def _cell(ok: bool | None) -> Cell:
-    return Cell(*_WORDS[ok])
+def _title(check: str) -> str:
+    return PROOFS.get(check, check)
+
+
+def _cell(check: str, ok: bool | None) -> Cell:
+    if ok is None:
+        return Cell("·", "not measured", "none")
+    return Cell("✓", "holds", "ok") if ok else Cell("✕", f"void:{check}", "bad")
 
 
 def _shown(value: float | str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["WORDS"]
+__all__ = ["PROOFS", "WORDS"]
 
 WORDS: tuple[tuple[str, str], ...] = (
     (
@@ -56,3 +56,29 @@ WORDS: tuple[tuple[str, str], ...] = (
         "Twelve characters that stand for the machine and its limits. Only runs that share it are compared.",
     ),
 )
+
+# A proof is named by what it looks at; the check's own name is what a run that fails it is called.
+PROOFS: dict[str, str] = {
+    "late": "lateness",
+    "under-offered": "achieved against offered rate",
+    "dropped": "dropped arrivals",
+    "generator-limited": "generator CPU",
+    "co-located": "generator isolation",
+    "wrong-clock": "clock",
+    "payload-drift": "payload",
+    "not-warm": "warm-up settled",
+    "growing-queue": "in-flight slope",
+    "inconsistent": "Little's law",
+    "unexplained-time": "component sums",
+    "throttled": "server throttling",
+    "thread-mismatch": "threads",
+    "scaled": "replicas frozen",
+    "restarted": "restarts",
+    "misplaced": "placement",
+    "wrong-artifact": "artifact served",
+    "preprocessing-skew": "preprocessing",
+    "provider-fallback": "provider",
+    "unbatched": "executed batches",
+    "wrong-answers": "answers",
+    "errors-hidden": "errors",
+}

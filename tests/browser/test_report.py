@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page
 from podium.entry import Entry
 from podium.racefile import Race, read_race, write_race
 from podium.report import render_report
+from podium.report.words import PROOFS
 from podium.standings import COLUMNS
 from tests import races
 from tests.browser.inspection import Scheme, inspect
@@ -121,8 +122,8 @@ def test_ranking_table_is_complete(page: Page, report: Path) -> None:
 
 def test_passport_has_a_line_for_every_proof_of_every_run(page: Page, report: Path) -> None:
     race = read_race(report.parent)
-    checks = [proof.check for proof in races.PROOFS]
-    assert page.locator(".matrix tbody th").all_inner_texts() == [*checks, "late"]
+    checks = [PROOFS[proof.check] for proof in races.PROOFS]
+    assert page.locator(".matrix tbody th").all_inner_texts() == checks
     assert page.locator(".matrix thead th").count() == 1 + len(race.variants)
     runs = page.locator("details.run")
     assert runs.count() == sum(len(entry.runs) for entry in race.variants)

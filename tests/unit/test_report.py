@@ -218,9 +218,7 @@ def test_no_string_of_a_run_record_becomes_markup(folder: Path) -> None:
     race = read_race(folder)
     path = folder / race.variants[0].runs[0]
     record = json.loads(path.read_text())
-    record["passport"] = [
-        {"check": HOSTILE, "ok": None, "value": HOSTILE, "limit": HOSTILE, "evidence": HOSTILE}
-    ]
+    record["passport"] = [{"check": HOSTILE, "ok": None, "value": HOSTILE, "limit": HOSTILE, "evidence": HOSTILE}]
     record["generator"]["tool"] = record["started"] = record["fingerprint"] = HOSTILE
     record["codes"] = {HOSTILE: 1}
     path.write_text(json.dumps(record))
@@ -295,22 +293,22 @@ def test_void_run_is_shown_and_stays_out_of_the_curve(folder: Path) -> None:
     race = read_race(folder)
     run = race.variants[0].runs[0]
     record = json.loads((folder / run).read_text())
-    record["void"] = "late"
-    record["passport"].append(
-        {"check": "arrivals", "ok": False, "value": 0.2, "limit": 0.01, "evidence": "late"}
-    )
+    record["void"] = "growing-queue"
+    failed = {"check": "growing-queue", "ok": False, "value": 0.2, "limit": 0.0, "evidence": "0.2 a second"}
+    record["passport"].append(failed)
     (folder / run).write_text(json.dumps(record))
     runs = load_runs(folder, race)[race.variants[0].id, "local"]
     assert [found.is_void for found in runs] == [True, False, False, False, False]
     assert len(valid_holds(runs)) == 4
     page = outline(report_html(folder)).text
-    assert "void:late" in page
+    assert "void:growing-queue" in page
     assert "5 runs, 1 void" in page
     # It was played again, so the proofs of the variant are those of the runs that count.
     matrix = page.split("Each run's values")[1].split("Variants")[0]
-    assert "arrivals" not in matrix
+    assert "in-flight slope" not in matrix
     assert "food11-ort-fp16" in matrix
-    assert "✕ failed" in matrix
+    assert "lateness" in matrix
+    assert "✕ void:late" in matrix
 
 
 def test_entry_that_is_void_shows_the_proofs_of_its_void_runs(folder: Path) -> None:
@@ -404,9 +402,7 @@ def test_entry_with_another_currency_is_left_out_of_the_cost_chart(folder: Path)
     variants = [entry.model_dump() for entry in race.variants]
     variants[1]["cost_per_million"]["currency"] = "USD"
     change(folder, variants=variants)
-    assert "Not drawn, for want of cost per million, EUR, or accuracy: food11-ort-int8 (PASS)" in report_html(
-        folder
-    )
+    assert "Not drawn, for want of cost per million, EUR, or accuracy: food11-ort-int8 (PASS)" in report_html(folder)
 
 
 @pytest.mark.parametrize("clauses", ["p99", "p99<=100ms", "p50<=1s, p99.9<=2s, rate>=1/s"])
