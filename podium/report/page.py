@@ -22,7 +22,7 @@ from podium.report import passports
 from podium.report.blocks import EntryBlock, entry_block
 from podium.report.drawings import Figure, drawings, entry_name
 from podium.report.evidence import Run
-from podium.report.passports import Cell
+from podium.report.passports import Matrix
 from podium.report.words import WORDS
 from podium.standings import COLUMNS, rows
 
@@ -107,7 +107,7 @@ class Page:
     slo: str
     gate: str
     classes: Table
-    proofs: tuple[tuple[str, tuple[Cell, ...]], ...]
+    matrix: Matrix
     environment: tuple[Place, ...]
     rules: _Pairs
     profile: str
@@ -122,7 +122,6 @@ def build_page(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]], *, styl
     """Return the page of a race from its file and its runs."""
     shown = drawings(race, runs)
     first = headline(race)
-    matrix = passports.matrix(race, runs)
     lines = enumerate(zip(race.variants, rows(race), strict=True), start=1)
     return Page(
         race=race,
@@ -141,7 +140,7 @@ def build_page(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]], *, styl
         slo=figures.objective(race.slo),
         gate=figures.objective(race.quality),
         classes=_classes(race),
-        proofs=tuple(zip(matrix.checks, matrix.rows, strict=True)),
+        matrix=passports.matrix(race, runs),
         environment=tuple(_place(race, name) for name in race.fingerprints),
         rules=_rules(race),
         profile=yaml.safe_dump(race.profile, sort_keys=False, allow_unicode=True) if race.profile else "",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from podium import figures
 from podium.entry import Entry, Proof
 from podium.racefile import Race
+from podium.report.drawings import entry_name
 from podium.report.evidence import Run
 from podium.report.words import PROOFS
 
@@ -40,10 +41,10 @@ class ProofLine:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Proofs down, variants across; `checks` are what the proofs look at."""
+    """Variants across; a row is what a proof looks at and how it came out for each of them."""
 
-    checks: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
 
 def lines(proofs: Iterable[Proof]) -> tuple[ProofLine, ...]:
@@ -57,12 +58,18 @@ def lines(proofs: Iterable[Proof]) -> tuple[ProofLine, ...]:
 
 
 def matrix(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]]) -> Matrix:
-    """Return the worst of each proof over the runs of each entry that count; a gap is not measured."""
-    worst = [_worst(entry, runs[entry.id, entry.node_class]) for entry in race.variants]
-    checks = tuple(dict.fromkeys(check for proofs in worst for check in proofs))
+    """Return the worst of each proof over the runs that count, for each entry with a passport."""
+    worst = {
+        entry_name(race, entry): proofs
+        for entry in race.variants
+        if (proofs := _worst(entry, runs[entry.id, entry.node_class]))
+    }
+    checks = dict.fromkeys(check for proofs in worst.values() for check in proofs)
     return Matrix(
-        checks=tuple(_title(check) for check in checks),
-        rows=tuple(tuple(_cell(check, proofs.get(check)) for proofs in worst) for check in checks),
+        names=tuple(worst),
+        rows=tuple(
+            (_title(check), tuple(_cell(check, proofs.get(check)) for proofs in worst.values())) for check in checks
+        ),
     )
 
 
