@@ -191,6 +191,8 @@ def slope(times: Floats, values: Floats, confidence: float) -> Interval | None:
     """
     if times.size < 3 or np.ptp(times) == 0:
         return None
+    if np.ptp(values) == 0:
+        return Interval(0.0, 0.0, 0.0)
     fit = stats.linregress(times, values)
     distance = float(stats.t.ppf((1 + confidence) / 2, times.size - 2)) * float(fit.stderr)
     return Interval(float(fit.slope), float(fit.slope) - distance, float(fit.slope) + distance)

@@ -34,9 +34,7 @@ CELLS = [(s, c, m, n) for s, c, row in TABLE for m, n in zip(MISSES, row, strict
 
 
 @pytest.mark.parametrize(("share", "confidence", "misses", "requests"), CELLS)
-def test_the_table_of_the_method_is_reproduced(
-    share: float, confidence: float, misses: int, requests: int
-) -> None:
+def test_the_table_of_the_method_is_reproduced(share: float, confidence: float, misses: int, requests: int) -> None:
     assert requests_needed(misses, share, confidence) == requests
     assert supports(requests, misses, share, confidence)
     assert not supports(requests - 1, misses, share, confidence)
@@ -75,9 +73,7 @@ def test_refuting_is_the_binomial_tail_with_the_count_in_it() -> None:
     share=st.floats(0.0005, 0.5),
     confidence=st.sampled_from([0.9, 0.95, 0.99]),
 )
-def test_a_count_never_both_supports_and_refutes(
-    requests: int, part: float, share: float, confidence: float
-) -> None:
+def test_a_count_never_both_supports_and_refutes(requests: int, part: float, share: float, confidence: float) -> None:
     misses = round(part * requests)
     both = supports(requests, misses, share, confidence), refutes(requests, misses, share, confidence)
     assert both != (True, True)
@@ -213,6 +209,12 @@ def test_a_slope_is_found_with_its_t_interval() -> None:
     fit = stats.linregress(times, [0, 2, 1, 3, 2, 4, 3, 5, 4, 6.0])
     assert noisy.high - noisy.value == pytest.approx(stats.t.ppf(0.975, 8) * fit.stderr)
     assert noisy.value - noisy.low == pytest.approx(noisy.high - noisy.value)
+
+
+def test_a_constant_series_has_a_slope_of_exactly_zero() -> None:
+    found = slope(np.arange(5.0), np.full(5, 0.1), 0.99)
+    assert found is not None
+    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
 def test_two_points_or_one_instant_have_no_slope() -> None:
