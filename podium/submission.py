@@ -177,7 +177,7 @@ def _parsed(document: Document, name: str, text: str, parse: Callable[[str], T])
     try:
         return parse(text)
     except (SloError, ConfigError) as error:
-        raise _error(document, name, str(error), error.hint or KEYS[name]) from error
+        raise _error(document, name, str(error), error.hint) from error
 
 
 def _words(document: Document, name: str, text: str | None) -> tuple[str, ...]:

@@ -29,6 +29,6 @@ def write_submission(folder: Path, *changes: tuple[str, str], text: str = GOOD) 
             raise ValueError(f"the submission does not hold {old!r}")
         text = text.replace(old, new)
     (folder / "models" / "food11").mkdir(parents=True, exist_ok=True)
-    path = folder / "food11.yaml"
+    path = folder / "submission.yaml"
     path.write_text(text, encoding="utf-8")
     return path

@@ -80,8 +80,7 @@ def test_a_file_that_is_no_mapping_says_what_it_is(tmp_path: Path, text: str, ki
 
 def test_aliases_and_anchors_are_refused_before_they_expand(tmp_path: Path) -> None:
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-        f"{name}: &{name} [{','.join([f'*{last}'] * 9)}]\n"
-        for last, name in zip("abcdefgh", "bcdefghi", strict=True)
+        f"{name}: &{name} [{','.join([f'*{last}'] * 9)}]\n" for last, name in zip("abcdefgh", "bcdefghi", strict=True)
     )
     assert refusal(tmp_path, bomb).startswith(":1: anchors and aliases")
     assert refusal(tmp_path, "a: 1\nb: *a\n").startswith(":2: anchors and aliases")
@@ -101,7 +100,7 @@ def test_size_has_a_bound(tmp_path: Path) -> None:
 
 
 def test_text_that_is_not_utf_8_names_the_line(tmp_path: Path) -> None:
-    assert refusal(tmp_path, b"a: 1\nb: \xff\n") == ":2: is not UTF-8 text"
+    assert refusal(tmp_path, b"\na: 1\nb: \xff\n") == ":3: is not UTF-8 text"
     assert "is not UTF-8 text" in refusal(tmp_path, "a: ä\n".encode("utf-16"))
 
 
@@ -118,9 +117,7 @@ def test_a_control_character_names_its_code_and_line(tmp_path: Path) -> None:
         ("a: 'x\n", ":2", "quotes"),
     ],
 )
-def test_broken_yaml_names_the_line_and_the_likely_cause(
-    tmp_path: Path, text: str, place: str, hint: str
-) -> None:
+def test_broken_yaml_names_the_line_and_the_likely_cause(tmp_path: Path, text: str, place: str, hint: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(FileError) as refused:
         read_document(path)

@@ -14,7 +14,16 @@ from podium.quantities import format_bytes, format_duration, parse_duration, par
         ("500m", 0.5),
         ("0.25", 0.25),
         ("2k", 2000.0),
-        ("128Gi", 128 * 2**30),
+        ("2n", 2e-9),
+        ("2M", 2e6),
+        ("2G", 2e9),
+        ("2T", 2e12),
+        ("2P", 2e15),
+        ("2Ki", 2 * 1024),
+        ("2Mi", 2 * 1024**2),
+        ("128Gi", 128 * 1024**3),
+        ("2Ti", 2 * 1024**4),
+        ("2Pi", 2 * 1024**5),
         ("1e3", 1000.0),
         ("15E-1", 1.5),
         ("3u", 3e-6),
@@ -24,9 +33,7 @@ def test_a_quantity_has_the_value_that_kubernetes_gives_it(text: str, amount: fl
     assert parse_quantity(text) == amount
 
 
-@pytest.mark.parametrize(
-    "text", ["", "-1", "+1", "1 Gi", "1gi", "Gi", "1K", "inf", "nan", "0x10", "1e999", "1\n"]
-)
+@pytest.mark.parametrize("text", ["", "-1", "+1", "1 Gi", "1gi", "Gi", "1K", "inf", "nan", "0x10", "1e999", "1\n"])
 def test_what_kubernetes_would_refuse_is_no_quantity(text: str) -> None:
     with pytest.raises(QuantityError, match="is not a quantity") as refused:
         parse_quantity(text)
@@ -85,7 +92,15 @@ def test_a_duration_is_shown_in_at_most_two_units(seconds: float, text: str) -> 
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1023, "1.00 KiB"), (4_834_000, "4.61 MiB"), (128 * 2**30, "128 GiB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.98 KiB"),
+        (1023, "1.00 KiB"),
+        (100 * 1024, "100 KiB"),
+        (4_834_000, "4.61 MiB"),
+        (128 * 2**30, "128 GiB"),
+    ],
 )
 def test_bytes_are_shown_with_a_binary_unit(size: int, text: str) -> None:
     assert format_bytes(size) == text

@@ -28,8 +28,7 @@ def test_a_good_submission_is_read_whole(tmp_path: Path) -> None:
         ('"auto"', '"ort-*, openvino-int8"'),
         (
             "spec:",
-            "    podium.dev/profile: quick\n    podium.dev/budget: 1h30m\n"
-            "    podium.dev/incumbent: none\nspec:",
+            "    podium.dev/profile: quick\n    podium.dev/budget: 1h30m\n    podium.dev/incumbent: none\nspec:",
         ),
     )
     found = load_submission(path)
@@ -50,9 +49,7 @@ def test_a_good_submission_is_read_whole(tmp_path: Path) -> None:
 
 def test_what_is_not_said_has_the_default_of_the_contract(tmp_path: Path) -> None:
     slo_only = GOOD.replace(QUALITY, "")
-    slo_only = "\n".join(
-        line for line in slo_only.splitlines() if "variants" not in line and "classes" not in line
-    )
+    slo_only = "\n".join(line for line in slo_only.splitlines() if "variants" not in line and "classes" not in line)
     found = load_submission(write_submission(tmp_path, text=slo_only))
     assert str(found.quality) == "drop<=0.01"
     assert (found.variants, found.node_classes) == ((), ())
@@ -163,6 +160,15 @@ def test_a_fault_is_named_with_its_line_and_a_remedy(
     assert remedy in hint
 
 
+def test_a_name_may_have_47_characters(tmp_path: Path) -> None:
+    assert len(load_submission(write_submission(tmp_path, ("name: food11", f"name: {'f' * 47}"))).name) == 47
+
+
+def test_the_remedy_is_that_of_what_could_not_be_read(tmp_path: Path) -> None:
+    _, hint = refusal(write_submission(tmp_path, ("spec:", "    podium.dev/budget: soon\nspec:")))
+    assert hint == "write a number with a unit: 500ms, 30s, 5m, 1h30m"
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
@@ -198,14 +204,10 @@ def test_without_annotations_the_slo_is_what_is_missing(tmp_path: Path) -> None:
     ("old", "place"),
     [("  annotations:\n", "metadata.labels"), ("    model:\n", "spec.predictor.annotations")],
 )
-def test_our_annotations_elsewhere_would_be_ignored_and_are_refused(
-    tmp_path: Path, old: str, place: str
-) -> None:
+def test_our_annotations_elsewhere_would_be_ignored_and_are_refused(tmp_path: Path, old: str, place: str) -> None:
     key = place.rpartition(".")[2]
     indent = " " * (len(old) - len(old.lstrip()))
-    sentence, hint = refusal(
-        write_submission(tmp_path, (old, f"{indent}{key}: {{podium.dev/budget: 5m}}\n{old}"))
-    )
+    sentence, hint = refusal(write_submission(tmp_path, (old, f"{indent}{key}: {{podium.dev/budget: 5m}}\n{old}")))
     assert f"podium.dev/budget stands in {place}" in sentence
     assert hint == "move it to metadata.annotations"
 
