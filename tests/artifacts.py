@@ -7,6 +7,7 @@ The answer of the `vector` model can be worked out by hand, the `image` model ta
 import io
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,14 @@ from predictors.manifest import (
     TensorSpec,
     Variant,
     file_entries,
+    read_variant,
     write_variant,
 )
+from predictors.server.model import ServedModel
 
-__all__ = ["WEIGHTS", "image_artifact", "jpeg", "vector_artifact", "vector_graph"]
+__all__ = ["WEIGHTS", "image_artifact", "jpeg", "served_model", "vector_artifact", "vector_graph"]
 
-WEIGHTS: npt.NDArray[np.float32] = (np.arange(12, dtype=np.float32).reshape(4, 3) - 6) / 4
+WEIGHTS: npt.NDArray[np.float32] = ((np.arange(12).reshape(4, 3) - 6) / 4).astype(np.float32)
 LABELS = ("apple", "bread", "cheese")
 
 
@@ -104,10 +107,22 @@ def jpeg(seed: int, size: int = 40, form: str = "JPEG") -> bytes:
     return stream.getvalue()
 
 
-def _model(
-    nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], shape: list[int]
-) -> onnx.ModelProto:
-    open_shape = ["batch", *shape[1:]]
+def served_model(folder: Path, **changes: Any) -> ServedModel:
+    """Return what a front end knows of an artifact, with fields of its manifest changed."""
+    variant = read_variant(folder).model_copy(update=changes)
+    spec = variant.preprocessing
+    return ServedModel(
+        name=variant.model.name,
+        version="1",
+        address="0" * 64,
+        variant=variant,
+        preprocessing=preprocessing(spec.name, spec.params) if spec else None,
+        max_items=4,
+    )
+
+
+def _model(nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], shape: list[int]) -> onnx.ModelProto:
+    open_shape: list[str | int | None] = ["batch", *shape[1:]]
     graph = helper.make_graph(
         nodes,
         "tiny",

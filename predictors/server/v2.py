@@ -82,7 +82,7 @@ class V2:
             spec = self._spec_of(item, field)
             if spec.name in found:
                 raise InputError(f"{field}.name: {spec.name} is there twice", field=f"{field}.name")
-            size = _binary_size(item, field)
+            size = _binary_size(item, field, len(rest))
             raw, rest = (rest[:size], rest[size:]) if size is not None else (None, rest)
             if item.get("datatype") == "BYTES" and self._images is not None:
                 images = _byte_strings(raw, item.get("shape"), field, self._model.max_items)
@@ -175,7 +175,7 @@ def _parts(body: bytes, json_bytes: str | None) -> tuple[bytes, memoryview]:
     return body[:size], memoryview(body)[size:]
 
 
-def _binary_size(item: dict[str, Any], field: str) -> int | None:
+def _binary_size(item: dict[str, Any], field: str, available: int) -> int | None:
     parameters = item.get("parameters")
     if parameters is None:
         return None
@@ -184,9 +184,10 @@ def _binary_size(item: dict[str, Any], field: str) -> int | None:
     size = parameters.get("binary_data_size")
     if size is None:
         return None
-    if type(size) is not int or size < 0 or "data" in item:
+    if type(size) is not int or not 0 <= size <= available or "data" in item:
         place = f"{field}.parameters.binary_data_size"
-        raise InputError(f"{place}: must be a number of bytes, without data beside it", field=place)
+        told = f"{place}: must be a number of bytes that came, without data beside it"
+        raise InputError(told, field=place)
     return size
 
 

@@ -166,4 +166,4 @@ def test_entries_list_all_but_manifest_and_measurements(folder: Path) -> None:
 def test_a_manifest_is_frozen(folder: Path) -> None:
     variant: Variant = read_variant(folder)
     with pytest.raises(ValueError, match="frozen"):
-        variant.id = "other"  # type: ignore[misc]
+        variant.id = "other"
