@@ -20,6 +20,7 @@ from podium.submission_schema import submission_schema
 from predictors.card import ModelCard
 from predictors.manifest import Variant
 from predictors.measured import Measured
+from predictors.recipes.registry import RecipeList
 
 __all__ = ["SCHEMAS", "differing", "main", "text_of"]
 
@@ -39,6 +40,7 @@ SCHEMAS: Mapping[str, Callable[[], Mapping[str, object]]] = {
     "podium/schemas/submission.json": submission_schema,
     "predictors/schemas/measured.json": _of(Measured),
     "predictors/schemas/model.json": _of(ModelCard),
+    "predictors/schemas/recipes.json": _of(RecipeList),
     "predictors/schemas/variant.json": _of(Variant),
 }
 
@@ -56,9 +58,7 @@ def differing(root: Path = _ROOT) -> tuple[str, ...]:
         for path in (root / package / "schemas").glob("*.json")
     }
     wrong = {
-        name
-        for name in SCHEMAS
-        if name not in found or (root / name).read_text(encoding="utf-8") != text_of(name)
+        name for name in SCHEMAS if name not in found or (root / name).read_text(encoding="utf-8") != text_of(name)
     }
     return tuple(sorted(wrong | (found - set(SCHEMAS))))
 

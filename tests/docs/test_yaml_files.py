@@ -14,6 +14,7 @@ from loadtest.profile import load_profile
 from podium.nodeclass import read_node_class
 from podium.submission import load_submission
 from predictors.card import load_card
+from predictors.recipes.registry import read_list
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +38,7 @@ KINDS = (
         lambda path: load_card(path.parent),
     ),
     Kind("node class", "k8s/node-classes/*.yaml", "podium/schemas/node-class.json", read_node_class),
+    Kind("recipe list", "predictors/recipes/*.yaml", "predictors/schemas/recipes.json", read_list),
     Kind("profile", "loadtest/profiles/*.yaml", "loadtest/schemas/profile.json", load_profile),
 )
 

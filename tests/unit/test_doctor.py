@@ -47,9 +47,7 @@ def free_port() -> Iterator[int]:
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Programs that answer as the real ones do when asked for their version."""
-    monkeypatch.setenv(
-        "PODIUM_K6", str(program(tmp_path / "bin/k6", "k6 v2.2.0 (go1.26)\n  podium/xk6-hdr v0.1"))
-    )
+    monkeypatch.setenv("PODIUM_K6", str(program(tmp_path / "bin/k6", "k6 v2.2.0 (go1.26)\n  podium/xk6-hdr v0.1")))
     monkeypatch.setenv("PODIUM_VEGETA", str(program(tmp_path / "bin/vegeta", "Version: 12.13.0")))
     program(tmp_path / "bin/go", "go version go1.26.1 linux/amd64")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
@@ -90,6 +88,8 @@ def test_whatever_is_not_ok_has_a_remedy(tmp_path: Path, monkeypatch: pytest.Mon
         ("kernel", {"cpu_limit": 2.0}, "ok", "limit of 2 CPUs"),
         ("memory", {"free_memory_bytes": 3 << 30}, "note", "3.00 GiB free"),
         ("memory", {"memory_limit_bytes": 1 << 30}, "note", "1.00 GiB free"),
+        ("memory", {"free_memory_bytes": 4 << 30}, "ok", "4.00 GiB free"),
+        ("class local", {"memory_bytes": 8 << 30}, "ok", "fits this machine"),
         ("class local", {"cores": 1}, "missing", "leaves no core"),
         ("class local", {"cores": 16}, "note", "priced for 2 CPUs, here are 16"),
         (
@@ -115,6 +115,11 @@ def test_what_the_machine_lacks_is_named(
     assert text in check.found
 
 
+def test_a_limit_below_the_cores_has_a_remedy_that_pins_whole_ones(tools: Path) -> None:
+    check = named(examine(tools, machine=replace(MACHINE, cores=8, cpu_limit=4.0)), "kernel")
+    assert check.remedy.endswith("docker run --cpuset-cpus 0-3")
+
+
 def test_k6_without_our_extension_is_as_good_as_none(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tools / "bin/k6", "k6 v2.2.0")
     check = named(examine(tools, machine=MACHINE), "k6")
@@ -128,9 +133,7 @@ def test_an_old_go_toolchain_is_only_a_note(tools: Path) -> None:
     assert (check.status, check.found) == ("note", "1.22.3 is too old")
 
 
-def test_one_engine_is_enough_and_what_is_lacking_is_named(
-    tools: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_engine_is_enough_and_what_is_lacking_is_named(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = {"torch", "openvino", "nncf"}
     monkeypatch.setattr("podium.extras.find_spec", lambda name: None if name in lacking else object())
     checks = examine(tools, machine=MACHINE)
@@ -179,9 +182,7 @@ def test_a_store_that_cannot_be_written_is_found(tools: Path, monkeypatch: pytes
     assert "PODIUM_STORE" in check.remedy
 
 
-def test_a_broken_local_class_is_reported_like_any_other_fault(
-    tools: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_local_class_is_reported_like_any_other_fault(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tools / "local.yaml").write_text("name: local\nselector: []\n")
     monkeypatch.setattr(nodeclass, "_FOLDERS", (tools,))
     check = named(examine(tools, machine=MACHINE), "class local")
@@ -190,9 +191,10 @@ def test_a_broken_local_class_is_reported_like_any_other_fault(
 
 
 def test_a_python_outside_the_range_is_named(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "version_info", (3, 15, 0, "final", 0))
-    check = named(examine(tools, machine=MACHINE), "python")
-    assert (check.status, check.found) == ("missing", "3.15.0")
+    for minor, status in ((10, "missing"), (11, "ok"), (13, "ok"), (14, "missing")):
+        monkeypatch.setattr(sys, "version_info", (3, minor, 0, "final", 0))
+        check = named(examine(tools, machine=MACHINE), "python")
+        assert (check.status, check.found) == (status, f"3.{minor}.0")
 
 
 def test_the_command_prints_one_line_a_check_and_the_remedy_below(

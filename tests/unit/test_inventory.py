@@ -9,6 +9,8 @@ import yaml
 
 from loadtest.runrecord import Generator, Latency, Lateness, Planned, RunRecord, TargetUrl
 from podium import cli
+from podium.console import Json
+from podium.description import outline
 from podium.racefile import write_race
 from predictors.measured import write_measured
 from predictors.store import Store
@@ -115,9 +117,7 @@ def test_each_kind_is_listed_with_its_figures(
     assert run(place, capsys, "get", kind.removesuffix("es") if kind == "classes" else kind[:-1]).splitlines()
 
 
-def test_runs_of_one_race_are_asked_for_by_its_name_or_latest(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_of_one_race_are_asked_for_by_its_name_or_latest(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in (RACE, "latest"):
         found = json.loads(run(place, capsys, "get", "runs", "--race", name, "-o", "json"))
         assert [(item["phase"], item["void"]) for item in found] == [("warmup", "late"), ("hold", None)]
@@ -183,9 +183,7 @@ def test_a_run_is_described_by_its_name_or_its_file(place: Path, capsys: pytest.
     assert json.loads(run(place, capsys, "describe", "run", found["file"], "-o", "json")) == found
 
 
-def test_a_class_is_described_with_its_price_and_chart_values(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_class_is_described_with_its_price_and_chart_values(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(run(place, capsys, "describe", "class", "epyc", "-o", "json"))
     assert found["cost_per_hour"] == pytest.approx(0.8 / 32)
     assert found["helm_values"]["nodeClass"] == "epyc"
@@ -195,13 +193,45 @@ def test_the_outline_of_a_race_shortens_lists_and_says_how_to_see_all(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     events = races.race(races.unloaded(), RACE).events * 4
-    write_race(
-        place / "runs" / RACE, races.race(races.unloaded(), RACE).model_copy(update={"events": events})
-    )
+    write_race(place / "runs" / RACE, races.race(races.unloaded(), RACE).model_copy(update={"events": events}))
     text = run(place, capsys, "describe", "race", "latest")
     assert "and 8 more (-o json shows all)" in text
     assert "slo:" in text
     assert "emulated:" in text
+
+
+def test_the_outline_aligns_values_and_spells_out_what_is_empty() -> None:
+    value: Json = {
+        "a": 1.23456789,
+        "long": None,
+        "b": True,
+        "c": [],
+        "d": {},
+        "e": "",
+        "f": [1, "x", None],
+        "g": {"h": False},
+        "i": [{"j": 1, "k": [{"l": 2}]}],
+        "m": list(range(9)),
+    }
+    assert list(outline(value)) == [
+        "a:    1.23457",
+        "long: none",
+        "b:    yes",
+        "c:    none",
+        "d:    none",
+        "e:    none",
+        "f:    1, x, none",
+        "g:",
+        "  h: no",
+        "i:",
+        "  - j: 1",
+        "    k:",
+        "      - l: 2",
+        "m:",
+        *(f"  - {number}" for number in range(9)),
+    ]
+    assert list(outline([{"a": 1}] * 12)) == ["- a: 1"] * 12
+    assert list(outline([{"a": 1}] * 13)) == ["- a: 1"] * 12 + ["- … and 1 more (-o json shows all)"]
 
 
 @pytest.mark.parametrize(
@@ -226,16 +256,12 @@ def test_what_is_not_there_is_named_with_a_remedy(
     assert "  → " in captured.err
 
 
-def test_without_any_race_the_remedy_is_to_run_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_any_race_the_remedy_is_to_run_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["describe", "run", "x", "--runs", str(tmp_path)]) == 2
     assert "podium race -f" in capsys.readouterr().err
 
 
-def test_a_damaged_artifact_is_an_error_and_not_a_row(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_artifact_is_an_error_and_not_a_row(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Store(place / "store").list()[0].folder
     (folder / "variant.yaml").write_text("id: [")
     assert cli.run(["get", "variants", "--store", str(place / "store")]) == 3
