@@ -12,7 +12,7 @@ from podium.racefile import Race, read_race, write_race
 from podium.report import render_report
 from podium.report.words import PROOFS
 from podium.standings import COLUMNS
-from tests import races
+from tests import racefolders, races
 from tests.browser.inspection import Scheme, inspect
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,7 @@ PLANTED = f"<img src='{ELSEWHERE}' onerror='window.owned=1'><script>window.owned
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("race")
-    races.write_finished(folder, *races.unloaded())
+    racefolders.write_finished(folder, *races.unloaded())
     return render_report(folder)
 
 
@@ -122,13 +122,13 @@ def test_ranking_table_is_complete(page: Page, report: Path) -> None:
 
 def test_passport_has_a_line_for_every_proof_of_every_run(page: Page, report: Path) -> None:
     race = read_race(report.parent)
-    checks = [PROOFS[proof.check] for proof in races.PROOFS]
+    checks = [PROOFS[proof.check] for proof in racefolders.PROOFS]
     assert page.locator(".matrix tbody th").all_inner_texts() == checks
     assert page.locator(".matrix thead th").count() == 1 + 4 + 1
     runs = page.locator("details.run")
     assert runs.count() == sum(len(entry.runs) for entry in race.variants)
     for number in range(runs.count()):
-        assert runs.nth(number).locator("tbody tr").count() == len(races.PROOFS)
+        assert runs.nth(number).locator("tbody tr").count() == len(racefolders.PROOFS)
 
 
 def test_phone_shows_each_figure_beside_its_name(browser: Browser, report: Path) -> None:

@@ -1,0 +1,149 @@
+"""The runs behind a report: read from the folder alone, shown as damaged or void where they are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from podium.entry import Entry
+from podium.racefile import read_race, write_race
+from podium.report import report_html
+from podium.report.evidence import curve, load_runs, valid_holds
+from tests import racefolders, races
+from tests.outline import outline
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("race")
+    racefolders.write_finished(folder, *races.unloaded())
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "race"))
+
+
+def damage(folder: Path, run: str, how: str) -> None:
+    record, log = folder / run, (folder / run).with_suffix(".hdr")
+    match how:
+        case "record missing":
+            record.unlink()
+        case "record cut":
+            record.write_text(record.read_text()[:200])
+        case "record is another document":
+            record.write_text("[]")
+        case "log missing":
+            log.unlink()
+        case "log cut":
+            log.write_bytes(log.read_bytes()[:-400])
+        case "log is no text":
+            log.write_bytes(b"\xff\xfe\x00")
+        case "log empty":
+            log.write_text("")
+        case "log elsewhere":
+            content = json.loads(record.read_text())
+            content["latency"]["file"] = "../../../../etc/passwd"
+            record.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "record missing",
+        "record cut",
+        "record is another document",
+        "log missing",
+        "log cut",
+        "log is no text",
+        "log empty",
+        "log elsewhere",
+    ],
+)
+def test_damaged_run_is_shown_as_such_and_the_rest_stands(folder: Path, how: str) -> None:
+    race = read_race(folder)
+    run = race.variants[0].runs[1]
+    damage(folder, run, how)
+    page = outline(report_html(folder)).text
+    assert "This report is not complete." in page
+    assert run in page.split("Ranking", maxsplit=2)[1]
+    assert "food11-openvino-int8 wins" in page
+    runs = load_runs(folder, race)[race.variants[0].id, "local"]
+    assert [bool(found.problem) for found in runs] == [False, True, False, False, False]
+    assert curve(valid_holds(runs))
+
+
+def test_whole_report_says_nothing_of_being_incomplete(finished: Path) -> None:
+    assert "not complete" not in report_html(finished)
+
+
+def test_variant_without_any_readable_run_has_no_curve_and_is_named(folder: Path) -> None:
+    race = read_race(folder)
+    for run in race.variants[0].runs:
+        (folder / run).unlink()
+    html = report_html(folder)
+    assert "Not drawn, for want of a valid hold: food11-openvino-int8 (PASS)" in html
+    assert 'id="series-0-wide-title"' not in html
+
+
+def test_void_run_is_shown_and_stays_out_of_the_curve(folder: Path) -> None:
+    race = read_race(folder)
+    run = race.variants[0].runs[0]
+    record = json.loads((folder / run).read_text())
+    record["void"] = "growing-queue"
+    failed = {"check": "growing-queue", "ok": False, "value": 0.2, "limit": 0.0, "evidence": "0.2 a second"}
+    record["passport"].append(failed)
+    (folder / run).write_text(json.dumps(record))
+    runs = load_runs(folder, race)[race.variants[0].id, "local"]
+    assert [found.is_void for found in runs] == [True, False, False, False, False]
+    assert len(valid_holds(runs)) == 4
+    page = outline(report_html(folder)).text
+    assert "void:growing-queue" in page
+    assert "5 runs, 1 void" in page
+    # It was played again, so the proofs of the variant are those of the runs that count.
+    matrix = page.split("Each run's values")[1].split("Variants")[0]
+    assert "in-flight slope" not in matrix
+    assert "food11-ort-fp16" in matrix
+    assert "lateness" in matrix
+    assert "✕ void:late" in matrix
+
+
+def test_entry_that_is_void_shows_the_proofs_of_its_void_runs(folder: Path) -> None:
+    race = read_race(folder)
+    variant = races.Variant("food11-late", 5.0, 2000, 1, "VOID")
+    runs = racefolders.write_hold(folder, variant, void="late")
+    entry = Entry(id=variant.name, node_class="local", status="VOID", void="late", runs=runs)
+    write_race(folder, race.model_copy(update={"variants": (*race.variants, entry)}))
+    assert valid_holds(load_runs(folder, read_race(folder))[variant.name, "local"]) == ()
+    page = outline(report_html(folder)).text
+    assert page.count("void:late") >= 6
+    assert "5 runs, 5 void" in page
+    assert "8 proofs hold" in page
+
+
+def test_run_without_answers_or_passport_is_told_plainly(folder: Path) -> None:
+    race = read_race(folder)
+    run = race.variants[0].runs[0]
+    record = json.loads((folder / run).read_text())
+    record |= {"sent": 0, "passport": [], "series": [], "phase": "search"}
+    (folder / run).write_text(json.dumps(record))
+    page = outline(report_html(folder)).text
+    assert "search, 0 requests, no proof was recorded" in page
+    assert "not complete" not in page
+    (folder / run).with_suffix(".hdr").unlink()
+    assert "its histogram 03-hold.hdr is missing" in report_html(folder)
+
+
+def test_curve_is_that_of_all_blocks_merged(finished: Path) -> None:
+    race = read_race(finished)
+    runs = load_runs(finished, race)[race.variants[0].id, "local"]
+    whole = races.intended(races.hold(races.VARIANTS[0], 7))
+    points = curve(valid_holds(runs))
+    assert points[-1] == (100 * (1 - 1 / whole.count), whole.max_us / 1000)
+    assert all(value == whole.percentile_ms(percentile) for percentile, value in points[:-1])
+    assert list(points) == sorted(points)
+    assert curve([]) == ()
