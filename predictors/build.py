@@ -1,0 +1,281 @@
+"""From a model card and its source to artifacts in the store: plan the variants, build what is not there yet.
+
+The build key covers everything that changes a result: source, recipes with all parameters, their code, the
+versions of the tools, preprocessing and calibration images. A build works in a staging folder that becomes visible by
+one rename after its golden answers have been asked back, so an interrupted one leaves nothing behind.
+"""
+
+import fnmatch
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from predictors import checkpoint, imaging
+from predictors.card import ModelCard, check_source
+from predictors.data import batches, data_root, load_split
+from predictors.errors import BuildError
+from predictors.golden import check_golden, write_golden
+from predictors.manifest import (
+    ModelIdentity,
+    PreprocessingSpec,
+    RecipeStep,
+    Requirements,
+    RuntimeSpec,
+    Variant,
+    file_entries,
+    read_variant,
+    verify_files,
+    write_variant,
+)
+from predictors.models.dataset import Dataset
+from predictors.recipes.registry import DEFAULT_LIST, RECIPES, read_list, resolve
+from predictors.recipes.work import Images, Made, Work
+from predictors.runtimes import load_runtime
+from predictors.store import Store, StoredVariant
+
+__all__ = ["Built", "RecipePlan", "build", "plan"]
+
+MAX_ID = 30
+_SAMPLES = 8
+# How far an answer on another machine may be off, relative to the largest logit: float32 sums in another order;
+# int8 kernels of other instruction sets round in other places.
+_TOLERANCE = {"fp32": 1e-3, "int8": 0.1}
+_AGREEMENT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RecipePlan:
+    """A variant that can be built: its id and its pipeline with all parameters."""
+
+    variant_id: str
+    runtime: str
+    precision: str
+    steps: tuple[RecipeStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A variant in the store; `seconds` is the time to build it, or to find it."""
+
+    variant_id: str
+    address: str
+    folder: Path
+    cached: bool
+    seconds: float
+
+
+def plan(card: ModelCard, folder: Path, patterns: Sequence[str] = ()) -> list[RecipePlan]:
+    """List the variants of the model's recipe list whose id, without the model's name, fits a pattern.
+
+    No pattern, or `auto`, means all.
+
+    Raises:
+        BuildError: The recipe list does not hold, or a pattern fits no variant.
+    """
+    path = DEFAULT_LIST if card.recipes is None else folder / card.recipes
+    kind = "onnx" if card.onnx is not None else "torch"
+    plans: list[RecipePlan] = []
+    for number, listed in enumerate(read_list(path)):
+        if kind not in RECIPES[listed.steps[0].name].takes:
+            continue
+        plans.append(_planned(card, resolve(listed.steps, f"{path}: variants.{number}"), listed.change))
+    ids = [item.variant_id for item in plans]
+    double = next((name for name in ids if ids.count(name) > 1), None)
+    if double is not None:
+        raise BuildError(f"{path}: two variants are named {double}", "give one of them a `change`")
+    if not patterns or tuple(patterns) == ("auto",):
+        return plans
+    short = {item.variant_id: item.variant_id.removeprefix(f"{card.name}-") for item in plans}
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in short.values()):
+            raise BuildError(
+                f"no variant of {card.name} fits the pattern {pattern!r}",
+                f"its variants are {', '.join(short.values())}",
+            )
+    return [item for item in plans if any(fnmatch.fnmatchcase(short[item.variant_id], pattern) for pattern in patterns)]
+
+
+def build(
+    card: ModelCard,
+    folder: Path,
+    recipe_plan: RecipePlan,
+    store: Store,
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    root: Path | None = None,
+) -> Built:
+    """Build a variant, or find it in the store.
+
+    Args:
+        card: The model's card.
+        folder: The model's folder.
+        recipe_plan: One of `plan`.
+        store: Where the artifact goes.
+        progress: Takes a line on what is being done.
+        root: The data root; `data_root()` by default.
+
+    Raises:
+        SourceError: The source is not the card's.
+        DataError: The calibration data cannot be had.
+        BuildError: A recipe did not do its work.
+        ArtifactError: The engine does not answer with the artifact what it answered before.
+    """
+    started = time.perf_counter()
+    job = _Build(card, folder, check_source(folder, card), root or data_root(), store, progress)
+    stored, cached = job.find_or_make(recipe_plan)
+    seconds = time.perf_counter() - started
+    return Built(stored.id, stored.address, stored.folder, cached, seconds)
+
+
+class _Build:
+    """The state of one build: the source and, read only when a step needs them, the images."""
+
+    def __init__(
+        self,
+        card: ModelCard,
+        folder: Path,
+        source_digest: str,
+        root: Path,
+        store: Store,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._card, self._folder, self._source_digest = card, folder, source_digest
+        self._root, self._store, self._progress = root, store, progress
+        self._preprocessing = imaging.preprocessing(card.preprocessing.name, card.preprocessing.params)
+
+    def find_or_make(self, plan: RecipePlan) -> tuple[StoredVariant, bool]:
+        key = self._key(plan)
+        known = self._store.by_build_key(self._card.name, key)
+        if known is not None and known.id == plan.variant_id:
+            verify_files(known.folder, read_variant(known.folder))
+            return known, True
+        parent = None
+        if len(plan.steps) > 1:
+            before, _ = self.find_or_make(_planned(self._card, plan.steps[:-1], None))
+            parent = before.folder / str(read_variant(before.folder).runtime.options["model"])
+        self._progress(f"{plan.variant_id}: {plan.steps[-1].name}")
+        staging = self._store.staging()
+        try:
+            self._make(plan, parent, staging)
+            return self._store.put(staging, key), False
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _make(self, plan: RecipePlan, parent: Path | None, staging: Path) -> None:
+        step = plan.steps[-1]
+        work = Work(
+            card=self._card,
+            source=self._folder,
+            parent=parent,
+            out=staging,
+            params=step.params,
+            samples=self._samples,
+            calibration=self._batches,
+            progress=self._progress,
+        )
+        made = RECIPES[step.name].load().apply(work)
+        self._progress(f"{plan.variant_id}: golden answers")
+        variant = self._with_golden(plan, made, staging)
+        write_variant(staging, variant)
+        verify_files(staging, variant)
+
+    def _with_golden(self, plan: RecipePlan, made: Made, staging: Path) -> Variant:
+        """Ask the engine that will serve, keep its answers, and compare them with the source's."""
+        inputs = {self._card.inputs[0].name: self._samples}
+        output = self._card.outputs[0].name
+        blank = np.zeros((len(self._samples), *self._card.outputs[0].shape[1:]), dtype=np.float32)
+        draft = write_golden(staging, inputs, {output: blank}, rtol=0.0, atol=0.0)
+        variant = Variant(
+            id=plan.variant_id,
+            model=ModelIdentity(name=self._card.name, version=self._card.version, source_digest=self._source_digest),
+            recipe=plan.steps,
+            runtime=RuntimeSpec(
+                name=plan.runtime, provider=made.provider, options={"model": made.model, **made.options}
+            ),
+            precision=plan.precision,
+            inputs=self._card.inputs,
+            outputs=self._card.outputs,
+            preprocessing=PreprocessingSpec(
+                name=self._preprocessing.name,
+                hash=imaging.implementation_hash(),
+                params=self._card.preprocessing.params,
+            ),
+            labels=self._card.labels,
+            files=file_entries(staging),
+            requires=Requirements(cpu_features=made.cpu_features),
+            ops=made.ops,
+            golden=draft,
+            tools=_tools(plan.steps),
+        )
+        runtime = load_runtime(staging, variant, threads=1)
+        try:
+            answers = runtime.run(inputs)
+            largest = float(np.abs(answers[output]).max())
+            if not np.isfinite(largest):
+                raise BuildError(f"{plan.variant_id} does not answer with numbers", "check the source's weights")
+            atol = _TOLERANCE[plan.precision] * max(largest, 1e-3)
+            golden = write_golden(staging, inputs, answers, rtol=_TOLERANCE[plan.precision], atol=atol)
+            final = variant.model_copy(update={"golden": golden, "files": file_entries(staging)})
+            check_golden(staging, final, runtime.run)
+        finally:
+            runtime.close()
+        return final
+
+    @cached_property
+    def _calibration(self) -> Dataset:
+        return load_split(self._card, self._folder, "calibration", self._root)
+
+    @cached_property
+    def _samples(self) -> Images:
+        return next(batches(self._calibration.files[:_SAMPLES], self._preprocessing, _SAMPLES))
+
+    def _batches(self, size: int) -> Iterator[Images]:
+        return batches(self._calibration.files, self._preprocessing, size)
+
+    def _key(self, plan: RecipePlan) -> str:
+        recipes = [RECIPES[step.name] for step in plan.steps]
+        parts = {
+            "source": self._source_digest,
+            "steps": [step.model_dump(mode="json") for step in plan.steps],
+            "code": [checkpoint.digest(recipe.source_file()) for recipe in recipes],
+            "tools": _tools(plan.steps),
+            "preprocessing": imaging.implementation_hash(),
+            "calibration": self._calibration_digest if any(r.is_calibrated for r in recipes) else None,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def _calibration_digest(self) -> str:
+        total = hashlib.sha256()
+        for path in self._calibration.files:
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+        return total.hexdigest()
+
+
+def _planned(card: ModelCard, steps: tuple[RecipeStep, ...], change: str | None) -> RecipePlan:
+    last = RECIPES[steps[-1].name]
+    name = "-".join(part for part in (card.name, last.runtime, last.precision, change) if part)
+    if len(name) > MAX_ID:
+        raise BuildError(
+            f"the variant id {name} is longer than {MAX_ID} characters", "shorten the model's name or the change"
+        )
+    return RecipePlan(name, last.runtime, last.precision, steps)
+
+
+def _tools(steps: Sequence[RecipeStep]) -> dict[str, str]:
+    names = sorted({tool for step in steps for tool in RECIPES[step.name].tools})
+    try:
+        return {name: importlib.metadata.version(name) for name in names}
+    except importlib.metadata.PackageNotFoundError as error:
+        raise BuildError(
+            f"building needs the Python package {error.name}, which is not installed",
+            "pip install 'podium[build]'",
+        ) from error

@@ -1,0 +1,75 @@
+"""Post-training quantization to int8 with NNCF, saved as OpenVINO's IR.
+
+Source of the method: "Neural Network Compression Framework for fast model inference" (2020). The package that
+sends NNCF's usage statistics is hidden while NNCF is imported: a build asks no network anything.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+from predictors.errors import BuildError
+from predictors.manifest import Ops
+from predictors.recipes.work import Made, Work, quiet
+
+__all__ = ["apply"]
+
+_MODEL = "model.xml"
+_BATCH = 50
+_STATISTICS = "openvino_telemetry"
+
+
+def apply(work: Work) -> Made:
+    """Write `model.xml` and `model.bin`.
+
+    Raises:
+        BuildError: Nothing was quantized.
+    """
+    if work.parent is None:
+        raise BuildError("openvino-int8 needs the graph of `export` before it")
+    with quiet():
+        with _without_statistics():
+            import nncf
+            import openvino
+
+        nncf.set_log_level(40)
+        model = openvino.Core().read_model(work.parent)
+        before = Counter(op.get_type_name() for op in model.get_ops())
+        images = list(chain.from_iterable(work.calibration(_BATCH)))
+        name = work.card.inputs[0].name
+        data = nncf.Dataset(images, lambda image: {name: image[None]})
+        preset = nncf.QuantizationPreset.MIXED
+        if work.params["preset"] == "performance":
+            preset = nncf.QuantizationPreset.PERFORMANCE
+        quantized = nncf.quantize(
+            model,
+            data,
+            preset=preset,
+            subset_size=len(images),
+            fast_bias_correction=work.params["biasCorrection"] == "fast",
+            target_device=nncf.TargetDevice.CPU,
+        )
+        openvino.save_model(quantized, work.out / _MODEL, compress_to_fp16=False)
+    after = Counter(op.get_type_name() for op in quantized.get_ops())
+    if not after["FakeQuantize"]:
+        raise BuildError(
+            f"{work.card.name}: NNCF found nothing to quantize",
+            "leave openvino-int8 out of the model's recipe list",
+        )
+    ops = Ops(before=dict(sorted(before.items())), after=dict(sorted(after.items())))
+    return Made(_MODEL, "CPU", ops=ops, cpu_features=("avx2",))
+
+
+@contextmanager
+def _without_statistics() -> Iterator[None]:
+    # NNCF reads no switch for this, but does without the package where it is not installed.
+    hidden = sys.modules.get(_STATISTICS)
+    sys.modules[_STATISTICS] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[_STATISTICS]
+        if hidden is not None:
+            sys.modules[_STATISTICS] = hidden

@@ -1,0 +1,195 @@
+"""The recipes by name: what each takes and yields, and its parameters, known without importing any engine.
+
+A variant is a pipeline of recipes. The first takes the source, every further one the artifact before it. A
+recipe list is a YAML file; `default.yaml` beside this module is the shipped one.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+import yaml
+from pydantic import Field, ValidationError
+
+from predictors.errors import BuildError
+from predictors.manifest import RecipeStep
+from predictors.recipes.work import Made, Work
+from predictors.strict import StrictYaml, problem
+
+__all__ = ["DEFAULT_LIST", "RECIPES", "Listed", "Recipe", "read_list", "resolve"]
+
+DEFAULT_LIST = Path(__file__).parent / "default.yaml"
+MAX_LIST_BYTES = 64 << 10
+
+
+class NoParams(StrictYaml):
+    """A recipe without parameters."""
+
+
+class ExportParams(StrictYaml):
+    """Parameters of the export to ONNX."""
+
+    opset: int = Field(default=20, ge=17, le=23, description="Version of the ONNX operator set.")
+
+
+class StaticParams(StrictYaml):
+    """Parameters of static quantization in ONNX Runtime."""
+
+    method: Literal["minmax", "entropy", "percentile"] = Field(
+        default="minmax", description="How the range of an activation follows from the calibration data."
+    )
+    per_channel: bool = Field(default=True, description="One weight scale a channel; false: one a tensor.")
+    activations: Literal["uint8", "int8"] = Field(default="uint8", description="Type of activations.")
+    percentile: float = Field(default=99.999, gt=50, le=100, description="Share of values kept, for `percentile`.")
+    reduce_range: bool = Field(default=False, description="7-bit weights, for CPUs whose 8-bit products saturate.")
+
+
+class OpenVinoParams(StrictYaml):
+    """Parameters of post-training quantization with NNCF."""
+
+    preset: Literal["mixed", "performance"] = Field(default="mixed", description="Asymmetric or symmetric activations.")
+    bias_correction: Literal["fast", "accurate"] = Field(
+        default="fast", description="How the error of quantization is taken out of the biases."
+    )
+
+
+class Apply(Protocol):
+    """The one function of a recipe module."""
+
+    def apply(self, work: Work) -> Made:
+        """Write the artifact's model files into `work.out`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is known of a recipe before it runs.
+
+    Attributes:
+        module: Module that does it, imported on use.
+        runtime: Engine that its artifact needs.
+        precision: Precision of its artifact.
+        tools: Distributions whose version changes the result.
+        takes: The source, or the ONNX graph of the recipe before it.
+        params: Strict model of its parameters.
+        is_calibrated: Whether it reads the calibration data.
+    """
+
+    module: str
+    runtime: str
+    precision: str
+    tools: tuple[str, ...]
+    takes: frozenset[str] = field(default=frozenset({"torch"}))
+    params: type[StrictYaml] = NoParams
+    is_calibrated: bool = False
+
+    def load(self) -> Apply:
+        """Import the module; the engines come with it."""
+        return cast(Apply, importlib.import_module(self.module))
+
+    def source_file(self) -> Path:
+        """Name the file of the recipe's code, without importing it."""
+        spec = importlib.util.find_spec(self.module)
+        if spec is None or spec.origin is None:
+            raise BuildError(f"the recipe module {self.module} is not installed")
+        return Path(spec.origin)
+
+
+_HERE = "predictors.recipes."
+RECIPES: Mapping[str, Recipe] = {
+    "torch-fp32": Recipe(_HERE + "torch_fp32", "torch", "fp32", ("torch", "safetensors")),
+    "export": Recipe(
+        _HERE + "export",
+        "ort",
+        "fp32",
+        ("torch", "onnx", "onnxscript", "onnxruntime"),
+        frozenset({"torch", "onnx"}),
+        ExportParams,
+    ),
+    "quantize-static": Recipe(
+        _HERE + "quantize_static",
+        "ort",
+        "int8",
+        ("onnxruntime", "onnx"),
+        frozenset({"graph"}),
+        StaticParams,
+        is_calibrated=True,
+    ),
+    "openvino-int8": Recipe(
+        _HERE + "openvino_int8",
+        "openvino",
+        "int8",
+        ("openvino", "nncf"),
+        frozenset({"graph"}),
+        OpenVinoParams,
+        is_calibrated=True,
+    ),
+}
+
+
+class Listed(StrictYaml):
+    """One variant of a recipe list."""
+
+    change: str | None = Field(
+        default=None, pattern=r"^[a-z0-9]{1,8}$", description="Ends the id, where two variants share the rest."
+    )
+    steps: tuple[RecipeStep, ...] = Field(min_length=1, max_length=8, description="Recipes in their order.")
+
+
+class RecipeList(StrictYaml):
+    """The whole of a recipe list."""
+
+    variants: tuple[Listed, ...] = Field(min_length=1, max_length=64, description="Variants that a race tries.")
+
+
+def read_list(path: Path) -> Sequence[Listed]:
+    """Read a recipe list.
+
+    Raises:
+        BuildError: The file is missing, does not parse, or names a recipe or parameter that is not there.
+    """
+    remedy = "see predictors/recipes/default.yaml for the form"
+    try:
+        text = path.read_bytes()[: MAX_LIST_BYTES + 1]
+    except OSError as error:
+        raise BuildError(f"the recipe list {path} cannot be read: {error.strerror}", remedy) from error
+    if len(text) > MAX_LIST_BYTES:
+        raise BuildError(f"the recipe list {path} is larger than {MAX_LIST_BYTES >> 10} KiB", remedy)
+    try:
+        listed = RecipeList.model_validate(yaml.safe_load(text.decode("utf-8"))).variants
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise BuildError(f"the recipe list {path} is not YAML", remedy) from error
+    except ValidationError as error:
+        raise BuildError(f"{path}: {problem(error)}", remedy) from error
+    for number, variant in enumerate(listed):
+        resolve(variant.steps, f"{path}: variants.{number}")
+    return listed
+
+
+def resolve(steps: Sequence[RecipeStep], place: str) -> tuple[RecipeStep, ...]:
+    """Check a pipeline and fill in all defaults, so that equal work has equal parameters.
+
+    Raises:
+        BuildError: A recipe or parameter is unknown, or a recipe cannot follow the one before it.
+    """
+    complete: list[RecipeStep] = []
+    for number, step in enumerate(steps):
+        recipe = RECIPES.get(step.name)
+        if recipe is None:
+            raise BuildError(f"{place}: there is no recipe {step.name!r}", f"known are {', '.join(sorted(RECIPES))}")
+        follows = number > 0
+        if follows != ("graph" in recipe.takes):
+            needs = "the graph of `export` before it" if "graph" in recipe.takes else "to be the first"
+            raise BuildError(f"{place}: {step.name} needs {needs}", "correct the order of the recipes")
+        if follows and RECIPES[complete[-1].name].module != RECIPES["export"].module:
+            raise BuildError(f"{place}: {step.name} cannot follow {complete[-1].name}", "let it follow export")
+        try:
+            params = recipe.params.model_validate(step.params)
+        except ValidationError as error:
+            known = ", ".join(recipe.params.model_json_schema().get("properties", ())) or "none"
+            raise BuildError(f"{place}: {step.name}.{problem(error)}", f"its parameters are {known}") from error
+        complete.append(RecipeStep(name=step.name, params=params.model_dump(mode="json", by_alias=True)))
+    return tuple(complete)
