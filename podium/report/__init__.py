@@ -10,10 +10,11 @@ import base64
 import hashlib
 import os
 import tempfile
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from podium.charts.markup import plain
@@ -69,6 +70,11 @@ def report_html(race_folder: Path) -> str:
     race = read_race(race_folder)
     style = resources.files("podium").joinpath("templates/report.css").read_text(encoding="utf-8")
     page = build_page(race, load_runs(race_folder, race), style=Markup(style), policy=_policy(style))  # noqa: S704
+    return _template().render(page=page)
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("podium", "templates"),
         autoescape=True,
@@ -77,7 +83,7 @@ def report_html(race_folder: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(page=page)
+    return environment.get_template("report.html.j2")
 
 
 def _printable(value: object) -> object:
