@@ -72,9 +72,7 @@ def load(folder: Path, variant: Variant, *, threads: int) -> OrtRuntime:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[provider])
     except _REFUSALS as error:
-        raise ArtifactError(
-            f"{variant.id}: onnxruntime refuses {path.name}", "rebuild the variant"
-        ) from error
+        raise ArtifactError(f"{variant.id}: onnxruntime refuses {path.name}", "rebuild the variant") from error
     if session.get_providers()[0] != provider:
         raise ArtifactError(f"{variant.id}: onnxruntime fell back from {provider}", "check the accelerator")
     check_tensors(variant, "inputs", {item.name: _described(item) for item in session.get_inputs()})
@@ -88,7 +86,5 @@ def _described(item: Any) -> tuple[str, list[int]]:
     try:
         np.dtype(dtype)
     except TypeError as error:
-        raise ArtifactError(
-            f"{item.name} is {item.type}, which no server can send", "export it anew"
-        ) from error
+        raise ArtifactError(f"{item.name} is {item.type}, which no server can send", "export it anew") from error
     return dtype, shape

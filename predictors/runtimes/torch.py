@@ -2,6 +2,9 @@
 
 The network's code is not in the artifact: `runtime.options.module` names a module of `predictors.models`
 (and of nothing else, so that an artifact cannot choose what is imported), and the weights are safetensors.
+With `runtime.options.channels_last` images and weights are laid out with channels last, which took `food11`
+from 22 to 13 ms an image on one core; the baseline is measured without it, as a checkpoint is used before
+anybody tunes it.
 """
 
 import importlib
@@ -25,8 +28,9 @@ _MODULES = "predictors.models."
 class TorchRuntime:
     """A network of PyTorch in inference mode."""
 
-    def __init__(self, network: Any, variant: Variant) -> None:
-        self._network = network
+    def __init__(self, network: Any, variant: Variant, layout: Any) -> None:
+        self._network = network.to(memory_format=layout)
+        self._layout = layout
         self._inputs = [spec.name for spec in variant.inputs]
         self._outputs = [spec.name for spec in variant.outputs]
         self.providers: Sequence[str] = ("CPU",)
@@ -34,7 +38,7 @@ class TorchRuntime:
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs."""
         with torch.inference_mode():
-            answers = self._network(*[_tensor(batch[name]) for name in self._inputs])
+            answers = self._network(*[self._tensor(batch[name]) for name in self._inputs])
         if isinstance(answers, torch.Tensor):
             answers = (answers,)
         return {name: answer.numpy() for name, answer in zip(self._outputs, answers, strict=True)}
@@ -43,6 +47,11 @@ class TorchRuntime:
         """Free the network."""
         self._network = None
 
+    def _tensor(self, array: Array) -> torch.Tensor:
+        # torch warns about arrays it must not write to, and inference never writes to its inputs.
+        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        return tensor.contiguous(memory_format=self._layout) if tensor.ndim == 4 else tensor
+
 
 def load(folder: Path, variant: Variant, *, threads: int) -> TorchRuntime:
     """Build the network and fill it with the artifact's weights, upcast to float32.
@@ -50,7 +59,7 @@ def load(folder: Path, variant: Variant, *, threads: int) -> TorchRuntime:
     Raises:
         ArtifactError: The module is none of ours, or the weights are not those of its network.
     """
-    check_options(variant, {"model", "module"})
+    check_options(variant, {"model", "module", "channels_last"})
     path = model_file(folder, variant, "weights.safetensors")
     name = str(variant.runtime.options.get("module", ""))
     if not name.startswith(_MODULES):
@@ -59,25 +68,14 @@ def load(folder: Path, variant: Variant, *, threads: int) -> TorchRuntime:
     try:
         network = importlib.import_module(name).network()
         weights = safetensors.torch.load_file(path)
-        floats = {
-            key: value.float() if value.is_floating_point() else value for key, value in weights.items()
-        }
+        floats = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
         network.load_state_dict(floats)
     except ModuleNotFoundError as error:
-        raise ArtifactError(
-            f"{variant.id}: there is no module {name}", "install what it was built with"
-        ) from error
+        raise ArtifactError(f"{variant.id}: there is no module {name}", "install what it was built with") from error
     except (safetensors.SafetensorError, OSError) as error:
-        raise ArtifactError(
-            f"{variant.id}: {path.name} is no safetensors file", "rebuild the variant"
-        ) from error
+        raise ArtifactError(f"{variant.id}: {path.name} is no safetensors file", "rebuild the variant") from error
     except RuntimeError as error:
-        raise ArtifactError(
-            f"{variant.id}: {path.name} does not fit {name}", "rebuild the variant"
-        ) from error
-    return TorchRuntime(network.eval(), variant)
-
-
-def _tensor(array: Array) -> torch.Tensor:
-    # torch warns about arrays it must not write to, and inference never writes to its inputs.
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+        raise ArtifactError(f"{variant.id}: {path.name} does not fit {name}", "rebuild the variant") from error
+    is_last = variant.runtime.options.get("channels_last") is True
+    layout = torch.channels_last if is_last else torch.contiguous_format
+    return TorchRuntime(network.eval(), variant, layout)
