@@ -33,6 +33,13 @@ def test_two_runs_merged_equal_the_histogram_of_all_samples(
     assert merged.count == len(first) + len(second)
 
 
+def test_many_runs_merge_at_once_as_they_do_one_by_one() -> None:
+    parts = [of_us(np.arange(start, 1000, 7)) for start in range(4)]
+    at_once = parts[0].merged(*parts[1:])
+    assert at_once == parts[0].merged(parts[1]).merged(parts[2]).merged(parts[3])
+    assert at_once.count == sum(part.count for part in parts)
+
+
 @given(VALUES)
 def test_recording_counts_as_the_reference_implementation_does(
     values: np.ndarray[tuple[int], np.dtype[np.int64]],
