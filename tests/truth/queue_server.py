@@ -1,21 +1,26 @@
 """A server with known service times: one worker, first in first out, every request the same time, one stall.
 
-What it does is simple enough to be computed from a schedule alone, which is what the tests compare with. The worker
-is a thread that sleeps, because an event loop rounds its waits to whole milliseconds.
+What it does is simple enough to be computed from a schedule alone, which is what the tests compare with. The
+worker is a thread that sleeps, because an event loop rounds its waits to whole milliseconds. A GET answers with
+the sizes of all bodies so far, and by how many milliseconds each answer left later than it should have.
 
-    python queue_server.py --service-ms 20 [--stall-request 200 --stall-s 2] [--wrong-every 7] [--refuse-every 5]
+    python queue_server.py --service-ms 20 [--stall-request 200 --stall-s 2] [--wrong-every 7 --refuse-every 5]
 """
 
 import argparse
 import asyncio
+import contextlib
+import json
 import queue
 import threading
 import time
 
-Job = tuple[float, asyncio.Future[int]]
+Answer = asyncio.Future[tuple[int, float]]
+Job = tuple[float, Answer]
+Jobs = queue.SimpleQueue[Job]
 
 
-def work(jobs: "queue.SimpleQueue[Job]", *, service_s: float, stall_request: int, stall_s: float) -> None:
+def work(jobs: Jobs, *, service_s: float, stall_request: int, stall_s: float) -> None:
     finished = 0.0
     number = 0
     while True:
@@ -23,42 +28,52 @@ def work(jobs: "queue.SimpleQueue[Job]", *, service_s: float, stall_request: int
         # From the planned end of the one before, so that oversleeping does not add up.
         finished = max(arrived, finished) + service_s + (stall_s if number == stall_request else 0.0)
         time.sleep(max(0.0, finished - time.monotonic()))
-        answer.get_loop().call_soon_threadsafe(answer.set_result, number)
+        answer.get_loop().call_soon_threadsafe(settle, answer, number, finished)
         number += 1
+
+
+def settle(answer: Answer, number: int, finished: float) -> None:
+    # Whoever asked may have gone away.
+    if not answer.done():
+        answer.set_result((number, finished))
 
 
 class Server:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self.jobs: Jobs = queue.SimpleQueue()
+        self.sizes: list[int] = []
+        self.late_ms: list[float] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                lengths = [
-                    line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
-                ]
-                await reader.readexactly(int(lengths[0].split(b":")[1]) if lengths else 0)
-                answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                if head.startswith(b"get "):
+                    writer.write(reply(b"200 OK", json.dumps({"sizes": self.sizes, "late_ms": self.late_ms}).encode()))
+                    continue
+                fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+                size = int(fields[b"content-length"])
+                await reader.readexactly(size)
+                self.sizes.append(size)
+                answer: Answer = asyncio.get_running_loop().create_future()
                 self.jobs.put((time.monotonic(), answer))
-                writer.write(self.response(await answer))
+                number, finished = await answer
+                writer.write(self.predict(number))
+                self.late_ms.append(1000 * (time.monotonic() - finished))
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        writer.close()
 
-    def response(self, number: int) -> bytes:
+    def predict(self, number: int) -> bytes:
         wrong = self.options.wrong_every and number % self.options.wrong_every == 0
         refused = self.options.refuse_every and number % self.options.refuse_every == 0
         body = b'{"predictions": []}' if wrong else b'{"predictions": [{"label": "pie"}]}'
-        status = b"503 Service Unavailable" if refused else b"200 OK"
-        return b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
-            status,
-            len(body),
-            body,
-        )
+        return reply(b"503 Service Unavailable" if refused else b"200 OK", body)
+
+
+def reply(status: bytes, body: bytes) -> bytes:
+    head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
 
 
 async def main() -> None:
@@ -70,16 +85,12 @@ async def main() -> None:
     parser.add_argument("--refuse-every", type=int, default=0)
     options = parser.parse_args()
     server = Server(options)
-    threading.Thread(
-        target=work,
-        args=(server.jobs,),
-        kwargs={
-            "service_s": options.service_ms / 1000,
-            "stall_request": options.stall_request,
-            "stall_s": options.stall_s,
-        },
-        daemon=True,
-    ).start()
+    known = {
+        "service_s": options.service_ms / 1000,
+        "stall_request": options.stall_request,
+        "stall_s": options.stall_s,
+    }
+    threading.Thread(target=work, args=(server.jobs,), kwargs=known, daemon=True).start()
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=1000)
     print(listener.sockets[0].getsockname()[1], flush=True)  # noqa: T201
     async with listener:

@@ -1,0 +1,90 @@
+"""What this tier needs: k6 with our extension, and a core each for the generator and the server."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from loadtest.errors import GeneratorError
+from loadtest.k6 import find_k6
+from loadtest.payloads import PayloadSet
+from loadtest.shot import Endpoint
+from loadtest.vegeta import find_vegeta
+from tests.loads import payloads
+
+CORES = sorted(os.sched_getaffinity(0))
+GENERATOR_CORES = frozenset(CORES[:1])
+
+Serve = Callable[..., Endpoint]
+
+
+def need(reason: str) -> None:
+    """Skip with the reason, or fail where this tier was asked for."""
+    if "truth" in os.environ.get("PODIUM_REQUIRE", "").split():
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _priority() -> Iterator[None]:
+    """Let the generator and the server go first, where that is allowed: others may be busy on this machine."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
+    yield
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, before)
+
+
+@pytest.fixture(scope="session")
+def k6() -> Path:
+    try:
+        return find_k6()
+    except GeneratorError as error:
+        need(f"{error}; {error.hint}")
+        raise
+
+
+@pytest.fixture(scope="session")
+def vegeta() -> Path:
+    try:
+        return find_vegeta()
+    except GeneratorError as error:
+        need(f"{error}; {error.hint}")
+        raise
+
+
+@pytest.fixture
+def bodies(tmp_path: Path) -> PayloadSet:
+    return payloads(tmp_path / "payloads", 5)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers with known service times on the last core; the options are those of `queue_server.py`."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(**options: float) -> Endpoint:
+        words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")]
+        script = Path(__file__).with_name("queue_server.py")
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, CORES[-1:])
+        try:
+            process = subprocess.Popen([sys.executable, str(script), *words], stdout=subprocess.PIPE)
+        finally:
+            os.sched_setaffinity(0, before)
+        running.append(process)
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        return Endpoint(f"http://127.0.0.1:{port}", "v1-image", "pie")
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
