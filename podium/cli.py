@@ -5,6 +5,7 @@ Where the first word names a module, only that one is imported.
 """
 
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -44,9 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str], program: str = "podium") -> int:
     """Run one command and return its exit code; a bug leaves as the exception that it is."""
     wanted = next((word for word in arguments if not word.startswith("-")), None)
-    command = typer.main.get_command(build_app(wanted))
     try:
+        command = typer.main.get_command(build_app(wanted))
         result = command.main(list(arguments) or ["--help"], prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
     except typer.Abort:
         return exits.INTERRUPTED
     except typer.TyperException as error:
@@ -55,9 +57,14 @@ def run(arguments: Sequence[str], program: str = "podium") -> int:
         exits.show(_one_sentence(error.format_message()), f"{path} --help")
         return exits.USAGE
     except BrokenPipeError:
-        # Whoever read the output has seen enough; a second failure at interpreter exit would be noise.
-        sys.stdout = None
+        # What is still buffered would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except SystemExit as ended:
+        # typer ends so when whoever read the output has seen enough, which is no fault of ours.
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0
+        raise
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except exits.KNOWN as error:

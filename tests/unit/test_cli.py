@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -32,9 +33,7 @@ HEAVY = {
 }
 
 
-def podium_process(
-    *words: str, program: str = "podium", **environment: str
-) -> subprocess.CompletedProcess[str]:
+def podium_process(*words: str, program: str = "podium", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program as its entry point would, under the given name."""
     code = f"import sys; sys.argv[0] = {program!r}; from podium.cli import main; main()"
     return subprocess.run(
@@ -72,7 +71,9 @@ def end(how: str) -> int:
     if how == "exit":
         raise typer.Exit(5)
     if how == "pipe":
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    if how == "system":
+        raise SystemExit(7)
     if how == "artifact":
         raise ArtifactError("there is no variant x", "podium build")
     if how == "disk":
@@ -117,6 +118,37 @@ def test_where_an_error_comes_from_is_shown_to_who_asks(
     text = capsys.readouterr().err
     assert "Traceback (most recent call last)" in text
     assert text.endswith("error: there is no variant x\n  → podium build\n")
+
+
+def test_a_command_that_ends_the_process_itself_is_let(failing: Path) -> None:
+    with pytest.raises(SystemExit, match="7"):
+        cli.run(["fails", "system"])
+
+
+def test_ctrl_c_while_a_command_is_imported_is_an_interruption(
+    failing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (failing / "slow.py").write_text("raise KeyboardInterrupt\n")
+    assert cli.run(["slow"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("words", [["get", "classes"], ["get", "classes", "-o", "json"], ["--help"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_failure(words: list[str], unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "podium", *words],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_bug_is_not_taken_for_an_error_of_the_user(failing: Path) -> None:
@@ -182,9 +214,7 @@ def test_help_is_fast_and_imports_nothing_that_a_command_needs() -> None:
     best_s = 9.0
     # Processor time, and the best of three, because other programs share the machine.
     for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
-        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
         took, modules = done.stderr.splitlines()
         assert not HEAVY & set(modules.split())
         assert "doctor" in done.stdout
@@ -215,22 +245,15 @@ def test_the_module_is_the_program() -> None:
 
 def test_a_bug_exits_with_1_and_says_that_it_is_one(tmp_path: Path) -> None:
     (tmp_path / "buggy.py").write_text(
-        "def register(app):\n"
-        "    @app.command()\n"
-        "    def buggy():\n"
-        "        raise ZeroDivisionError('by nothing')\n"
+        "def register(app):\n    @app.command()\n    def buggy():\n        raise ZeroDivisionError('by nothing')\n"
     )
     code = (
         f"import podium.commands as c; c.__path__.append({str(tmp_path)!r})\n"
         "from podium.cli import main\nmain(['buggy'])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith(
-        "error: this is a bug in Podium: ZeroDivisionError: by nothing in buggy, line"
-    )
+    assert done.stderr.startswith("error: this is a bug in Podium: ZeroDivisionError: by nothing in buggy, line")
     assert "Traceback" not in done.stderr
 
 
