@@ -48,7 +48,6 @@ def run(arguments: Sequence[str], program: str = "podium") -> int:
     try:
         command = typer.main.get_command(build_app(wanted))
         result = command.main(list(arguments) or ["--help"], prog_name=program, standalone_mode=False)
-        sys.stdout.flush()
     except typer.Abort:
         return exits.INTERRUPTED
     except typer.TyperException as error:
@@ -56,10 +55,6 @@ def run(arguments: Sequence[str], program: str = "podium") -> int:
         path = context.command_path if context is not None else program
         exits.show(_one_sentence(error.format_message()), f"{path} --help")
         return exits.USAGE
-    except BrokenPipeError:
-        # What is still buffered would fail once more when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except SystemExit as ended:
         # typer ends so when whoever read the output has seen enough, which is no fault of ours.
         if isinstance(ended.__context__, BrokenPipeError):
@@ -74,7 +69,16 @@ def run(arguments: Sequence[str], program: str = "podium") -> int:
         exits.show_trace(error)
         exits.show(ending.sentence, ending.hint)
         return ending.code
+    _flush()
     return result if isinstance(result, int) else 0
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version(asked: bool) -> None:
