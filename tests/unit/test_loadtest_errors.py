@@ -32,11 +32,10 @@ def test_errors_keep_their_fields() -> None:
 
 
 def test_plan_errors_are_told_from_failures_of_the_run() -> None:
-    for kind in (SloError, ProfileError, ScheduleError):
-        assert issubclass(kind, PlanError)
-    for kind in (GeneratorError, VoidRunError, RecordError):
-        assert issubclass(kind, LoadtestError)
-        assert not issubclass(kind, PlanError)
+    of_the_plan: set[type[LoadtestError]] = {SloError, ProfileError, ScheduleError}
+    of_the_run: set[type[LoadtestError]] = {GeneratorError, VoidRunError, RecordError}
+    assert all(issubclass(kind, PlanError) for kind in of_the_plan)
+    assert not any(issubclass(kind, PlanError) for kind in of_the_run)
 
 
 def test_every_error_of_the_module_is_public_and_has_the_one_root() -> None:
