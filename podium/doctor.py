@@ -21,6 +21,7 @@ from podium.extras import EXTRAS, missing_modules
 from podium.machine import Machine, read_machine
 from podium.nodeclass import NodeClass, load_node_class
 from podium.quantities import format_bytes, parse_quantity
+from predictors.fingerprint import environment, fingerprint
 
 __all__ = ["Check", "Status", "examine", "is_usable"]
 
@@ -45,9 +46,7 @@ class Check:
     remedy: str = ""
 
 
-def examine(
-    store: Path, *, first_port: int = FIRST_PORT, machine: Machine | None = None
-) -> tuple[Check, ...]:
+def examine(store: Path, *, first_port: int = FIRST_PORT, machine: Machine | None = None) -> tuple[Check, ...]:
     """Return all checks, in the order in which a person would fix them."""
     machine = machine or read_machine()
     return (
@@ -74,9 +73,7 @@ def is_usable(checks: tuple[Check, ...]) -> bool:
 def _python() -> Check:
     found = ".".join(map(str, sys.version_info[:3]))
     fits = (3, 11) <= sys.version_info[:2] < (3, 14)
-    return Check(
-        "python", "ok" if fits else "missing", found, "" if fits else "use Python 3.11, 3.12 or 3.13"
-    )
+    return Check("python", "ok" if fits else "missing", found, "" if fits else "use Python 3.11, 3.12 or 3.13")
 
 
 def _extras() -> Iterator[Check]:
@@ -129,9 +126,7 @@ def _go() -> Check:
         return Check("go", "note", "no Go toolchain on the path", remedy)
     fits = (int(match[1]), int(match[2])) >= _GO
     found = match[0].removeprefix("go")
-    return Check(
-        "go", "ok" if fits else "note", found if fits else f"{found} is too old", "" if fits else remedy
-    )
+    return Check("go", "ok" if fits else "note", found if fits else f"{found} is too old", "" if fits else remedy)
 
 
 def _cores(machine: Machine) -> Check:
@@ -159,9 +154,7 @@ def _memory(machine: Machine) -> Check:
     if free >= NEEDED_MEMORY:
         return Check("memory", "ok", f"{format_bytes(free)} free")
     found = f"{format_bytes(free)} free, and a race takes up to {format_bytes(NEEDED_MEMORY)}"
-    return Check(
-        "memory", "note", found, "end other programs, or leave torch-fp32 out with podium.dev/variants"
-    )
+    return Check("memory", "note", found, "end other programs, or leave torch-fp32 out with podium.dev/variants")
 
 
 def _store(store: Path) -> Check:
@@ -170,9 +163,7 @@ def _store(store: Path) -> Check:
         with tempfile.TemporaryFile(dir=folder):
             return Check("store", "ok", f"{store} can be written")
     except OSError as error:
-        return Check(
-            "store", "missing", f"{folder}: {error.strerror}", "export PODIUM_STORE=$HOME/.podium/store"
-        )
+        return Check("store", "missing", f"{folder}: {error.strerror}", "export PODIUM_STORE=$HOME/.podium/store")
 
 
 def _disk(store: Path) -> Check:
@@ -205,6 +196,8 @@ def _local_class(machine: Machine) -> Iterator[Check]:
     except NodeClassError as error:
         yield Check(name, "missing", str(error), error.hint)
         return
+    known_as = fingerprint(environment(local.name, local.cpu_share))
+    yield Check("fingerprint", "ok", f"{known_as}: only runs with the same one are ranked together")
     differences = tuple(_differences(local, machine))
     if not differences:
         yield Check(name, "ok", f"fits this machine: {machine.cpu_model}")
@@ -230,19 +223,13 @@ def _differences(local: NodeClass, machine: Machine) -> Iterator[Check]:
             f"lets artifacts use {', '.join(lacking)}, which this CPU lacks",
             "remove it from cpuFeatures in k8s/node-classes/local.yaml",
         )
-    remedy = (
-        "change price.allocatable in k8s/node-classes/local.yaml, else costs are those of another machine"
-    )
+    remedy = "change price.allocatable in k8s/node-classes/local.yaml, else costs are those of another machine"
     offered = parse_quantity(local.price.allocatable["cpu"])
     if offered != machine.usable_cores:
-        yield Check(
-            name, "note", f"is priced for {offered:g} CPUs, here are {machine.usable_cores:g}", remedy
-        )
+        yield Check(name, "note", f"is priced for {offered:g} CPUs, here are {machine.usable_cores:g}", remedy)
     memory = parse_quantity(local.price.allocatable["memory"])
     if memory > machine.memory_bytes:
-        found = (
-            f"is priced for {format_bytes(memory)} of memory, here are {format_bytes(machine.memory_bytes)}"
-        )
+        found = f"is priced for {format_bytes(memory)} of memory, here are {format_bytes(machine.memory_bytes)}"
         yield Check(name, "note", found, remedy)
 
 

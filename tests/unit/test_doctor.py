@@ -15,6 +15,7 @@ import pytest
 from podium import cli, nodeclass
 from podium.doctor import Check, examine, is_usable
 from podium.machine import Machine
+from predictors.fingerprint import environment, fingerprint
 
 MACHINE = Machine(
     kernel="6.1.0",
@@ -113,6 +114,11 @@ def test_what_the_machine_lacks_is_named(
     check = named(examine(tools, machine=replace(MACHINE, **change)), name)  # type: ignore[arg-type]
     assert check.status == status
     assert text in check.found
+
+
+def test_the_fingerprint_is_that_under_which_figures_are_kept(tools: Path) -> None:
+    check = named(examine(tools, machine=MACHINE), "fingerprint")
+    assert check.found.startswith(fingerprint(environment("local", 1.0)))
 
 
 def test_a_limit_below_the_cores_has_a_remedy_that_pins_whole_ones(tools: Path) -> None:
