@@ -56,9 +56,7 @@ class Thresholds(StrictYaml):
         description="p99 of actual minus intended start.",
     )
     achieved: Share = Field(default=0.99, description="Least share of planned requests that left.")
-    throttled: Share = Field(
-        default=0.01, description="Largest share of CPU periods the server was throttled in."
-    )
+    throttled: Share = Field(default=0.01, description="Largest share of CPU periods the server was throttled in.")
     generator_cpu: Share = Field(default=0.8, description="Largest share of its cores the generator may use.")
     little: Share = Field(default=0.10, description="Largest relative gap in Little's law.")
     component_sum: Share = Field(default=0.02, description="Largest relative gap between parts and whole.")
@@ -67,9 +65,7 @@ class Thresholds(StrictYaml):
 class Profile(StrictYaml):
     """A whole profile; `contracts.md` section 5."""
 
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]{0,29}$", description="Lower-case name, at most 30 characters."
-    )
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,29}$", description="Lower-case name, at most 30 characters.")
     level: Level = Field(description="What a verdict of it is worth.")
     payload: Payload = Field(default_factory=Payload, description="What is sent.")
     protocol: Protocol = Field(default="v1-image", description="How it is sent.")
@@ -135,9 +131,7 @@ class Profile(StrictYaml):
 def packaged_profiles() -> tuple[str, ...]:
     """Return the names of the profiles that come with the package."""
     folder = resources.files("loadtest") / "profiles"
-    return tuple(
-        sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
-    )
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
@@ -157,9 +151,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
         if not path.is_file():
             raise ProfileError(origin, f"{origin}: there is no such profile", hint)
         if path.stat().st_size > _MAX_BYTES:
-            raise ProfileError(
-                origin, f"{origin}: a profile larger than {_MAX_BYTES:,} bytes is refused", hint
-            )
+            raise ProfileError(origin, f"{origin}: a profile larger than {_MAX_BYTES:,} bytes is refused", hint)
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ProfileError(origin, f"{origin}: it cannot be read ({error})", hint) from error

@@ -67,9 +67,7 @@ def settling(
         batches_a_block: batches that one more block brings.
     """
     if allowed <= 0:
-        return Needs(
-            None, None, "no number of requests proves that none ever misses; ask for a share above zero"
-        )
+        return Needs(None, None, "no number of requests proves that none ever misses; ask for a share above zero")
     share = misses / requests if requests else 0.0
     spread = float(shares.std(ddof=1)) if shares.size > 1 else math.sqrt(max(share, allowed) / 400)
 

@@ -157,25 +157,17 @@ def wrong_artifact(evidence: RunEvidence) -> Proof:
     same = [name for name, digest in wanted.unlike.items() if digest == wanted.file_digest]
     if same:
         text += f"; its model file is that of {', '.join(same)}"
-    return Proof(
-        "wrong-artifact", served == wanted.address and not same, served[:12], wanted.address[:12], text
-    )
+    return Proof("wrong-artifact", served == wanted.address and not same, served[:12], wanted.address[:12], text)
 
 
 def preprocessing_skew(evidence: RunEvidence) -> Proof:
     """Prove that the server prepares inputs as the artifact was made with."""
     wanted, state = evidence.artifact, evidence.after or evidence.before
-    if (
-        wanted is None
-        or state is None
-        or (wanted.preprocessing_hash is None and state.preprocessing_hash is None)
-    ):
+    if wanted is None or state is None or (wanted.preprocessing_hash is None and state.preprocessing_hash is None):
         return not_measured("preprocessing-skew")
     made, served = (wanted.preprocessing_hash or "none")[:12], (state.preprocessing_hash or "none")[:12]
     ok = wanted.preprocessing_hash == state.preprocessing_hash
-    return Proof(
-        "preprocessing-skew", ok, served, made, f"the server has {served}, the artifact was made with {made}"
-    )
+    return Proof("preprocessing-skew", ok, served, made, f"the server has {served}, the artifact was made with {made}")
 
 
 def unbatched(evidence: RunEvidence) -> Proof:

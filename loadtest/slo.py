@@ -126,9 +126,7 @@ class _Place:
     position: int
 
     def refuse(self, problem: str, hint: str) -> NoReturn:
-        sentence = (
-            f'{self.kind} clause {self.number}, "{_shown(self.text)}" at character {self.position}: {problem}'
-        )
+        sentence = f'{self.kind} clause {self.number}, "{_shown(self.text)}" at character {self.position}: {problem}'
         raise SloError(self.text, sentence, hint, position=self.position)
 
 
@@ -167,9 +165,7 @@ def require_rate(slo: Slo) -> float:
         SloError: when it has no rate clause, or nothing that must hold at that rate.
     """
     if slo.rate is None:
-        raise SloError(
-            "", f'the SLO "{slo}" has no rate clause, and a race needs one', "add for example rate>=40/s"
-        )
+        raise SloError("", f'the SLO "{slo}" has no rate clause, and a race needs one', "add for example rate>=40/s")
     if all(clause.allowed_misses is None for clause in slo.clauses):
         raise SloError(
             "",
@@ -252,9 +248,7 @@ def _quality_clause(place: _Place) -> Clause:
         place.refuse(f'"{op}" is refused; {metric} takes "{" or ".join(accepted)}", as in {example}', hint)
     value, unit = _number(place, amount, hint)
     if unit:
-        place.refuse(
-            f'"{_shown(unit)}" is too much; a quality clause takes a bare number, as in {example}', hint
-        )
+        place.refuse(f'"{_shown(unit)}" is too much; a quality clause takes a bare number, as in {example}', hint)
     if not value.is_finite():
         place.refuse("the number must be finite", hint)
     if metric in expected and not 0 <= value <= 1:
@@ -286,6 +280,4 @@ def _shown(text: str) -> str:
 def _refuse_second(place: _Place, clause: Clause, clauses: dict[str, Clause]) -> None:
     first = clauses.get(clause.metric)
     if first is not None:
-        place.refuse(
-            f'{clause.metric} is already limited by "{first}"', f"keep one clause for {clause.metric}"
-        )
+        place.refuse(f'{clause.metric} is already limited by "{first}"', f"keep one clause for {clause.metric}")

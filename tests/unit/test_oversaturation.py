@@ -90,12 +90,8 @@ def test_points_count_what_is_due_and_age_what_is_unanswered() -> None:
 @pytest.mark.parametrize("service_s", [0.003, 0.025])
 def test_healthy_loads_play_to_their_end_and_overload_is_stopped(service_s: float) -> None:
     random = np.random.default_rng(11)
-    healthy = [
-        block.cut for _ in range(8) for block in hold(0.6 / service_s, service_s, 10, random, stops=True)
-    ]
-    overload = [
-        block.cut for _ in range(4) for block in hold(1.5 / service_s, service_s, 10, random, stops=True)
-    ]
+    healthy = [block.cut for _ in range(8) for block in hold(0.6 / service_s, service_s, 10, random, stops=True)]
+    overload = [block.cut for _ in range(4) for block in hold(1.5 / service_s, service_s, 10, random, stops=True)]
     assert sum(healthy) == 0
     assert all(overload)
 

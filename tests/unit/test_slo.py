@@ -32,9 +32,7 @@ def slo_texts(draw: st.DrawFn) -> str:
     for metric in metrics:
         amount, unit = draw(CLAUSES[metric])
         space = draw(st.sampled_from(["", " ", "  "]))
-        clauses.append(
-            f"{space}{metric}{space}{'>=' if metric == 'rate' else '<='}{space}{amount}{space}{unit}"
-        )
+        clauses.append(f"{space}{metric}{space}{'>=' if metric == 'rate' else '<='}{space}{amount}{space}{unit}")
     return ",".join(clauses)
 
 
@@ -149,9 +147,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("clause", "problem", "remedy"), REFUSED)
-def test_a_refused_clause_is_named_with_its_place_and_the_remedy(
-    clause: str, problem: str, remedy: str
-) -> None:
+def test_a_refused_clause_is_named_with_its_place_and_the_remedy(clause: str, problem: str, remedy: str) -> None:
     with pytest.raises(SloError) as caught:
         parse_slo(f"p95<=2s,  {clause} , p50<=1s")
     error = caught.value
