@@ -59,8 +59,8 @@ def test_what_the_local_target_cannot_read_it_says(place: Path, uri: str) -> Non
 
 
 def test_an_unknown_scheme_suggests_the_nearest(place: Path) -> None:
-    with pytest.raises(ConfigError, match="unknown scheme 'fle'") as refused:
-        locate("fle://models", place / "job", place)
+    with pytest.raises(ConfigError, match="unknown scheme 'filex'") as refused:
+        locate("filex://models", place / "job", place)
     assert refused.value.hint == "did you mean file?"
 
 

@@ -115,7 +115,7 @@ def test_annotations_of_others_and_kserve_fields_pass_through(tmp_path: Path) ->
         ("name: food11", f"name: {'f' * 48}", ":4", "is not accepted", "at most 47"),
         ("name: food11", "name: 11", ":4", "metadata.name must be text", "quotes"),
         ("  name: food11\n", "", ":3", "metadata.name is missing", ""),
-        ("  name: food11\n", "  nmae: food11\n", ":4", "unknown key 'nmae' in metadata", "name?"),
+        ("  name: food11\n", "  namee: food11\n", ":4", "unknown key 'namee' in metadata", "name?"),
         ("kind: InferenceService", "kind: Deployment", ":2", "kind is 'Deployment'", ""),
         ("v1beta1", "v1alpha1", ":1", "must be serving.kserve.io/v1beta1", ""),
         ("spec:", "spce:", ":10", "unknown key 'spce'", "spec?"),

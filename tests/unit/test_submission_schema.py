@@ -43,7 +43,7 @@ def test_the_examples_are_valid(path: Path) -> None:
         ("epyc,a100", "epyc,much-too-long"),
         ("name: food11", "name: Food11"),
         ("name: food11", f"name: {'f' * 48}"),
-        ("  name: food11\n", "  nmae: food11\n"),
+        ("  name: food11\n", "  namee: food11\n"),
         ("kind: InferenceService", "kind: Deployment"),
         ("v1beta1", "v1alpha1"),
         ("spec:", "spce:"),
