@@ -4,6 +4,7 @@ Reads only. A race or run that cannot be read is a row that says so, because a l
 old file.
 """
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from predictors.store import Store
 __all__ = ["Listing", "list_classes", "list_races", "list_runs", "list_variants", "race_folders", "run_files"]
 
 _UNREADABLE = "unreadable"
+# `<n>-<phase>.json`; a generator's own files, in its work folder, have other names.
+_RECORD = re.compile(r"[0-9]+-[a-z-]+\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +138,7 @@ def list_runs(runs: Path, race: str | None = None) -> Listing:
                     "file": str(path),
                 }
             )
-    return _listing(
-        "RUN RATE SENT MISSES P99_MS PASSPORT", rows, items, right=("RATE", "SENT", "MISSES", "P99_MS")
-    )
+    return _listing("RUN RATE SENT MISSES P99_MS PASSPORT", rows, items, right=("RATE", "SENT", "MISSES", "P99_MS"))
 
 
 def list_classes() -> Listing:
@@ -164,7 +165,7 @@ def race_folders(runs: Path) -> Iterator[Path]:
 
 def run_files(race_folder: Path) -> list[Path]:
     """Return the run records of a race, in the order of variant, node class and run."""
-    return sorted(race_folder.glob("*/*/*.json"))
+    return sorted(path for path in race_folder.glob("*/*/*.json") if _RECORD.fullmatch(path.name))
 
 
 def _listing(

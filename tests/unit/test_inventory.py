@@ -32,6 +32,8 @@ def place(tmp_path: Path) -> Path:
         path = folder / "food11-ort-int8" / "local" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(record(name, void).model_dump_json(by_alias=True))
+    (folder / "work" / "shot-1").mkdir(parents=True)
+    (folder / "work" / "shot-1" / "result.json").write_text("{}")
     (tmp_path / "runs" / "latest").symlink_to(folder)
     return tmp_path
 
