@@ -11,7 +11,11 @@ export function checkShot(shot, kind) {
   return shot;
 }
 
-// All users are there before the first arrival; each plays one long iteration of many requests.
+/**
+ * All users are there before the first arrival; each plays one long iteration of many requests.
+ *
+ * @returns {import('k6/options').Options}
+ */
 export function optionsFor(shot) {
   return {
     scenarios: {

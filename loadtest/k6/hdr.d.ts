@@ -1,0 +1,13 @@
+// What loadtest/xk6-hdr gives to scripts.
+declare module 'k6/x/hdr' {
+  /** Wait for the next request of the run; its number, or -1 when there is none for this user. */
+  export function next(): number;
+  /** Which payload request n carries. */
+  export function pick(n: number): number;
+  /** A payload's bytes, shared by all users. */
+  export function body(payload: number): ArrayBuffer;
+  /** Record the end of this user's request: its HTTP status, 0 for no answer. */
+  export function done(status: number): void;
+  /** Record whether the content of this user's last answer was right. */
+  export function mark(right: boolean): void;
+}
