@@ -21,6 +21,8 @@ from predictors.store import StoredVariant
 
 __all__ = ["Predictor", "State"]
 
+_CLOSE_S = 0.5
+
 
 class State(StrEnum):
     """What the predictor does with new work."""
@@ -85,9 +87,7 @@ class Predictor:
             queue=self.settings.queue,
         )
         self.engine = engine
-        self.batcher = Batcher(
-            engine.runtime.run, loop, policy=policy, engine=compute, preparation=preparation
-        )
+        self.batcher = Batcher(engine.runtime.run, loop, policy=policy, engine=compute, preparation=preparation)
         self.ready_s = {**engine.ready_s, "total": time.monotonic() - self._began}
         # What is alive now stays alive: later collections need not walk it.
         gc.collect()
@@ -124,10 +124,9 @@ class Predictor:
         self.state = State.REFUSING
         self._refused_since_ns = time.monotonic_ns()
 
-    def close(self) -> None:
-        """Let the threads end."""
-        for lane in self._lanes:
-            lane.close()
+    def close(self) -> bool:
+        """Let the threads end; tell whether they did, which an engine in the midst of its work does not."""
+        return all(lane.close(_CLOSE_S) for lane in self._lanes)
 
     def _load(self) -> Engine:
         return load_engine(

@@ -17,9 +17,7 @@ __all__ = ["Head", "HeadReader", "HttpError", "WireLimits"]
 class HttpError(Exception):
     """A request that is refused with `status`; `code` is stable, the sentence is for people."""
 
-    def __init__(
-        self, status: int, code: str, sentence: str, headers: tuple[tuple[str, str], ...] = ()
-    ) -> None:
+    def __init__(self, status: int, code: str, sentence: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(sentence)
         self.status = status
         self.code = code

@@ -25,6 +25,7 @@ __all__ = ["Exchange", "Port", "Timeouts"]
 
 _SWEEP_S = 0.5
 _HIGH_WATER = 64 << 10
+_LINGER_BYTES = 256 << 10
 _NS = 1_000_000_000
 
 
@@ -130,6 +131,7 @@ class _Connection(asyncio.Protocol):
         "_port",
         "_receiver",
         "_since_ns",
+        "_thrown_away",
         "_transport",
         "_write_blocked_ns",
     )
@@ -143,6 +145,7 @@ class _Connection(asyncio.Protocol):
         self._is_lingering = False
         self._is_paused = False
         self._continued = False
+        self._thrown_away = 0
 
     @property
     def is_busy(self) -> bool:
@@ -155,9 +158,7 @@ class _Connection(asyncio.Protocol):
         port.connections.add(self)
         if is_full:
             self._refuse(
-                HttpError(
-                    503, "too_many_connections", "too many connections are open", (("retry-after", "1"),)
-                )
+                HttpError(503, "too_many_connections", "too many connections are open", (("retry-after", "1"),))
             )
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -173,6 +174,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         receiver = self._receiver
         if self._is_lingering:
+            self._thrown_away += len(data)
+            if self._thrown_away > _LINGER_BYTES:
+                self._transport.pause_reading()
             return
         if self._exchange is not None:
             receiver.keep(data)

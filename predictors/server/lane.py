@@ -55,9 +55,11 @@ class Lane:
         """Have `work` done in the thread, and `done` called in the event loop with what came of it."""
         self._inbox.put((work, done))
 
-    def close(self) -> None:
-        """Let the thread end after the work that it has."""
+    def close(self, timeout_s: float) -> bool:
+        """Let the thread end after the work that it has; tell whether it did in time."""
         self._inbox.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         while (item := self._inbox.get()) is not None:

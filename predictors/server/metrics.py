@@ -135,9 +135,7 @@ class Metrics:
         info = GaugeMetricFamily("podium_variant_info", "What is served.", labels=list(gauges.info))
         info.add_metric(list(gauges.info.values()), 1)
         yield info
-        ready = GaugeMetricFamily(
-            "podium_ready_seconds", "Time to readiness by part.", labels=["variant", "part"]
-        )
+        ready = GaugeMetricFamily("podium_ready_seconds", "Time to readiness by part.", labels=["variant", "part"])
         for part, seconds in gauges.ready_s.items():
             ready.add_metric([variant, part], seconds)
         yield ready
@@ -149,9 +147,7 @@ class Metrics:
 
     def _batches(self, batches: Mapping[int, int]) -> Metric:
         family = HistogramMetricFamily("podium_batch_size", "Items of each batch run.", labels=["variant"])
-        buckets = [
-            (str(edge), float(sum(n for size, n in batches.items() if size <= edge))) for edge in _BATCH_EDGES
-        ]
+        buckets = [(str(edge), float(sum(n for size, n in batches.items() if size <= edge))) for edge in _BATCH_EDGES]
         buckets.append(("+Inf", float(sum(batches.values()))))
         family.add_metric([self._variant], buckets, float(sum(size * n for size, n in batches.items())))
         return family

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -25,7 +26,7 @@ from predictors.server.admin import Admin
 from predictors.server.core import Predictor
 from predictors.server.front import FrontEnd
 from predictors.server.head import WireLimits
-from predictors.server.http import Port
+from predictors.server.http import Port, Timeouts
 from predictors.server.loading import build_preprocessing
 from predictors.server.metrics import Metrics
 from predictors.server.model import ServedModel
@@ -66,7 +67,12 @@ def run(settings: Settings) -> int:
     ):
         predictor = Predictor(stored, model, settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_Process(predictor).live(data, side))
+            code = runner.run(_Process(predictor).live(data, side))
+        if not predictor.close():
+            # An engine cannot be interrupted, and an interpreter that ends under its thread crashes.
+            logging.shutdown()
+            os._exit(code)
+        return code
 
 
 class _Process:
@@ -79,6 +85,11 @@ class _Process:
             FrontEnd(predictor, responder),
             limits=WireLimits(body_bytes=predictor.model.body_bytes),
             connections=self._settings.connections,
+            timeouts=Timeouts(
+                head_s=self._settings.head_timeout_s,
+                body_s=self._settings.body_timeout_s,
+                idle_s=self._settings.idle_timeout_s,
+            ),
             on_refusal=lambda status: self._metrics.refused("http", status),
         )
         self._side = Port(
@@ -108,7 +119,6 @@ class _Process:
         finally:
             await self._data.close()
             await self._side.close()
-            self._predictor.close()
 
     def _tell_ready(self, http_port: int, metrics_port: int) -> None:
         line = {
@@ -151,7 +161,5 @@ def _bound(host: str, port: int) -> socket.socket:
         sock.close()
         if error.errno == errno.EADDRINUSE:
             raise OSError(errno.EADDRINUSE, "the port is in use", f"{host}:{port}") from error
-        raise PredictorError(
-            f"cannot listen on {host}:{port}: {error.strerror}", "choose another address"
-        ) from error
+        raise PredictorError(f"cannot listen on {host}:{port}: {error.strerror}", "choose another address") from error
     return sock

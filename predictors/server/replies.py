@@ -15,9 +15,7 @@ JSON = b"application/json"
 OCTETS = b"application/octet-stream"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
-_STATUS_LINES = {
-    int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
-}
+_STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus}
 
 
 def head_bytes(status: int, kind: bytes, length: int, extra: bytes = b"", *, closes: bool = False) -> bytes:

@@ -47,9 +47,7 @@ class Settings(Strict):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 in a pod.")
     http_port: int = Field(default=8080, ge=0, le=65535, description="Port of V1 and V2; 0 takes a free one.")
-    grpc_port: int = Field(
-        default=8081, ge=0, le=65535, description="Kept for V2 over gRPC; nothing listens yet."
-    )
+    grpc_port: int = Field(default=8081, ge=0, le=65535, description="Kept for V2 over gRPC; nothing listens yet.")
     metrics_port: int = Field(default=8082, ge=0, le=65535, description="Port of metrics and state; 0: free.")
     cpus: float | None = Field(
         default=None,
@@ -65,13 +63,18 @@ class Settings(Strict):
     max_delay_s: Seconds = Field(
         default=0.0, ge=0, le=1, description="How long a batch waits to fill while the engine is free."
     )
-    queue: int = Field(
-        default=32, ge=1, le=100_000, description="Most items that wait; more are refused with 503."
-    )
-    connections: int = Field(
-        default=256, ge=1, le=65536, description="Most open connections of the data port."
-    )
+    queue: int = Field(default=32, ge=1, le=100_000, description="Most items that wait; more are refused with 503.")
+    connections: int = Field(default=256, ge=1, le=65536, description="Most open connections of the data port.")
     timeout_s: Seconds = Field(default=30.0, gt=0, le=3600, description="Deadline where a request sets none.")
+    head_timeout_s: Seconds = Field(
+        default=10.0, gt=0, le=600, description="For the head of a request to arrive; then 408."
+    )
+    body_timeout_s: Seconds = Field(
+        default=12.0, gt=0, le=600, description="For a body slower than 32 KiB/s to arrive; then 408."
+    )
+    idle_timeout_s: Seconds = Field(
+        default=75.0, gt=0, le=3600, description="For a connection to stay open between requests."
+    )
     pre_stop_s: Seconds = Field(
         default=0.0,
         ge=0,

@@ -111,9 +111,7 @@ def _converted(spec: TensorSpec, found: Array, field: str) -> Array:
 
 
 def _has_boolean(data: list[Any]) -> bool:
-    return any(
-        item is True or item is False or (isinstance(item, list) and _has_boolean(item)) for item in data
-    )
+    return any(item is True or item is False or (isinstance(item, list) and _has_boolean(item)) for item in data)
 
 
 def _finite(array: Array, field: str) -> Array:

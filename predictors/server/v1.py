@@ -77,9 +77,7 @@ class V1:
         if len(columns) == 1:
             predictions = next(iter(columns.values()))
         else:
-            predictions = [
-                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-            ]
+            predictions = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         return Encoded(orjson.dumps({"predictions": predictions}), JSON)
 
     def _find_labeler(self) -> Labeler | None:

@@ -79,8 +79,8 @@ class Bench:
 
     def close(self) -> None:
         self.gate.set()
-        self.lane.close()
-        self.side.close()
+        assert self.lane.close(5)
+        assert self.side.close(5)
 
 
 @pytest.fixture

@@ -1,0 +1,54 @@
+"""Servers for the tests: one shared by a module, and others as a test asks for them."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.artifacts import image_artifact, vector_artifact
+from tests.contract.server import Server, started
+
+Starter = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Start servers that end with the module."""
+    servers: list[Server] = []
+
+    def begin(folder: Path, *arguments: str, cpus: str = "1") -> Server:
+        log = tmp_path_factory.mktemp("log") / "server.log"
+        servers.append(started(folder, log, *arguments, cpus=cpus))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.process.kill()
+        server.process.wait(10)
+        if isinstance(server.process, subprocess.Popen) and server.process.stdout is not None:
+            server.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def vector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact whose answers can be worked out by hand."""
+    return vector_artifact(tmp_path_factory.mktemp("vector"))
+
+
+@pytest.fixture(scope="module")
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact that takes gray images of 28 x 28."""
+    return image_artifact(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="module")
+def server(start: Starter, vector_folder: Path) -> Server:
+    """A server of the vector artifact, shared by the module."""
+    return start(vector_folder)
+
+
+@pytest.fixture(scope="module")
+def pictures(start: Starter, image_folder: Path) -> Server:
+    """A server of the image artifact, shared by the module."""
+    return start(image_folder)

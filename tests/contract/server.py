@@ -1,0 +1,127 @@
+"""A real server process on free ports, and the plainest ways to talk to it."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Answer", "Server", "started"]
+
+_START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    process: subprocess.Popen[str]
+    http_port: int
+    metrics_port: int
+    ready: dict[str, Any]
+    log: Path
+    clients: list[http.client.HTTPConnection] = field(default_factory=list)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
+        timeout_s: float = 30.0,
+    ) -> Answer:
+        """Ask once, on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.http_port, timeout=timeout_s)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, found, response.read())
+        finally:
+            connection.close()
+
+    def post_json(self, path: str, document: Any, **headers: str) -> Answer:
+        """Post JSON; `_` in a header's name stands for `-`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.ask("POST", path, json.dumps(document).encode(), {"content-type": "application/json", **named})
+
+    def state(self) -> dict[str, Any]:
+        """Read `/debug/state`."""
+        found: dict[str, Any] = self.ask("GET", "/debug/state", port=self.metrics_port).json
+        return found
+
+    def connect(self, timeout_s: float = 30.0) -> socket.socket:
+        """Open a raw connection to the data port."""
+        return socket.create_connection(("127.0.0.1", self.http_port), timeout=timeout_s)
+
+    def raw(self, data: bytes, timeout_s: float = 30.0) -> bytes:
+        """Send bytes and read until the server closes; what came before the time-out where it does not."""
+        with self.connect(timeout_s) as connection:
+            connection.sendall(data)
+            return read_to_end(connection)
+
+    def is_good(self) -> bool:
+        """Whether a good request gets the right answer."""
+        x = [[0.0, 1.0, 0.0, 0.0]]
+        answer = self.post_json("/v1/models/tiny:predict", {"instances": x})
+        return answer.status == 200 and answer.json["predictions"][0]["label"] == "cheese"
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 30.0) -> int:
+        """Tell it to stop; return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Read until the other side closes or the connection's time-out passes."""
+    parts = []
+    try:
+        while data := connection.recv(65536):
+            parts.append(data)
+    except (TimeoutError, ConnectionResetError):
+        pass
+    return b"".join(parts)
+
+
+def started(folder: Path, log: Path, *arguments: str, cpus: str = "1") -> Server:
+    """Start a server on free ports and wait for its ready line."""
+    command = [sys.executable, "-m", "predictors.server", str(folder), "--cpus", cpus]
+    command += ["--http-port", "0", "--metrics-port", "0", *arguments]
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, env=_environment())
+    began = time.monotonic()
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), True)
+    line = process.stdout.readline()
+    if not line:
+        raise AssertionError(f"no ready line: {log.read_text()}")
+    assert time.monotonic() - began < _START_S
+    ready = json.loads(line)
+    return Server(process, ready["http_port"], ready["metrics_port"], ready, log)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREDICTOR_")}

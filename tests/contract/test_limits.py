@@ -1,0 +1,180 @@
+"""Slow clients, too many of them, and too much work: bounded, told, and without harm to the others.
+
+Every limit has its control: the same client against a server whose limit is wide gets what it wants.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.artifacts import vector_artifact
+from tests.contract.conftest import Starter
+from tests.contract.server import Answer, Server, read_to_end
+from tests.eventually import eventually
+
+X = {"instances": [[0.0, 1.0, 0.0, 0.0]]}
+PREDICT = "/v1/models/slow:predict"
+SLOW = ("--gather", "1", "--max-batch", "1")
+
+
+@pytest.fixture(scope="module")
+def slow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact whose engine takes about a tenth of a second."""
+    return vector_artifact(tmp_path_factory.mktemp("slow"), name="slow", work=1100)
+
+
+@pytest.fixture(scope="module")
+def hasty(start: Starter, vector_folder: Path) -> Server:
+    return start(vector_folder, "--head-timeout", "1s", "--body-timeout", "1s", "--idle-timeout", "1s")
+
+
+def ask(server: Server, **headers: str) -> Answer:
+    return server.post_json(PREDICT, X, **headers)
+
+
+def together(count: int, work: Callable[[], Answer]) -> list[Answer]:
+    with ThreadPoolExecutor(count) as pool:
+        return [future.result() for future in [pool.submit(work) for _ in range(count)]]
+
+
+@pytest.mark.parametrize(
+    ("beginning", "code"),
+    [
+        (b"GET /v2 HTTP/1.1\r\nHost: h\r\n", b"slow_head"),
+        (b"G", b"slow_head"),
+        (b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\nabc", b"slow_body"),
+        (
+            b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+            b"slow_body",
+        ),
+    ],
+)
+def test_a_request_that_does_not_arrive_is_given_up(
+    hasty: Server, server: Server, beginning: bytes, code: bytes
+) -> None:
+    began = time.monotonic()
+    answer = hasty.raw(beginning)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert code in answer
+    assert 1.0 <= time.monotonic() - began < 5.0
+    assert hasty.is_good()
+    assert server.raw(beginning, timeout_s=2.0) == b"", "the control: with more time it stays open"
+
+
+def test_a_trickled_head_is_given_up_although_bytes_come(hasty: Server) -> None:
+    with hasty.connect(5.0) as connection:
+        stop = threading.Event()
+
+        def trickle() -> None:
+            try:
+                while not stop.wait(0.2):
+                    connection.sendall(b"X")
+            except OSError:
+                return
+
+        thread = threading.Thread(target=trickle)
+        connection.sendall(b"GET /v2 HTTP/1.1\r\n")
+        thread.start()
+        answer = read_to_end(connection)
+        stop.set()
+        thread.join()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_idle_connection_is_closed_without_a_word(hasty: Server) -> None:
+    with hasty.connect(5.0) as connection:
+        connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
+        assert connection.recv(1000) == b""
+
+
+def test_connections_beyond_the_bound_are_told(start: Starter, vector_folder: Path) -> None:
+    server = start(vector_folder, "--connections", "5")
+    held = [server.connect() for _ in range(5)]
+    try:
+        # The fifth must have been accepted before the sixth comes.
+        for connection in held:
+            connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
+        refused = server.raw(b"GET /v2/health/live HTTP/1.1\r\nHost: h\r\n\r\n", timeout_s=5.0)
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1" in refused
+        assert server.state()["state"] == "ready", "the metrics port has connections of its own"
+    finally:
+        for connection in held:
+            connection.close()
+    assert eventually(server.is_good)
+
+
+def test_overload_is_refused_and_health_does_not_wait(start: Starter, slow_folder: Path) -> None:
+    narrow = start(slow_folder, *SLOW, "--queue", "2")
+    waits: list[float] = []
+    done = threading.Event()
+
+    def probe() -> None:
+        while not done.is_set():
+            began = time.monotonic()
+            assert narrow.ask("GET", "/v2/health/live").status == 200
+            waits.append(time.monotonic() - began)
+
+    prober = threading.Thread(target=probe)
+    prober.start()
+    answers = together(12, lambda: ask(narrow))
+    done.set()
+    prober.join()
+    codes = sorted(answer.status for answer in answers)
+    assert set(codes) == {200, 503}
+    assert codes.count(200) >= 3
+    for answer in answers:
+        if answer.status == 503:
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.json["code"] == "overloaded"
+    assert sorted(waits)[int(len(waits) * 0.9)] < 0.2
+    assert narrow.state()["in_flight"] == 0
+
+
+def test_with_a_wide_queue_the_same_load_is_served(start: Starter, slow_folder: Path) -> None:
+    wide = start(slow_folder, *SLOW, "--queue", "50")
+    assert {answer.status for answer in together(12, lambda: ask(wide))} == {200}
+
+
+def test_a_deadline_is_kept_and_expired_work_never_runs(start: Starter, slow_folder: Path) -> None:
+    server = start(slow_folder, *SLOW)
+    before = sum(server.state()["batches"].values())
+    with ThreadPoolExecutor(4) as pool:
+        held = [pool.submit(lambda: ask(server)) for _ in range(3)]
+        eventually(lambda: server.state()["in_flight"] == 3, pause_s=0.005)
+        late = ask(server, x_podium_timeout_ms="20")
+        patient = pool.submit(lambda: ask(server, x_podium_timeout_ms="20000"))
+        assert (late.status, late.json["code"]) == (504, "deadline")
+        assert {future.result().status for future in [*held, patient]} == {200}
+    state = server.state()
+    assert sum(state["batches"].values()) - before == 4
+    assert state["requests"]["v1-json 504"] == 1
+
+
+def test_a_client_that_leaves_is_forgotten(start: Starter, slow_folder: Path) -> None:
+    server = start(slow_folder, *SLOW)
+    body = json.dumps(X).encode()
+    request = (
+        f"POST {PREDICT} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    with ThreadPoolExecutor(3) as pool:
+        held = [pool.submit(lambda: ask(server)) for _ in range(3)]
+        eventually(lambda: server.state()["in_flight"] == 3, pause_s=0.005)
+        leaving = [server.connect() for _ in range(10)]
+        for connection in leaving:
+            connection.sendall(request)
+        eventually(lambda: server.state()["in_flight"] > 3 or server.state()["batches"], pause_s=0.005)
+        for connection in leaving:
+            connection.close()
+        assert {future.result().status for future in held} == {200}
+    eventually(lambda: server.state()["in_flight"] == 0)
+    # One of the leaving may have been in the engine already when it left.
+    assert sum(server.state()["batches"].values()) <= 4
+    assert ask(server).status == 200
