@@ -169,9 +169,7 @@ def log_text(intervals: Iterable[Interval], started_unix_s: float) -> str:
     ]
     for interval in intervals:
         top = interval.histogram.max_us / 1000
-        lines.append(
-            f"Tag={interval.tag},{interval.start_s}.000,1.000,{top:.3f},{interval.histogram.encode()}"
-        )
+        lines.append(f"Tag={interval.tag},{interval.start_s}.000,1.000,{top:.3f},{interval.histogram.encode()}")
     return "\n".join(lines) + "\n"
 
 

@@ -90,9 +90,7 @@ class PayloadSet:
             digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)
             sizes.append(len(content))
-        return cls(
-            tuple(parts), tuple(share / total for _, share in mix), seed, digest.hexdigest(), tuple(sizes)
-        )
+        return cls(tuple(parts), tuple(share / total for _, share in mix), seed, digest.hexdigest(), tuple(sizes))
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -102,10 +100,7 @@ class PayloadSet:
     def size_percentiles(self) -> dict[str, int]:
         """Return the bytes of the smallest, median, 90th-percentile and largest file."""
         points = {"min": 0.0, "p50": 50.0, "p90": 90.0, "max": 100.0}
-        return {
-            name: int(np.percentile(self.sizes, point, method="inverted_cdf"))
-            for name, point in points.items()
-        }
+        return {name: int(np.percentile(self.sizes, point, method="inverted_cdf")) for name, point in points.items()}
 
     def order(self, count: int) -> Integers:
         """Return the index of the file that each arrival carries; shape `[count]`.

@@ -8,8 +8,6 @@ is data here, not an error; only a generator that fails is one.
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from loadtest import k6 as generator
 from loadtest.errors import GeneratorError, ScheduleError
 from loadtest.k6 import Result, Runner, find_k6
 from loadtest.payloads import PayloadSet
-from loadtest.process import Child, Usage, last_lines, start, throttled_periods, wait_all
+from loadtest.process import Child, Usage, last_lines, scratch, start, throttled_periods, wait_all
 from loadtest.samples import Samples
 from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
 
@@ -49,26 +47,27 @@ def play(
 
     Raises:
         ScheduleError: the shot cannot be divided, or a payload is not one of the endpoint's protocol.
-        GeneratorError: k6 is missing, did not start, failed or did not end; the hint ends with its log.
+        GeneratorError: k6 is missing, did not start, failed or did not end, and the hint ends with its log; or the
+            disk refuses.
     """
     if not 1 <= runners <= shot.users:
         raise ScheduleError(f"{shot.users} users cannot be divided among {runners} runners")
     program = k6 or find_k6()
-    workdir.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="shot-", dir=workdir))
     throttled = throttled_periods()
-    try:
-        usages = _run(endpoint, shot, payloads, folder=folder, cores=cores, k6=program, runners=runners)
-        parts = [generator.read_outcome(folder / str(index)) for index in range(runners)]
-    except GeneratorError as error:
-        log = workdir / f"{folder.name}.log"
-        shutil.copyfile(folder / "k6-0.log", log)
-        raise GeneratorError(
-            error.sentence, f"{error.hint or 'see the log'}: {log}\n{last_lines(log)}"
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch(workdir) as folder:
+        try:
+            usages = _run(endpoint, shot, payloads, folder=folder, cores=cores, k6=program, runners=runners)
+            parts = [generator.read_outcome(folder / str(index)) for index in range(runners)]
+        except GeneratorError as error:
+            raise GeneratorError(error.sentence, _kept_log(folder, workdir)) from error
     return _outcome(shot, parts, usages, cores=cores, throttled_before=throttled)
+
+
+def _kept_log(folder: Path, workdir: Path) -> str:
+    """Keep what the generators wrote, and return a hint with its end."""
+    log = workdir / f"{folder.name}.log"
+    log.write_bytes(b"".join(part.read_bytes() for part in sorted(folder.glob("k6-*.log"))))
+    return f"see {log}, which ends:\n{last_lines(log)}"
 
 
 def _run(
@@ -97,11 +96,9 @@ def _run(
             )
             children.append(stack.enter_context(child))
         usages = wait_all(children, shot.longest_s + START_S)
-        for index, usage in enumerate(usages):
+        for usage in usages:
             if usage.code != 0:
-                raise GeneratorError(
-                    f"k6 ended with code {usage.code}", last_lines(folder / f"k6-{index}.log", 1)
-                )
+                raise GeneratorError(f"k6 ended with code {usage.code}")
         return usages
 
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from loadtest.errors import GeneratorError
 
-__all__ = ["Child", "Usage", "last_lines", "start", "throttled_periods", "wait_all"]
+__all__ = ["Child", "Usage", "last_lines", "scratch", "start", "throttled_periods", "wait_all"]
 
 _PAUSE_S = 0.01
 
@@ -109,6 +110,24 @@ def wait_all(children: Sequence[Child], deadline_s: float) -> list[Usage]:
                 raise GeneratorError(f"the load generator was still running after {deadline_s:.0f} s")
             time.sleep(_PAUSE_S)
     return [usages[index] for index in range(len(children))]
+
+
+@contextlib.contextmanager
+def scratch(workdir: Path) -> Iterator[Path]:
+    """Make a folder for the files of one run; it is gone afterwards, whatever happened.
+
+    Raises:
+        GeneratorError: the disk refuses, here or inside the block.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="shot-", dir=workdir, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise GeneratorError(
+            f"a file of the load generator cannot be used: {error.filename or workdir}: {error.strerror}",
+            "make room there, or choose another folder",
+        ) from error
 
 
 def last_lines(log: Path, count: int = 5) -> str:

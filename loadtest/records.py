@@ -151,9 +151,7 @@ def write_run(path: Path, record: RunRecord, outcomes: Sequence[Outcome]) -> Non
                 _sync(draft / name)
                 (draft / name).replace(place)
     except OSError as error:
-        raise RecordError(
-            f"{path} cannot be written: {error.strerror}", "make room, or choose a folder"
-        ) from error
+        raise RecordError(f"{path} cannot be written: {error.strerror}", "make room, or choose a folder") from error
 
 
 def read_record(path: Path) -> RunRecord:

@@ -121,6 +121,4 @@ def _check(rate: float, seconds: float) -> None:
             f"a rate of {rate:g}/s cannot be played", f"ask for more than 0 and at most {MAX_RATE:,.0f}/s"
         )
     if not (math.isfinite(seconds) and 0 < seconds <= 86_400):
-        raise ScheduleError(
-            f"a run of {seconds:g} s cannot be played", "ask for more than 0 s and at most a day"
-        )
+        raise ScheduleError(f"a run of {seconds:g} s cannot be played", "ask for more than 0 s and at most a day")

@@ -11,8 +11,6 @@ import contextlib
 import csv
 import json
 import os
-import shutil
-import tempfile
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +19,7 @@ import numpy as np
 
 from loadtest.errors import GeneratorError
 from loadtest.payloads import PayloadSet
-from loadtest.process import Usage, last_lines, start, throttled_periods, wait_all
+from loadtest.process import Usage, last_lines, scratch, start, throttled_periods, wait_all
 from loadtest.samples import Samples
 from loadtest.schedule import constant
 from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
@@ -92,33 +90,25 @@ def attack(
 
     Raises:
         ScheduleError: a rate or a length that cannot be played.
-        GeneratorError: vegeta is missing, failed or did not end.
+        GeneratorError: vegeta is missing, failed or did not end, or the disk refuses.
     """
     program = vegeta or find_vegeta()
     pace = Fraction(rate).limit_denominator(1000)
     schedule = constant(float(pace), seconds)
     shot = Shot("open", users=1, timeout_s=timeout_s, schedule=schedule, seconds=seconds)
-    workdir.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="vegeta-", dir=workdir))
     held = None if cores is None else frozenset(cores)
     before = throttled_periods()
-    try:
+    with scratch(workdir) as folder:
         _write_targets(folder / "targets.json", endpoint, payloads, len(schedule))
         options = [f"-rate={pace.numerator}/{pace.denominator}s", f"-duration={round(seconds * 1000)}ms"]
         options += [f"-timeout={round(timeout_s * 1000)}ms", "-redirects=0", "-max-body=0", "-format=json"]
         files = [f"-targets={folder / 'targets.json'}", f"-output={folder / 'points.bin'}"]
         usage = _run([str(program), "attack", *options, *files], folder, held, seconds + timeout_s + START_S)
         points = folder / "points.csv"
-        _run(
-            [str(program), "encode", "--to", "csv", "--output", str(points), str(folder / "points.bin")],
-            folder,
-            held,
-            START_S,
-        )
+        encode = [str(program), "encode", "--to", "csv", "--output", str(points), str(folder / "points.bin")]
+        _run(encode, folder, held, START_S)
         version = _version(program, folder, held)
         return _outcome(points, shot, pace, usage, version, before, held)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_targets(path: Path, endpoint: Endpoint, payloads: PayloadSet, count: int) -> None:

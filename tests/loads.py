@@ -35,14 +35,10 @@ def mixed_samples(count: int = 400, *, seed: int = 1, rate: float = 40.0) -> Sam
     return Samples(np.arange(count), intended, start, end, status, ok, np.zeros(count, dtype=np.int64))
 
 
-def outcome(
-    samples: Samples, *, seconds: float = 10.0, timeout_s: float = 2.0, stopped: str | None = None
-) -> Outcome:
+def outcome(samples: Samples, *, seconds: float = 10.0, timeout_s: float = 2.0, stopped: str | None = None) -> Outcome:
     """Return the outcome of an open shot with these samples."""
     shot = Shot("open", users=8, timeout_s=timeout_s, schedule=samples.intended_ns, seconds=seconds, seed=5)
-    facts = GeneratorFacts(
-        "k6", "v2.2.0", 1, 0.5, seconds + 0.3, 0, 90_000_000, int(samples.sent.sum()), 0, (0,)
-    )
+    facts = GeneratorFacts("k6", "v2.2.0", 1, 0.5, seconds + 0.3, 0, 90_000_000, int(samples.sent.sum()), 0, (0,))
     last = float(samples.end_ns.max()) / NS
     return Outcome(samples, len(samples), 2, stopped, facts, "2026-01-02T03:04:05.123456789Z", last, shot)
 

@@ -20,12 +20,12 @@ var series = []struct {
 	tag   string
 	value func(s Sample, timeout int64) int64
 }{
-	{"actual", func(s Sample, timeout int64) int64 { return atLeast(s, s.End-s.Start, timeout) }},
-	{"intended", func(s Sample, timeout int64) int64 { return atLeast(s, s.End-s.Intended, timeout) }},
+	{"actual", func(s Sample, timeout int64) int64 { return recorded(s, s.End-s.Start, timeout) }},
+	{"intended", func(s Sample, timeout int64) int64 { return recorded(s, s.End-s.Intended, timeout) }},
 	{"lateness", func(s Sample, _ int64) int64 { return s.Start - s.Intended }},
 }
 
-func atLeast(s Sample, latency, timeout int64) int64 {
+func recorded(s Sample, latency, timeout int64) int64 {
 	if s.Status < 200 || s.Status > 299 || !s.OK {
 		return max(latency, timeout)
 	}

@@ -48,9 +48,7 @@ result.update(json.loads(os.environ.get("RESULT", "{}")))
 
 
 def open_shot() -> Shot:
-    return Shot(
-        "open", users=5, timeout_s=2.0, schedule=poisson(40, 2, 3), seconds=2.0, tags={"variant": "a"}
-    )
+    return Shot("open", users=5, timeout_s=2.0, schedule=poisson(40, 2, 3), seconds=2.0, tags={"variant": "a"})
 
 
 def test_a_shot_is_handed_over_and_its_outcome_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +111,7 @@ def test_a_closed_loop_is_played_by_its_own_script(tmp_path: Path, monkeypatch: 
         ("print('fine')\n", "k6 left no result"),
     ],
 )
-def test_a_generator_that_fails_leaves_its_log_and_nothing_else(
-    tmp_path: Path, code: str, sentence: str
-) -> None:
+def test_a_generator_that_fails_leaves_its_log_and_nothing_else(tmp_path: Path, code: str, sentence: str) -> None:
     work = tmp_path / "work"
     with pytest.raises(GeneratorError, match=sentence) as error:
         play(ENDPOINT, open_shot(), payloads(tmp_path / "p"), workdir=work, k6=program(tmp_path, code))
@@ -158,6 +154,14 @@ def test_an_interrupt_ends_the_generator_and_leaves_no_file(tmp_path: Path) -> N
     thread.join()
     assert list(work.iterdir()) == []
     assert not Path(f"/proc/{pid_file.read_text().strip()}").exists()
+
+
+def test_a_disk_that_refuses_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("a file in the folder's place")
+    k6 = program(tmp_path, PLAYS)
+    with pytest.raises(GeneratorError, match=r"cannot be used: .*work: File exists") as error:
+        play(ENDPOINT, open_shot(), payloads(tmp_path / "p"), workdir=tmp_path / "work", k6=k6)
+    assert "make room" in error.value.hint
 
 
 def test_more_runners_than_users_are_refused(tmp_path: Path) -> None:
