@@ -11,6 +11,8 @@ import time
 from enum import StrEnum
 from pathlib import Path
 
+from predictors.fingerprint import environment, fingerprint
+from predictors.measured import read_measured
 from predictors.server.batcher import Batcher, BatchPolicy
 from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
@@ -135,5 +137,12 @@ class Predictor:
             self.model.preprocessing,
             threads=self.settings.threads,
             max_batch=self.settings.max_batch,
-            gather=self.settings.gather,
+            gather=self.settings.gather or self._recorded_gather(),
         )
+
+    def _recorded_gather(self) -> int | None:
+        """Read the batch size that `podium benchmark` found to pay on this kind of machine."""
+        settings = self.settings
+        where = fingerprint(environment(settings.node_class, settings.cpus or 1.0))
+        batching = read_measured(self._folder, where).batching
+        return batching.max_batch if batching is not None else None
