@@ -22,6 +22,7 @@ from predictors.store import Store
 __all__ = ["Listing", "list_classes", "list_races", "list_runs", "list_variants", "race_folders", "run_files"]
 
 _UNREADABLE = "unreadable"
+_UNFINISHED = "unfinished"
 # `<n>-<phase>.json`; a generator's own files, in its work folder, have other names.
 _RECORD = re.compile(r"[0-9]+-[a-z-]+\.json")
 
@@ -79,6 +80,10 @@ def list_races(runs: Path) -> Listing:
     rows: list[tuple[str, ...]] = []
     items: list[dict[str, Json]] = []
     for folder in race_folders(runs):
+        if not (folder / "race.json").is_file():
+            rows.append((folder.name, "", "", "", "", _UNFINISHED))
+            items.append({"race_id": folder.name, "finished": None, "folder": str(folder)})
+            continue
         try:
             race = read_race(folder)
         except PodiumError as error:
@@ -86,7 +91,7 @@ def list_races(runs: Path) -> Listing:
             items.append({"race_id": folder.name, "error": str(error)})
             continue
         winner = f"{race.winner.variant} on {race.winner.node_class}" if race.winner else "none"
-        state = race.started or "" if race.finished else "unfinished"
+        state = race.started or "" if race.finished else _UNFINISHED
         rows.append((race.race_id, race.model, race.target, race.level, winner, state))
         items.append(
             {
@@ -114,7 +119,7 @@ def list_runs(runs: Path, race: str | None = None) -> Listing:
 
     rows: list[tuple[str, ...]] = []
     items: list[dict[str, Json]] = []
-    for folder in [find_race(race, runs)] if race else race_folders(runs):
+    for folder in [_race_folder(race, runs)] if race else race_folders(runs):
         for path in run_files(folder):
             place = path.relative_to(folder.parent).with_suffix("").as_posix()
             try:
@@ -157,15 +162,20 @@ def list_classes() -> Listing:
 
 
 def race_folders(runs: Path) -> Iterator[Path]:
-    """Yield the folders of all races, in the order of their names."""
-    for path in sorted(runs.glob("*/race.json")):
-        if not path.parent.is_symlink():
-            yield path.parent
+    """Yield the folders of all races, in the order of their names, those without a result yet among them."""
+    for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
+        if not folder.is_symlink() and ((folder / "race.json").is_file() or run_files(folder)):
+            yield folder
 
 
 def run_files(race_folder: Path) -> list[Path]:
     """Return the run records of a race, in the order of variant, node class and run."""
     return sorted(path for path in race_folder.glob("*/*/*.json") if _RECORD.fullmatch(path.name))
+
+
+def _race_folder(name: str, runs: Path) -> Path:
+    unfinished = next((folder for folder in race_folders(runs) if folder.name == name), None)
+    return unfinished or find_race(name, runs)
 
 
 def _listing(

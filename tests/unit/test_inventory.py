@@ -165,6 +165,14 @@ def test_an_unfinished_race_says_so(place: Path, capsys: pytest.CaptureFixture[s
     assert run(place, capsys, "get", "races").splitlines()[1].endswith("unfinished")
 
 
+def test_an_interrupted_race_is_listed_with_its_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "runs" / RACE / "race.json").unlink()
+    (place / "runs" / "empty").mkdir()
+    lines = run(place, capsys, "get", "races").splitlines()
+    assert [line.split() for line in lines[1:]] == [[RACE, "unfinished"]]
+    assert len(json.loads(run(place, capsys, "get", "runs", "--race", RACE, "-o", "json"))) == 2
+
+
 def test_a_variant_is_described_with_its_manifest_and_what_was_measured(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
