@@ -26,6 +26,8 @@ __all__ = ["ENVIRONMENT", "Result", "Runner", "command", "find_k6", "read_outcom
 _CLOSED_ORDERS = 10_000
 _ORDER_MAGIC = b"PODORDR1"
 _SHOT = "shot.json"
+# In the place of the one in the home folder, whose settings would change what is played.
+_CONFIG = "config.json"
 _RESULT = "result.json"
 
 # k6 asks a build service for extensions, reports its use and looks for updates unless told not to.
@@ -129,13 +131,14 @@ def write_shot(folder: Path, endpoint: Endpoint, shot: Shot, payloads: PayloadSe
         ],
     }
     (folder / _SHOT).write_text(json.dumps(content, indent=1))
+    (folder / _CONFIG).write_text("{}")
 
 
 def command(k6: Path, *, kind: str, folder: Path) -> list[str]:
     """Return the command that plays the shot in a folder and leaves its result there."""
     script = Path(__file__).parent / "k6" / f"{kind}-loop.js"
     switches = ["--quiet", "--no-color", "--no-thresholds", "--summary-mode=disabled"]
-    return [str(k6), "run", *switches, "--out", f"hdr={folder}", str(script)]
+    return [str(k6), "run", *switches, "--config", str(folder / _CONFIG), "--out", f"hdr={folder}", str(script)]
 
 
 def shot_environment(folder: Path) -> dict[str, str]:

@@ -93,6 +93,8 @@ def _run(
                 log=folder / f"k6-{index}.log",
                 environment=generator.shot_environment(place),
                 cores=None if cores is None else frozenset(cores),
+                # Settings of a person's own k6 would change what is played.
+                without="K6_",
             )
             children.append(stack.enter_context(child))
         usages = wait_all(children, shot.longest_s + START_S)

@@ -56,6 +56,7 @@ def start(
     environment: Mapping[str, str],
     cores: frozenset[int] | None,
     output: Path | None = None,
+    without: str | None = None,
 ) -> Iterator[Child]:
     """Run a command in its own process group, which does not outlive the block, whatever ends it.
 
@@ -65,10 +66,12 @@ def start(
         environment: added to this process's own.
         cores: CPU numbers that the child may use; all of this process's without.
         output: file for stdout.
+        without: variables of this process's environment that start so are kept from the child.
 
     Raises:
         GeneratorError: the program cannot be started.
     """
+    inherited = {name: value for name, value in os.environ.items() if not (without and name.startswith(without))}
     with contextlib.ExitStack() as stack:
         log_file = stack.enter_context(log.open("wb"))
         out_file = stack.enter_context(output.open("wb")) if output else log_file
@@ -79,7 +82,7 @@ def start(
                     stdin=subprocess.DEVNULL,
                     stdout=out_file,
                     stderr=log_file,
-                    env={**os.environ, **environment},
+                    env={**inherited, **environment},
                     start_new_session=True,
                 )
             except OSError as error:

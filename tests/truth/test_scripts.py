@@ -89,8 +89,8 @@ def test_a_shot_that_a_script_does_not_understand_is_refused(
     path = tmp_path / "shot.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     log = tmp_path / "log"
-    run = command(k6, kind="open", folder=tmp_path / "out")
+    run = command(k6, kind="open", folder=tmp_path)
     with start(run, log=log, environment=shot_environment(tmp_path), cores=None) as child:
         assert wait_all([child], 60.0)[0].code != 0
     assert sentence in log.read_text()
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "result.json").exists()

@@ -186,7 +186,12 @@ def test_wrong_answers_and_refusals_are_told_apart_and_every_body_is_the_planned
     assert sorted(sizes) == sorted(bodies.sizes[index] for index in bodies.order(98))
 
 
-def test_a_server_that_is_not_there_is_data(k6: Path, bodies: PayloadSet, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_data(
+    k6: Path, bodies: PayloadSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Settings for another k6 shall not reach ours.
+    monkeypatch.setenv("K6_ITERATIONS", "3")
+    monkeypatch.setenv("K6_DURATION", "1ms")
     endpoint = Endpoint("http://127.0.0.1:9", "v1-image", "pie")
     shot = Shot("open", users=8, timeout_s=2.0, schedule=constant(20.0, 1.0), seconds=1.0)
     found = play(endpoint, shot, bodies, workdir=tmp_path, cores=GENERATOR_CORES, k6=k6)

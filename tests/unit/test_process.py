@@ -22,15 +22,18 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def test_a_child_runs_on_its_cores_with_its_environment_and_log(tmp_path: Path) -> None:
+def test_a_child_runs_on_its_cores_with_its_environment_and_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("K6_VUS", "9")
     mine = os.sched_getaffinity(0)
     core = min(mine)
-    code = "import os, sys\nprint(os.environ['WORD'], os.sched_getaffinity(0))\nsys.exit(3)\n"
+    code = "import os, sys\nprint(os.environ['WORD'], os.sched_getaffinity(0), 'K6_VUS' in os.environ)\nsys.exit(3)\n"
     command = [str(program(tmp_path, code))]
     log = tmp_path / "log"
-    with start(command, log=log, environment={"WORD": "pie"}, cores=frozenset({core})) as child:
+    with start(command, log=log, environment={"WORD": "pie"}, cores=frozenset({core}), without="K6_") as child:
         usage = wait_all([child], 20.0)[0]
-    assert log.read_text().split("\n")[0] == f"pie {{{core}}}"
+    assert log.read_text().split("\n")[0] == f"pie {{{core}}} False"
     assert usage.code == 3
     assert usage.cpu_seconds > 0
     assert usage.wall_s >= 0
