@@ -46,7 +46,7 @@ class Payload(StrictYaml):
 
     dir: str = Field(default=".", description="Folder below the payload folder that the race names.")
     mix: Annotated[tuple[Mix, ...], Field(strict=False, min_length=1)] = Field(
-        default=(Mix(glob="*.jpg", share=1.0),), description="Kinds of payload with their shares."
+        default=(Mix(glob="*", share=1.0),), description="Kinds of payload with their shares."
     )
     seed: int = Field(default=7, ge=0, le=2**63 - 1, description="Seed of the choice of payloads.")
 

@@ -210,7 +210,8 @@ def block_of(run: StoredRun) -> BlockOutcome:
         record.timeout_s,
         seconds=record.planned.seconds,
         planned=record.planned.requests,
-        cut=record.stopped == "over-saturated",
+        # A queue that grew to the end would have been cut by a longer block.
+        cut=record.stopped == "over-saturated" or record.void == "growing-queue",
     )
 
 

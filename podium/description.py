@@ -42,8 +42,7 @@ def describe_variant(store: Store, name: str) -> dict[str, Json]:
     found |= variant.model_dump(mode="json", by_alias=True, exclude={"id"})
     fingerprints = sorted(path.stem for path in (stored.folder / MEASURED).glob("*.json"))
     found["measured"] = {
-        name: read_measured(stored.folder, name).model_dump(mode="json", exclude_none=True)
-        for name in fingerprints
+        name: read_measured(stored.folder, name).model_dump(mode="json", exclude_none=True) for name in fingerprints
     }
     return found
 
@@ -114,9 +113,7 @@ def outline(value: Json, indent: int = 0) -> Iterator[str]:
 def _is_leaf(value: Json) -> bool:
     if isinstance(value, str) or not isinstance(value, Mapping | Sequence):
         return True
-    return not value or (
-        isinstance(value, Sequence) and all(_is_scalar(item) for item in value) and len(value) <= 8
-    )
+    return not value or (isinstance(value, Sequence) and all(_is_scalar(item) for item in value) and len(value) <= 8)
 
 
 def _is_scalar(value: Json) -> bool:

@@ -63,9 +63,7 @@ class Document:
             raise self.error(keys, f"{name} is missing")
         if not isinstance(found, str) or not found.strip():
             shown = "empty" if isinstance(found, str) else _kind(found)
-            raise self.error(
-                keys, f"{name} must be text, and is {shown}", f'write it in quotes: {keys[-1]}: "…"'
-            )
+            raise self.error(keys, f"{name} must be text, and is {shown}", f'write it in quotes: {keys[-1]}: "…"')
         return found
 
     def refuse_unknown(self, keys: tuple[str, ...], known: Iterable[str]) -> None:
@@ -97,11 +95,7 @@ def read_document(path: Path, kind: type[FileError] = FileError) -> Document:
         content = _value(root, (), lines, path, kind)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        code = (
-            f"U+{ord(error.character):04X}"
-            if isinstance(error.character, str)
-            else f"U+{error.character:04X}"
-        )
+        code = f"U+{ord(error.character):04X}" if isinstance(error.character, str) else f"U+{error.character:04X}"
         raise kind(f"{path}:{line}", f"holds the control character {code}", "remove it") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -133,9 +127,7 @@ def _only_root(text: str, path: Path, kind: type[FileError]) -> yaml.Node:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = _line(event)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise kind(
-                f"{path}:{line}", "anchors and aliases (& and *) are not accepted", "write the value out"
-            )
+            raise kind(f"{path}:{line}", "anchors and aliases (& and *) are not accepted", "write the value out")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:

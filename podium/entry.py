@@ -71,9 +71,7 @@ class Quality(Strict):
     low: float = Field(description="Lower end of the Wilson interval at 95 %.")
     high: float = Field(description="Upper end of the Wilson interval at 95 %.")
     n: int = Field(ge=0, description="Test samples.")
-    p_value: float | None = Field(
-        default=None, ge=0, le=1, description="Exact McNemar test against the source."
-    )
+    p_value: float | None = Field(default=None, ge=0, le=1, description="Exact McNemar test against the source.")
     source_value: float | None = Field(default=None, description="The same metric of the source.")
     flips: int | None = Field(default=None, ge=0, description="Samples whose correctness differs.")
     per_class: dict[str, float] = Field(default_factory=dict, description="The metric for each label.")
@@ -85,9 +83,7 @@ class Capacity(Interval):
     pass_rate: float | None = Field(default=None, ge=0, description="Largest rate seen to hold.")
     fail_rate: float | None = Field(default=None, ge=0, description="Smallest rate above it seen to fail.")
     binding: str | None = Field(default=None, description="Clause that failed there.")
-    cliff: bool | None = Field(
-        default=None, description="True: latency jumps there; false: it rises smoothly."
-    )
+    cliff: bool | None = Field(default=None, description="True: latency jumps there; false: it rises smoothly.")
     p99_ms: float | None = Field(default=None, ge=0, description="p99 latency at `pass_rate`.")
 
 
@@ -180,9 +176,7 @@ class Entry(Strict):
     passport: tuple[Proof, ...] = Field(default=(), description="Proofs over all runs: the worst of each.")
     runtime: str = ""
     precision: str = ""
-    build_s: float | None = Field(
-        default=None, ge=0, description="Build time; null when taken from the store."
-    )
+    build_s: float | None = Field(default=None, ge=0, description="Build time; null when taken from the store.")
     ready_s: float | None = Field(default=None, ge=0, description="Start to ready.")
     hold: Hold | None = None
     clauses: tuple[Clause, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from loadtest.evidence import (
     AnswerEvidence,
@@ -32,6 +33,8 @@ from loadtest.shot import Outcome
 from podium.targets.target import ServerFacts
 
 __all__ = ["Scene", "prove"]
+
+Floats = npt.NDArray[np.float64]
 
 _NS = 1_000_000_000
 _IN_FLIGHT_STEP_NS = 50_000_000
@@ -101,11 +104,9 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
         isolation=IsolationEvidence(
             scene.node, scene.node, scene.generator_cores, scene.before.cores or scene.after.cores
         ),
-        clock=ClockEvidence(
-            "intended" if is_open else "actual",
-            frozenset(by_clock(samples, outcome.timeout_ns)),
-            facts.start_spread_ns / _NS,
-        ),
+        clock=ClockEvidence("intended", frozenset(by_clock(samples, outcome.timeout_ns)), facts.start_spread_ns / _NS)
+        if is_open
+        else None,
         payload=PayloadEvidence(scene.payloads.sha256, scene.race_payloads, sizes, sizes),
         warmup=scene.warmup,
         in_flight=[_in_flight(outcome)] if is_open else None,
@@ -146,7 +147,7 @@ def _batches(outcome: Outcome, scene: Scene) -> BatchEvidence | None:
     return BatchEvidence(largest, good, int(samples.sent.sum()), scene.is_concurrent)
 
 
-def _in_flight(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _in_flight(outcome: Outcome) -> tuple[Floats, Floats]:
     seconds = outcome.shot.seconds or 0.0
     if outcome.stopped and len(outcome.samples):
         seconds = min(seconds, float(outcome.samples.intended_ns[-1]) / _NS)

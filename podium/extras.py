@@ -42,9 +42,7 @@ def missing_modules(name: str) -> tuple[str, ...]:
     """Return the modules of an extra, and of those it includes, that are not installed; imports none."""
     extra = EXTRAS[name]
     own = tuple(module for module in extra.modules if find_spec(module) is None)
-    return tuple(
-        dict.fromkeys((*own, *(module for part in extra.includes for module in missing_modules(part))))
-    )
+    return tuple(dict.fromkeys((*own, *(module for part in extra.includes for module in missing_modules(part)))))
 
 
 def extra_of(module: str) -> str | None:

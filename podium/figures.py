@@ -93,9 +93,7 @@ def milliseconds_tick(value: float) -> str:
 
 def objective(text: str) -> str:
     """Return clauses as a person writes them: `p99<=100ms` becomes `p99 ≤ 100 ms`."""
-    signed = re.sub(
-        r"\s*([<>])=\s*", lambda match: _TIED.join(("", "≤" if match[1] == "<" else "≥", "")), text
-    )
+    signed = re.sub(r"\s*([<>])=\s*", lambda match: _TIED.join(("", "≤" if match[1] == "<" else "≥", "")), text)
     return re.sub(r"(\d)(us|ms|s|%)(?![\w/])", rf"\1{_TIED}\2", signed)
 
 
@@ -132,9 +130,7 @@ def latency_interval(figure: Interval | None) -> str:
     scale, unit = (1000.0, "µs") if 0 < figure.value < 1 else (1.0, "ms")
     if figure.value >= 1000:
         scale, unit = 0.001, "s"
-    return (
-        f"{number(figure.value * scale)} {unit} ({number(figure.low * scale)}–{number(figure.high * scale)})"
-    )
+    return f"{number(figure.value * scale)} {unit} ({number(figure.low * scale)}–{number(figure.high * scale)})"
 
 
 def capacity(figure: Capacity | None) -> str:

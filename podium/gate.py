@@ -5,6 +5,8 @@ builder's process; deciding is pure.
 """
 
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +24,8 @@ from predictors.measured import MeasuredQuality, read_measured, write_measured
 from predictors.quality import compare
 
 __all__ = ["measure_quality", "payload_folder", "rejections"]
+
+_PAYLOADS = 256
 
 Classes = npt.NDArray[np.int64]
 
@@ -73,9 +77,26 @@ def measure_quality(
 
 
 def payload_folder(model_folder: Path) -> Path:
-    """Return the folder of the test images, which are what a load sends; made on first use."""
+    """Return a folder with a sample of the test images, which are what a load sends; made on first use.
+
+    The sample is spread over the whole split, because public sets are often sorted by class.
+    """
     card = load_card(model_folder)
-    return load_split(card, model_folder, "test", data_root()).folder
+    files = load_split(card, model_folder, "test", data_root()).files
+    step = max(1, len(files) // _PAYLOADS)
+    chosen = files[::step][:_PAYLOADS]
+    names = hashlib.sha256("\n".join(f"{path} {path.stat().st_size}" for path in chosen).encode()).hexdigest()
+    folder = data_root() / card.name / f"payloads-{names[:12]}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".payloads-"))
+        try:
+            for index, path in enumerate(chosen):
+                shutil.copyfile(path, draft / f"{index:04d}{path.suffix.lower()}")
+            draft.rename(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return folder
 
 
 def _test_size(card: ModelCard, model_folder: Path) -> int:

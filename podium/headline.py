@@ -132,17 +132,13 @@ def _tiles(race: Race, winner: Entry) -> list[Tile]:
             )
         )
     if winner.server_max_rps and winner.server_max_rps.value > 0:
-        tiles.append(
-            Tile("largest rate that holds", figures.capacity(winner.server_max_rps), _times(race, winner))
-        )
+        tiles.append(Tile("largest rate that holds", figures.capacity(winner.server_max_rps), _times(race, winner)))
     if winner.quality:
         quality = winner.quality
         ends = f"{quality.low * 100:.1f}–{quality.high * 100:.1f} % on {figures.plural(quality.n, 'sample')}"
         tiles.append(Tile(quality.metric, figures.percent(quality.value), ends))
     if winner.cost_per_million:
-        tiles.append(
-            Tile("cost per million", figures.money(winner.cost_per_million), "at the planned utilization")
-        )
+        tiles.append(Tile("cost per million", figures.money(winner.cost_per_million), "at the planned utilization"))
     return tiles
 
 
@@ -152,9 +148,7 @@ def _times(race: Race, winner: Entry) -> str:
         (
             entry
             for entry in race.variants
-            if entry.id == f"{race.model}-torch-fp32"
-            and entry.node_class == winner.node_class
-            and entry != winner
+            if entry.id == f"{race.model}-torch-fp32" and entry.node_class == winner.node_class and entry != winner
         ),
         None,
     )

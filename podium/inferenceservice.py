@@ -99,9 +99,7 @@ def _check_spec(document: Document) -> None:
         raise document.error(("spec", "predictor"), "spec.predictor.model is missing", _MODEL_FORM)
     document.refuse_unknown(("spec", "predictor", "model"), MODEL_KEYS)
     if "storage" in document.mapping("spec", "predictor", "model"):
-        raise document.error(
-            ("spec", "predictor", "model", "storage"), "storage is not read", "use storageUri instead"
-        )
+        raise document.error(("spec", "predictor", "model", "storage"), "storage is not read", "use storageUri instead")
     document.refuse_unknown(("spec", "predictor", "model", "modelFormat"), ("name", "version"))
     keys = ("spec", "predictor", "model", "modelFormat", "name")
     if (found := document.text(*keys)) not in FORMATS:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loadtest.payloads import PayloadSet
 from loadtest.profile import Profile
-from loadtest.records import RunIdentity, record_from, write_run
+from loadtest.records import RunIdentity, RunRecord, record_from, write_run
 from loadtest.schedule import constant, poisson, users_for
 from loadtest.settled import Window, settled_after, windows
 from loadtest.shot import Outcome, Shot
@@ -46,6 +46,11 @@ class VoidError(MachineError):
     def __init__(self, sentence: str, void: str) -> None:
         super().__init__(sentence)
         self.void = void
+
+
+def is_kept(record: RunRecord) -> bool:
+    """Say whether a run is judged: a valid one is, and one whose queue grew at an asked rate, as a rate that failed."""
+    return record.void is None or (record.void == "growing-queue" and record.planned.rate is not None)
 
 
 @dataclass(slots=True)
@@ -171,20 +176,19 @@ class Measurement:
     def _kept(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
         candidate = course.deployment.candidate
         known = course.book.find(phase, shot.seed, rate, candidate.address)
-        if known is not None:
+        if known is not None and is_kept(known.record):
             return known
         for attempt in range(1, _TRIES + 1):
             run = self._played(course, phase, shot, rate=rate)
-            if run.record.void is None:
+            if is_kept(run.record):
                 return run
             evidence = next((p.evidence for p in run.record.passport if p.ok is False), "")
             self.say(f"{candidate.variant_id}: {phase} is void:{run.record.void} ({evidence})")
             if run.record.void == "restarted":
                 raise CandidateGoneError(f"{candidate.variant_id} ended during {phase}: {evidence}")
             if attempt == _TRIES:
-                raise VoidError(
-                    f"{phase} was void {_TRIES} times, last as {run.record.void}: {evidence}", run.record.void
-                )
+                void = run.record.void or ""
+                raise VoidError(f"{phase} was void {_TRIES} times, last as {void}: {evidence}", void)
         raise AssertionError("unreachable")
 
     def _played(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:

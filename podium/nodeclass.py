@@ -42,9 +42,7 @@ def _written(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-_AMOUNT = {
-    "anyOf": [{"type": "string", "pattern": f"^{QUANTITY.pattern}$"}, {"type": "number", "minimum": 0}]
-}
+_AMOUNT = {"anyOf": [{"type": "string", "pattern": f"^{QUANTITY.pattern}$"}, {"type": "number", "minimum": 0}]}
 Quantity = Annotated[str, BeforeValidator(_written), WithJsonSchema(_AMOUNT)]
 Amounts = dict[str, Quantity]
 
@@ -91,13 +89,9 @@ class Resources(_Part):
 class Gpu(_Part):
     """The accelerator of a pod."""
 
-    resource: str = Field(
-        pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$", description="The resource that a pod asks for."
-    )
+    resource: str = Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$", description="The resource that a pod asks for.")
     count: int = Field(1, ge=1, le=16, description="Pieces a pod.")
-    products: tuple[str, ...] = Field(
-        (), description="Values of nvidia.com/gpu.product that belong to the class."
-    )
+    products: tuple[str, ...] = Field((), description="Values of nvidia.com/gpu.product that belong to the class.")
     mig: str | None = Field(
         None, pattern=r"^[0-9]g\.[0-9]+gb$", description="MIG profile, as in 1g.5gb; none is the whole GPU."
     )
@@ -140,9 +134,7 @@ class NodeClass(_Part):
         min_length=1, description="Engines that can run here."
     )
     price: Price
-    emulated: bool = Field(
-        False, description="The placement is real, the engine is not: shown, never ranked."
-    )
+    emulated: bool = Field(False, description="The placement is real, the engine is not: shown, never ranked.")
 
     @model_validator(mode="after")
     def _priced(self) -> Self:
@@ -162,10 +154,7 @@ class NodeClass(_Part):
     @property
     def node_share(self) -> float:
         """Share of a node that one pod takes: the largest of its shares of CPU, memory and GPU."""
-        return max(
-            amount / parse_quantity(self.price.allocatable[name])
-            for name, amount in self._requested().items()
-        )
+        return max(amount / parse_quantity(self.price.allocatable[name]) for name, amount in self._requested().items())
 
     def cost_per_hour(self) -> float:
         """Return the price of one pod an hour, in the currency of the class."""
@@ -233,9 +222,7 @@ def _refusal(document: Document, error: ValidationError) -> FileError:
         reason = first["msg"].removeprefix("Value error, ")
         return document.error(keys, f"{place}: {reason}" if place else reason)
     reason = first["msg"][:1].lower() + first["msg"][1:]
-    return document.error(
-        keys, f"{place} is {first['input']!r:.60}, and {reason}", "podium describe class epyc"
-    )
+    return document.error(keys, f"{place} is {first['input']!r:.60}, and {reason}", "podium describe class epyc")
 
 
 def _folder() -> Path:

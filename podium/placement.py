@@ -54,9 +54,7 @@ def helm_values(node_class: NodeClass) -> HelmValues:
         for amounts in values["resources"].values():
             amounts[gpu.asked_resource] = str(gpu.count)
     if node_class.selector:
-        terms: list[NodeTerm] = [
-            {"matchExpressions": _expressions(node_class, term)} for term in node_class.selector
-        ]
+        terms: list[NodeTerm] = [{"matchExpressions": _expressions(node_class, term)} for term in node_class.selector]
         required: Required = {"nodeSelectorTerms": terms}
         values["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
     return values

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from predictors.fingerprint import environment, fingerprint
 from pydantic import JsonValue
 
 from loadtest.payloads import PayloadSet
@@ -37,6 +36,7 @@ from podium.targets.local import LocalTarget
 from podium.targets.target import Candidate
 from predictors.build import RecipePlan
 from predictors.build import plan as plan_recipes
+from predictors.fingerprint import environment, fingerprint
 from predictors.manifest import read_variant
 
 __all__ = ["run_race"]
@@ -175,7 +175,7 @@ def _run(
         ),
         profile_name=plan.profile.name,
         profile=plan.profile.model_dump(mode="json", by_alias=True),
-        environment={plan.node_class.name: dict(facts)},
+        environment={plan.node_class.name: {**facts}},
         cross_check=cross,
         incumbent=plan.submission.incumbent,
         labels=_LABELS,
@@ -202,7 +202,13 @@ def _build(
         for recipe in recipes:
             progress.doing(f"building {recipe.variant_id}")
             try:
-                done = builder.build(model_folder=model_folder, variant_id=recipe.variant_id, store=plan.store)
+                # The source is built first: everything else is compared with it.
+                is_source = recipe.variant_id == source["variant_id"]
+                done = (
+                    source
+                    if is_source
+                    else builder.build(model_folder=model_folder, variant_id=recipe.variant_id, store=plan.store)
+                )
                 progress.step()
                 answer = builder.evaluate(
                     model_folder=model_folder,

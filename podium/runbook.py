@@ -42,11 +42,11 @@ class RunBook:
                 self.runs.append(StoredRun(path, read_record(path)))
 
     def find(self, phase: str, seed: int, rate: float | None, address: str) -> StoredRun | None:
-        """Return the valid run of that phase, schedule and artifact, if it was played already."""
-        for run in self.runs:
+        """Return the last run of that phase, schedule and artifact, valid or void, if it was played already."""
+        for run in reversed(self.runs):
             record = run.record
             played = (record.phase, record.schedule_seed, record.planned.rate, record.address)
-            if played == (phase, seed, rate, address) and record.void is None:
+            if played == (phase, seed, rate, address):
                 return run
         return None
 

@@ -31,18 +31,14 @@ def locate(uri: str, submission_folder: Path, models_dir: Path) -> Path:
         return _folder(uri, submission_folder / rest, f"put the model and its model.yaml there: {_FORM}")
     if scheme == "pvc":
         return _claimed(uri, rest, models_dir)
-    raise ConfigError(
-        f"{uri!r} cannot be read by the local target", f"copy the model to a folder, then {_FORM}"
-    )
+    raise ConfigError(f"{uri!r} cannot be read by the local target", f"copy the model to a folder, then {_FORM}")
 
 
 def _claimed(uri: str, rest: str, models_dir: Path) -> Path:
     path = PurePosixPath(rest)
     if path.is_absolute() or ".." in path.parts:
         raise ConfigError(f"{uri!r} leaves its claim", "write pvc://NAME/FOLDER without ..")
-    folder = _folder(
-        uri, models_dir / path, f"copy the claim's files to {models_dir / path}, or give --models DIR"
-    )
+    folder = _folder(uri, models_dir / path, f"copy the claim's files to {models_dir / path}, or give --models DIR")
     if not folder.is_relative_to(models_dir.resolve()):
         raise ConfigError(f"{uri!r} is a link that leads out of {models_dir}", "copy the files instead")
     return folder

@@ -29,9 +29,7 @@ def register(app: typer.Typer) -> None:
         name: Annotated[str, typer.Argument(help="Its name, as `podium get` prints it.")],
         output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.TABLE,
         runs: Annotated[Path, typer.Option(help="Where races are kept.")] = Path("runs"),
-        store: Annotated[
-            Path | None, typer.Option(help="Artifact store; the default is PODIUM_STORE.")
-        ] = None,
+        store: Annotated[Path | None, typer.Option(help="Artifact store; the default is PODIUM_STORE.")] = None,
     ) -> None:
         """Show one variant, race, run or node class in full."""
         from podium.description import outline

@@ -42,8 +42,7 @@ def register(app: typer.Typer) -> None:
                 {
                     "usable": is_usable(checks),
                     "checks": [
-                        {"name": c.name, "status": c.status, "found": c.found, "remedy": c.remedy}
-                        for c in checks
+                        {"name": c.name, "status": c.status, "found": c.found, "remedy": c.remedy} for c in checks
                     ],
                 },
                 output,

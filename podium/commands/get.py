@@ -42,9 +42,7 @@ def register(app: typer.Typer) -> None:
         output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.TABLE,
         race: Annotated[str | None, typer.Option(help="Only the runs of this race, or of `latest`.")] = None,
         runs: Annotated[Path, typer.Option(help="Where races are kept.")] = Path("runs"),
-        store: Annotated[
-            Path | None, typer.Option(help="Artifact store; the default is PODIUM_STORE.")
-        ] = None,
+        store: Annotated[Path | None, typer.Option(help="Artifact store; the default is PODIUM_STORE.")] = None,
     ) -> None:
         """List variants, races, their runs, or node classes."""
         if race is not None and not kind.startswith("run"):

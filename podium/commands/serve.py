@@ -13,12 +13,8 @@ def register(app: typer.Typer) -> None:
     @app.command(epilog="Example: podium serve food11-ort-int8 --cpus 1 --http-port 8080")
     def serve(
         variant: Annotated[str, typer.Argument(help="Variant id, id@address, or artifact folder.")],
-        host: Annotated[
-            str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
-        ] = None,
-        http_port: Annotated[
-            int | None, typer.Option(help="V1 and V2; 0: a free one.", show_default="8080")
-        ] = None,
+        host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+        http_port: Annotated[int | None, typer.Option(help="V1 and V2; 0: a free one.", show_default="8080")] = None,
         grpc_port: Annotated[int | None, typer.Option(help="Kept for gRPC.", show_default="8081")] = None,
         metrics_port: Annotated[
             int | None, typer.Option(help="Metrics and state; 0: a free one.", show_default="8082")
@@ -41,24 +37,14 @@ def register(app: typer.Typer) -> None:
         queue: Annotated[
             int | None, typer.Option(help="Most items that wait; more get 503.", show_default="32")
         ] = None,
-        connections: Annotated[
-            int | None, typer.Option(help="Most open connections.", show_default="256")
-        ] = None,
+        connections: Annotated[int | None, typer.Option(help="Most open connections.", show_default="256")] = None,
         timeout: Annotated[
             str | None, typer.Option(help="Deadline where a request sets none.", show_default="30s")
         ] = None,
-        pre_stop: Annotated[
-            str | None, typer.Option(help="Time served on after SIGTERM.", show_default="0s")
-        ] = None,
-        grace: Annotated[
-            str | None, typer.Option(help="From SIGTERM to the end, at most.", show_default="30s")
-        ] = None,
-        model_name: Annotated[
-            str | None, typer.Option(help="Name in URLs.", show_default="the model's")
-        ] = None,
-        node_class: Annotated[
-            str | None, typer.Option(help="Label of the metrics.", show_default="local")
-        ] = None,
+        pre_stop: Annotated[str | None, typer.Option(help="Time served on after SIGTERM.", show_default="0s")] = None,
+        grace: Annotated[str | None, typer.Option(help="From SIGTERM to the end, at most.", show_default="30s")] = None,
+        model_name: Annotated[str | None, typer.Option(help="Name in URLs.", show_default="the model's")] = None,
+        node_class: Annotated[str | None, typer.Option(help="Label of the metrics.", show_default="local")] = None,
         store: Annotated[
             str | None, typer.Option(help="Artifact store.", show_default="PODIUM_STORE or .podium/store")
         ] = None,
