@@ -1,11 +1,10 @@
-"""From a model card and its source to artifacts in the store: plan the variants, build what is not there yet.
+"""From a model card and its source to artifacts in the store: build what is not there yet.
 
 The build key covers everything that changes a result: source, recipes with all parameters, their code, the
 versions of the tools, preprocessing and calibration images. A build works in a staging folder that becomes visible by
 one rename after its golden answers have been asked back, so an interrupted one leaves nothing behind.
 """
 
-import fnmatch
 import hashlib
 import importlib.metadata
 import json
@@ -21,13 +20,12 @@ import numpy as np
 from predictors import checkpoint, imaging
 from predictors.card import ModelCard, check_source
 from predictors.data import batches, data_root, load_split
-from predictors.errors import BuildError
-from predictors.golden import check_golden, write_golden
+from predictors.errors import ArtifactError, BuildError
+from predictors.golden import check_golden, read_golden, write_golden
 from predictors.manifest import (
     ModelIdentity,
     PreprocessingSpec,
     RecipeStep,
-    Requirements,
     RuntimeSpec,
     Variant,
     file_entries,
@@ -36,29 +34,20 @@ from predictors.manifest import (
     write_variant,
 )
 from predictors.models.dataset import Dataset
-from predictors.recipes.registry import DEFAULT_LIST, RECIPES, read_list, resolve
+from predictors.recipes.pipelines import RecipePlan, pipeline, plan
+from predictors.recipes.registry import RECIPES
 from predictors.recipes.work import Images, Made, Work
 from predictors.runtimes import load_runtime
 from predictors.store import Store, StoredVariant
 
 __all__ = ["Built", "RecipePlan", "build", "plan"]
 
-MAX_ID = 30
 _SAMPLES = 8
 # How far an answer on another machine may be off, relative to the largest logit: float32 sums in another order;
 # int8 kernels of other instruction sets round in other places.
 _TOLERANCE = {"fp32": 1e-3, "int8": 0.1}
-_AGREEMENT = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class RecipePlan:
-    """A variant that can be built: its id and its pipeline with all parameters."""
-
-    variant_id: str
-    runtime: str
-    precision: str
-    steps: tuple[RecipeStep, ...]
+# A quantized network's logits go with its parent's; where they hardly do, something other than rounding happened.
+_CORRELATION = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,37 +59,6 @@ class Built:
     folder: Path
     cached: bool
     seconds: float
-
-
-def plan(card: ModelCard, folder: Path, patterns: Sequence[str] = ()) -> list[RecipePlan]:
-    """List the variants of the model's recipe list whose id, without the model's name, fits a pattern.
-
-    No pattern, or `auto`, means all.
-
-    Raises:
-        BuildError: The recipe list does not hold, or a pattern fits no variant.
-    """
-    path = DEFAULT_LIST if card.recipes is None else folder / card.recipes
-    kind = "onnx" if card.onnx is not None else "torch"
-    plans: list[RecipePlan] = []
-    for number, listed in enumerate(read_list(path)):
-        if kind not in RECIPES[listed.steps[0].name].takes:
-            continue
-        plans.append(_planned(card, resolve(listed.steps, f"{path}: variants.{number}"), listed.change))
-    ids = [item.variant_id for item in plans]
-    double = next((name for name in ids if ids.count(name) > 1), None)
-    if double is not None:
-        raise BuildError(f"{path}: two variants are named {double}", "give one of them a `change`")
-    if not patterns or tuple(patterns) == ("auto",):
-        return plans
-    short = {item.variant_id: item.variant_id.removeprefix(f"{card.name}-") for item in plans}
-    for pattern in patterns:
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in short.values()):
-            raise BuildError(
-                f"no variant of {card.name} fits the pattern {pattern!r}",
-                f"its variants are {', '.join(short.values())}",
-            )
-    return [item for item in plans if any(fnmatch.fnmatchcase(short[item.variant_id], pattern) for pattern in patterns)]
 
 
 def build(
@@ -154,13 +112,11 @@ class _Build:
     def find_or_make(self, plan: RecipePlan) -> tuple[StoredVariant, bool]:
         key = self._key(plan)
         known = self._store.by_build_key(self._card.name, key)
-        if known is not None and known.id == plan.variant_id:
-            verify_files(known.folder, read_variant(known.folder))
+        if known is not None and self._is_whole(known):
             return known, True
         parent = None
         if len(plan.steps) > 1:
-            before, _ = self.find_or_make(_planned(self._card, plan.steps[:-1], None))
-            parent = before.folder / str(read_variant(before.folder).runtime.options["model"])
+            parent, _ = self.find_or_make(pipeline(self._card, plan.steps[:-1], None))
         self._progress(f"{plan.variant_id}: {plan.steps[-1].name}")
         staging = self._store.staging()
         try:
@@ -169,21 +125,35 @@ class _Build:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def _make(self, plan: RecipePlan, parent: Path | None, staging: Path) -> None:
+    def _is_whole(self, known: StoredVariant) -> bool:
+        """Drop a damaged artifact: with the same address in the way, it could not be built again."""
+        try:
+            verify_files(known.folder, read_variant(known.folder))
+        except ArtifactError as error:
+            self._progress(f"{error}; building it again")
+            shutil.rmtree(known.folder)
+            return False
+        return True
+
+    def _make(self, plan: RecipePlan, parent: StoredVariant | None, staging: Path) -> None:
         step = plan.steps[-1]
+        before = None if parent is None else read_variant(parent.folder)
         work = Work(
             card=self._card,
             source=self._folder,
-            parent=parent,
+            parent=parent.folder / str(before.runtime.options["model"]) if parent and before else None,
             out=staging,
             params=step.params,
             samples=self._samples,
             calibration=self._batches,
+            calibration_images=len(self._calibration.files),
             progress=self._progress,
         )
         made = RECIPES[step.name].load().apply(work)
         self._progress(f"{plan.variant_id}: golden answers")
         variant = self._with_golden(plan, made, staging)
+        if parent and before:
+            _check_kinship((parent.folder, before), (staging, variant))
         write_variant(staging, variant)
         verify_files(staging, variant)
 
@@ -210,7 +180,6 @@ class _Build:
             ),
             labels=self._card.labels,
             files=file_entries(staging),
-            requires=Requirements(cpu_features=made.cpu_features),
             ops=made.ops,
             golden=draft,
             tools=_tools(plan.steps),
@@ -235,7 +204,10 @@ class _Build:
 
     @cached_property
     def _samples(self) -> Images:
-        return next(batches(self._calibration.files[:_SAMPLES], self._preprocessing, _SAMPLES))
+        files = self._calibration.files
+        # Spread over the split: a public set is often sorted by class.
+        spread = np.linspace(0, len(files) - 1, min(_SAMPLES, len(files))).round().astype(int)
+        return next(batches([files[index] for index in spread], self._preprocessing, _SAMPLES))
 
     def _batches(self, size: int) -> Iterator[Images]:
         return batches(self._calibration.files, self._preprocessing, size)
@@ -243,6 +215,7 @@ class _Build:
     def _key(self, plan: RecipePlan) -> str:
         recipes = [RECIPES[step.name] for step in plan.steps]
         parts = {
+            "id": plan.variant_id,
             "source": self._source_digest,
             "steps": [step.model_dump(mode="json") for step in plan.steps],
             "code": [checkpoint.digest(recipe.source_file()) for recipe in recipes],
@@ -260,14 +233,14 @@ class _Build:
         return total.hexdigest()
 
 
-def _planned(card: ModelCard, steps: tuple[RecipeStep, ...], change: str | None) -> RecipePlan:
-    last = RECIPES[steps[-1].name]
-    name = "-".join(part for part in (card.name, last.runtime, last.precision, change) if part)
-    if len(name) > MAX_ID:
+def _check_kinship(parent: tuple[Path, Variant], child: tuple[Path, Variant]) -> None:
+    """Refuse an artifact whose answers have nothing to do with those of what it was made from."""
+    expected, got = (np.concatenate([a.ravel() for a in read_golden(*one)[1].values()]) for one in (parent, child))
+    if np.ptp(expected) > 0 and not (np.ptp(got) > 0 and np.corrcoef(expected, got)[0, 1] > _CORRELATION):
         raise BuildError(
-            f"the variant id {name} is longer than {MAX_ID} characters", "shorten the model's name or the change"
+            f"{child[1].id} answers nothing like {parent[1].id}, which it was made from",
+            "choose other parameters in the model's recipe list, or leave the variant out",
         )
-    return RecipePlan(name, last.runtime, last.precision, steps)
 
 
 def _tools(steps: Sequence[RecipeStep]) -> dict[str, str]:

@@ -4,11 +4,13 @@ Source of the method: "Neural Network Compression Framework for fast model infer
 sends NNCF's usage statistics is hidden while NNCF is imported: a build asks no network anything.
 """
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 from predictors.errors import BuildError
 from predictors.manifest import Ops
@@ -51,6 +53,7 @@ def apply(work: Work) -> Made:
             fast_bias_correction=work.params["biasCorrection"] == "fast",
             target_device=nncf.TargetDevice.CPU,
         )
+        _number(quantized)
         openvino.save_model(quantized, work.out / _MODEL, compress_to_fp16=False)
     after = Counter(op.get_type_name() for op in quantized.get_ops())
     if not after["FakeQuantize"]:
@@ -59,7 +62,14 @@ def apply(work: Work) -> Made:
             "leave openvino-int8 out of the model's recipe list",
         )
     ops = Ops(before=dict(sorted(before.items())), after=dict(sorted(after.items())))
-    return Made(_MODEL, "CPU", ops=ops, cpu_features=("avx2",))
+    return Made(_MODEL, "CPU", ops=ops)
+
+
+def _number(model: Any) -> None:
+    """Name unnamed operators by their place; OpenVINO counts them by process, and an address must not."""
+    for place, op in enumerate(model.get_ordered_ops()):
+        if re.fullmatch(rf"{op.get_type_name()}_\d+", op.get_friendly_name()):
+            op.set_friendly_name(f"{op.get_type_name()}_{place}")
 
 
 @contextmanager

@@ -32,16 +32,31 @@ _TYPES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType
 
 
 class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-    """The calibration images, one batch a call."""
+    """The calibration images, in strides of one batch.
 
-    def __init__(self, name: str, images: Iterator[Images]) -> None:
+    Between strides the calibrator reduces what it has seen to ranges or histograms; without them it would
+    keep every activation of every image.
+    """
+
+    def __init__(self, name: str, images: Iterator[Images], batches: int) -> None:
         self._name = name
         self._images = images
+        self._batches = batches
+        self._left = 0
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Open the next stride."""
+        self._left = end_index - start_index
 
     def get_next(self) -> dict[str, Images] | None:
-        """Return the next batch by input name, or None after the last."""
-        batch = next(self._images, None)
-        return None if batch is None else {self._name: batch}
+        """Return the next batch by input name, or None at the end of the stride."""
+        if self._left == 0:
+            return None
+        self._left -= 1
+        return {self._name: next(self._images)}
 
 
 def apply(work: Work) -> Made:
@@ -59,7 +74,7 @@ def apply(work: Work) -> Made:
         quantization.quantize_static(
             prepared,
             quantized,
-            _Reader(work.card.inputs[0].name, work.calibration(_BATCH)),
+            _Reader(work.card.inputs[0].name, work.calibration(_BATCH), -(-work.calibration_images // _BATCH)),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=work.params["perChannel"],
             reduce_range=work.params["reduceRange"],
@@ -72,7 +87,7 @@ def apply(work: Work) -> Made:
     graph.save(model, work.out / _MODEL)
     after = graph.operators(work.out / _MODEL)
     check_quantized(work, after)
-    return Made(_MODEL, "CPUExecutionProvider", ops=Ops(before=before, after=after), cpu_features=("avx2",))
+    return Made(_MODEL, "CPUExecutionProvider", ops=Ops(before=before, after=after))
 
 
 def check_quantized(work: Work, after: dict[str, int]) -> None:
@@ -86,7 +101,7 @@ def check_quantized(work: Work, after: dict[str, int]) -> None:
 
 
 def _options(params: Any) -> dict[str, Any]:
-    options: dict[str, Any] = {"ActivationSymmetric": False, "WeightSymmetric": True}
+    options: dict[str, Any] = {"ActivationSymmetric": False, "WeightSymmetric": True, "CalibStridedMinMax": 1}
     if params["method"] == "percentile":
         options["CalibPercentile"] = params["percentile"]
     return options

@@ -36,7 +36,8 @@ class Work:
         out: Empty folder for the files of this step.
         params: All parameters, by their camelCase names.
         samples: Some real inputs, float32 [n, channels, height, width], for parity checks.
-        calibration: Makes the calibration images, batch by batch; for calibrated recipes only.
+        calibration: Makes the calibration images, in batches of a size.
+        calibration_images: How many there are.
         progress: Takes a line on what is being done.
     """
 
@@ -47,6 +48,7 @@ class Work:
     params: Mapping[str, Any]
     samples: Images
     calibration: Callable[[int], Iterator[Images]]
+    calibration_images: int
     progress: Callable[[str], None]
 
 
@@ -59,14 +61,12 @@ class Made:
         provider: Provider that the engine must use.
         options: Options for the engine.
         ops: Operator counts before and after.
-        cpu_features: What the machine must have.
     """
 
     model: str
     provider: str
     options: Mapping[str, Any] = field(default_factory=dict)
     ops: Ops = field(default_factory=Ops)
-    cpu_features: tuple[str, ...] = ()
 
 
 @contextmanager
