@@ -175,7 +175,7 @@ def _run(
         ),
         profile_name=plan.profile.name,
         profile=plan.profile.model_dump(mode="json", by_alias=True),
-        environment={plan.node_class.name: {**facts}},
+        environment={plan.node_class.name: {name: _plain(value) for name, value in facts.items()}},
         cross_check=cross,
         incumbent=plan.submission.incumbent,
         labels=_LABELS,
@@ -379,6 +379,10 @@ def _say(progress: RaceProgress, log: _Log, text: str, variant: str | None = Non
 def _warn(progress: RaceProgress, log: _Log, text: str, variant: str | None = None) -> None:
     log.add(text, variant, level="warning")
     progress.note(text)
+
+
+def _plain(value: str | int | float | list[str]) -> JsonValue:
+    return list(value) if isinstance(value, list) else value
 
 
 def _now() -> str:
