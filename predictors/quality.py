@@ -103,6 +103,9 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
 def mcnemar(gained: int, lost: int) -> float:
     """Return the two-sided p of the exact test that gains and losses are equally likely."""
     total = gained + lost
-    # In integers: a sum of binomial coefficients over a power of two, exact for any count.
-    tail = sum(math.comb(total, k) for k in range(min(gained, lost) + 1))
+    # In integers: each binomial coefficient follows exactly from the one before it.
+    coefficient = tail = 1
+    for k in range(min(gained, lost)):
+        coefficient = coefficient * (total - k) // (k + 1)
+        tail += coefficient
     return min(1.0, float(Fraction(2 * tail, 2**total)))
