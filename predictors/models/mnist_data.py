@@ -7,10 +7,12 @@ The 1,797 digits that scikit-learn carries (8 × 8, Alpaydin and Kaynak, 1998) a
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import shutil
 import struct
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ __all__ = ["check", "prepare"]
 
 _PARTS = {"train": (0, 1247), "calibration": (1247, 1397), "test": (1397, 1797)}
 _IDX = {"train": "train", "calibration": "train", "test": "t10k"}
-_HELD_OUT = 5000
+_HELD_OUT_SHARE = 12
 _HINT = (
     "Give the folder of the public files train-images-idx3-ubyte, train-labels-idx1-ubyte, "
     "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz."
@@ -38,7 +40,9 @@ def prepare(split: str, root: Path, source: Path | None = None) -> Dataset:
         DataError: `source` lacks a file, or one is damaged.
     """
     pixels, labels = _digits(split) if source is None else _idx(split, source)
-    folder = root / "mnist" / (f"{split}-digits" if source is None else f"{split}-{source.resolve().name}")
+    # The name follows from the content: folders of two sets may have one name, and a set may be replaced.
+    content = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()[:12]
+    folder = root / "mnist" / f"{split}-{content}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{split}-"))
@@ -86,9 +90,10 @@ def _idx(split: str, source: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
     labels = _read_idx(_idx_file(split, "labels-idx1", source), 1)
     if len(images) != len(labels):
         raise DataError(f"{source} has {len(images)} {split} images and {len(labels)} labels.", hint=_HINT)
-    if split == "train":
-        return images[:-_HELD_OUT], labels[:-_HELD_OUT]
-    return (images[-_HELD_OUT:], labels[-_HELD_OUT:]) if split == "calibration" else (images, labels)
+    # 5,000 of the public set's 60,000.
+    kept = len(images) - len(images) // _HELD_OUT_SHARE
+    part = {"train": slice(kept), "calibration": slice(kept, None)}.get(split, slice(None))
+    return images[part], labels[part]
 
 
 def _idx_file(split: str, kind: str, source: Path) -> Path:
@@ -100,7 +105,12 @@ def _idx_file(split: str, kind: str, source: Path) -> Path:
 
 
 def _read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    raw = path.read_bytes()
+    if path.suffix == ".gz":
+        try:
+            raw = gzip.decompress(raw)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{path} is no whole gzip file.", hint=_HINT) from error
     head = 4 + 4 * dimensions
     if len(raw) < head or raw[:4] != bytes((0, 0, 8, dimensions)):
         raise DataError(f"{path} is not an IDX file of {dimensions} dimension(s).", hint=_HINT)

@@ -1,0 +1,137 @@
+"""Splits of image files: made once and whole, or read from folders as people lay them out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from predictors.errors import DataError
+from predictors.models import dataset, food_data, food_images, mnist
+from predictors.models.dataset import Dataset, generated, labeled_files
+from predictors.models.food11 import LABELS
+
+_HINT = "a hint"
+
+
+def made(root: Path, count: int = 3, split: str = "test", make: Callable[[str, int], bytes] | None = None) -> Dataset:
+    return generated(
+        "food11",
+        split,
+        count,
+        root=root,
+        make=make or food_images.jpeg,
+        label_of=food_images.label_of,
+        source=food_images,
+    )
+
+
+def write(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"image")
+    return root
+
+
+def names(found: Dataset) -> dict[str, int]:
+    pairs = zip(found.files, found.labels.tolist(), strict=True)
+    return {path.relative_to(found.folder).as_posix(): label for path, label in pairs}
+
+
+def test_a_split_is_written_once_and_holds_the_generators_bytes(tmp_path: Path) -> None:
+    first = made(tmp_path)
+    assert [path.read_bytes() for path in first.files] == [food_images.jpeg("test", index) for index in range(3)]
+    assert first.labels.tolist() == [0, 1, 2]
+    written = first.files[0].stat().st_mtime_ns
+    assert made(tmp_path).files[0].stat().st_mtime_ns == written
+    assert [path.name for path in (tmp_path / "food11").iterdir()] == [first.folder.name]
+
+
+def test_another_size_or_split_is_another_folder(tmp_path: Path) -> None:
+    folders = {made(tmp_path, 1).folder, made(tmp_path, 2).folder, made(tmp_path, 1, "train").folder}
+    assert len(folders) == 3
+
+
+def _broken(split: str, index: int) -> bytes:
+    if index == 1:
+        raise KeyError(split)
+    return b"image"
+
+
+def test_a_generator_that_fails_leaves_nothing_half(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        made(tmp_path, make=_broken)
+    assert list((tmp_path / "food11").iterdir()) == []
+
+
+def test_whoever_is_second_takes_what_the_first_made(tmp_path: Path) -> None:
+    staging, folder = write(tmp_path / "staging", "00000.jpg"), write(tmp_path / "folder", "00000.jpg")
+    dataset._publish(staging, folder)
+    assert folder.is_dir()
+    with pytest.raises(FileNotFoundError):
+        dataset._publish(tmp_path / "nowhere", tmp_path / "also nowhere")
+
+
+def test_the_first_images_of_a_split() -> None:
+    whole = Dataset(Path(), tuple(Path(name) for name in "abc"), np.arange(3))
+    assert whole.first(None) is whole
+    assert whole.first(2).files == (Path("a"), Path("b"))
+    assert whole.first(2).labels.tolist() == [0, 1]
+
+
+def test_flat_files_say_their_class_before_the_first_underscore(tmp_path: Path) -> None:
+    write(tmp_path, "0_7.jpg", "10_2.JPG", "3_1.jpeg", "11_0.jpg", "notes.txt", "x_1.jpg")
+    assert names(labeled_files(tmp_path, LABELS, hint=_HINT)) == {"0_7.jpg": 0, "10_2.JPG": 10, "3_1.jpeg": 3}
+
+
+def test_folders_say_their_class_by_number_or_by_name_in_any_spelling(tmp_path: Path) -> None:
+    write(tmp_path, "0/a.jpg", "Fried food/b.png", "noodles_pasta/c.webp", "Vegetable-Fruit/0_1.jpg", "other/d.jpg")
+    assert names(labeled_files(tmp_path, LABELS, hint=_HINT)) == {
+        "0/a.jpg": 0,
+        "Fried food/b.png": 4,
+        "noodles_pasta/c.webp": 6,
+        "Vegetable-Fruit/0_1.jpg": 10,
+    }
+
+
+def test_a_folder_named_as_a_digit_class_is_that_class(tmp_path: Path) -> None:
+    write(tmp_path, "7/a.png", "12/b.png")
+    assert names(labeled_files(tmp_path, mnist.LABELS, hint=_HINT)) == {"7/a.png": 7}
+
+
+@pytest.mark.parametrize(
+    ("laid", "sentence"),
+    [([], "There is no folder"), (["split/readme.txt", "split/x/a.jpg"], "no image of a known label")],
+)
+def test_a_folder_without_labeled_images_is_one_clear_sentence(tmp_path: Path, laid: list[str], sentence: str) -> None:
+    write(tmp_path, *laid)
+    with pytest.raises(DataError, match=sentence) as caught:
+        labeled_files(tmp_path / "split", LABELS, hint=_HINT)
+    assert caught.value.hint == _HINT
+    assert "\n" not in str(caught.value)
+
+
+def test_the_public_food_set_is_read_where_it_lies(tmp_path: Path) -> None:
+    write(tmp_path, "training/0_0.jpg", "validation/1_0.jpg", "evaluation/Soup/5.jpg")
+    food_data.check(tmp_path)
+    labels = {split: food_data.prepare(split, Path("unused"), tmp_path).labels.tolist() for split in dataset.SPLITS}
+    assert labels == {"train": [0], "calibration": [1], "test": [9]}
+
+
+@pytest.mark.parametrize("laid", [["training/0_0.jpg"], ["training/0_0.jpg", "validation/1_0.jpg", "evaluation/"]])
+def test_a_food_set_that_lacks_a_split_is_refused_before_anything_is_read(tmp_path: Path, laid: list[str]) -> None:
+    for name in laid:
+        if name.endswith("/"):
+            (tmp_path / name).mkdir()
+        else:
+            write(tmp_path, name)
+    with pytest.raises(DataError, match=r"validation|evaluation") as caught:
+        food_data.check(tmp_path)
+    assert "training/, validation/ and evaluation/" in caught.value.hint
+
+
+def test_generated_food_needs_no_folder(tmp_path: Path) -> None:
+    food_data.check(None)
+    assert sum(food_data.COUNTS.values()) == 9350
+    assert all(count % len(LABELS) == 0 for count in food_data.COUNTS.values())
