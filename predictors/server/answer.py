@@ -8,10 +8,10 @@ from typing import Any
 import numpy.typing as npt
 import orjson
 
-from predictors.errors import PredictorError
+from predictors.errors import InputError
 from predictors.server.timing import Stopwatch
 
-__all__ = ["Call", "Encoded", "Labeler", "Tensors"]
+__all__ = ["Call", "Encoded", "Labeler", "Tensors", "no_finite_answer"]
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -38,6 +38,11 @@ class Call:
     prepare: Callable[[Stopwatch], Tensors] | None = None
 
 
+def no_finite_answer() -> InputError:
+    """Tell that the model computes nothing finite from an input that is finite itself."""
+    return InputError("the values are too large for the model: its answer is not finite", field="inputs")
+
+
 class Labeler:
     """Writes label and probabilities of classes; the text around the numbers is made once."""
 
@@ -52,7 +57,8 @@ class Labeler:
         """Write one item as JSON.
 
         Raises:
-            PredictorError: A score is not finite.
+            InputError: A score is not finite: the golden answers were, so it is this input that the model
+                cannot take.
         """
         largest = max(scores)
         shares = scores
@@ -61,5 +67,5 @@ class Labeler:
             total = sum(powers)
             shares = [power / total for power in powers]
         if not math.isfinite(sum(shares)):
-            raise PredictorError("the engine gave scores that are not finite")
+            raise no_finite_answer()
         return self._text % (self._names[scores.index(largest)], *shares)

@@ -41,7 +41,7 @@ def load(body: bytes, *, max_containers: int) -> Any:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InputError("the body is not JSON", "send UTF-8 JSON without NaN or Infinity") from error
-    if body.count(b":") != _keys(document) and _STRINGS.sub(b"", body).count(b":") != _keys(document):
+    if body.count(b":") != _keys(document) and _STRINGS.sub(b"", body).count(b":") != _all_keys(document):
         raise InputError("the body names a JSON key twice")
     return document
 
@@ -53,11 +53,19 @@ def _depth(bare: bytes) -> int:
 
 
 def _keys(value: Any) -> int:
-    """Count the keys of all objects; an array of plain numbers is not walked."""
+    """Count the keys of all objects, but do not walk an array that begins with a plain value."""
     if isinstance(value, dict):
         return len(value) + sum(_keys(item) for item in value.values() if isinstance(item, dict | list))
     if isinstance(value, list) and value and isinstance(value[0], dict | list):
         return sum(_keys(item) for item in value if isinstance(item, dict | list))
+    return 0
+
+
+def _all_keys(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_all_keys(item) for item in value.values())
+    if isinstance(value, list):
+        return sum(_all_keys(item) for item in value)
     return 0
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from predictors.errors import InputError, PredictorError
+from predictors.errors import InputError
 from predictors.server import document
-from predictors.server.answer import Call, Encoded, Labeler, Tensors
+from predictors.server.answer import Call, Encoded, Labeler, Tensors, no_finite_answer
 from predictors.server.images import ImageReader
 from predictors.server.model import ServedModel
 from predictors.server.replies import JSON
@@ -70,9 +70,9 @@ class V1:
             rows = outputs[labeler.output].reshape(-1, len(self._model.variant.labels)).tolist()
             written = b",".join([labeler.write(row) for row in rows])
             return Encoded(b'{"predictions":[%s]}' % written, JSON)
-        for name, values in outputs.items():
+        for values in outputs.values():
             if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise PredictorError(f"the engine gave values of {name} that are not finite")
+                raise no_finite_answer()
         columns = {name: values.tolist() for name, values in outputs.items()}
         if len(columns) == 1:
             predictions = next(iter(columns.values()))

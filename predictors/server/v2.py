@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from predictors.errors import InputError, PredictorError
+from predictors.errors import InputError
 from predictors.manifest import TensorSpec
 from predictors.server import document
-from predictors.server.answer import Call, Encoded, Tensors
+from predictors.server.answer import Call, Encoded, Tensors, no_finite_answer
 from predictors.server.images import ImageReader
 from predictors.server.model import ServedModel
 from predictors.server.replies import JSON, OCTETS
@@ -149,7 +149,7 @@ class V2:
                 blobs.append(blob)
             else:
                 if values.dtype.kind == "f" and not np.isfinite(values).all():
-                    raise PredictorError(f"the engine gave values of {name} that are not finite")
+                    raise no_finite_answer()
                 entry["data"] = values.ravel().tolist()
             listed.append(entry)
         head: dict[str, Any] = {"model_name": self._model.name, "model_version": self._model.version}

@@ -24,9 +24,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
 
     yield begin
     for server in servers:
-        server.process.kill()
-        server.process.wait(10)
-        if isinstance(server.process, subprocess.Popen) and server.process.stdout is not None:
+        # Asked to stop and not killed at once, so that coverage of the child is written.
+        if server.process.poll() is None:
+            server.process.terminate()
+            try:
+                server.process.wait(20)
+            except subprocess.TimeoutExpired:
+                server.process.kill()
+                server.process.wait(10)
+        if server.process.stdout is not None:
             server.process.stdout.close()
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ class Server:
     metrics_port: int
     ready: dict[str, Any]
     log: Path
-    clients: list[http.client.HTTPConnection] = field(default_factory=list)
 
     def ask(
         self,
@@ -114,7 +113,6 @@ def started(folder: Path, log: Path, *arguments: str, cpus: str = "1") -> Server
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, env=_environment())
     began = time.monotonic()
     assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), True)
     line = process.stdout.readline()
     if not line:
         raise AssertionError(f"no ready line: {log.read_text()}")

@@ -147,6 +147,8 @@ CASES: dict[str, tuple[bytes, set[int]]] = {
         {400, 413},
     ),
     "huge id": (message(json.dumps({"inputs": [TENSOR], "id": "i" * 60_000}).encode()), {400, 413}),
+    "values too large": (v1('{"instances":[[3e38,-3e38,3e38,-3e38]]}'), {400}),
+    "values too large for v2": (v2(data=[3e38, -3e38, 3e38, -3e38]), {400}),
     "no instances": (v1("{}"), {400}),
     "image to a model of vectors": (message(b"\xff\xd8\xff", path=PREDICT, kind="image/jpeg"), {400}),
     "base64 to a model of vectors": (v1('{"instances":[{"b64":"AAAA"}]}'), {400}),

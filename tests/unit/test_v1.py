@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictors.errors import InputError, PredictorError
+from predictors.errors import InputError
 from predictors.imaging import preprocessing
 from predictors.manifest import TensorSpec
 from predictors.server.answer import Labeler
@@ -68,7 +68,7 @@ def test_v1_without_labels_gives_the_outputs(tmp_path: Path) -> None:
     assert json.loads(one.body) == {"predictions": [[1.0, 2.0, 3.0]]}
     two = protocol.encode({"a": np.array([[1], [2]]), "b": np.array([[3.5], [4.5]])})
     assert json.loads(two.body) == {"predictions": [{"a": [1], "b": [3.5]}, {"a": [2], "b": [4.5]}]}
-    with pytest.raises(PredictorError, match="not finite"):
+    with pytest.raises(InputError, match="not finite"):
         protocol.encode({"logits": np.array([[np.inf]])})
 
 
@@ -143,5 +143,5 @@ def test_a_labeler_leaves_probabilities_alone() -> None:
         "label": 'say "b" at 100%',
         "probabilities": {"a": 0.25, 'say "b" at 100%': 0.75},
     }
-    with pytest.raises(PredictorError, match="not finite"):
+    with pytest.raises(InputError, match="not finite"):
         labeler.write([float("nan"), 0.5])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictors.errors import InputError, PredictorError
+from predictors.errors import InputError
 from predictors.manifest import TensorSpec
 from predictors.server.images import ImageReader
 from predictors.server.model import ServedModel
@@ -84,7 +84,7 @@ def test_v2_gives_each_output_as_it_is_asked_for(model: ServedModel) -> None:
     asked = {"inputs": [TENSOR], "outputs": [{"name": "logits", "parameters": {"binary_data": True}}]}
     call = V2(model, None).understand(json.dumps(asked).encode(), None)
     assert call.encode({"logits": np.zeros((1, 3), np.float32)}).kind == b"application/octet-stream"
-    with pytest.raises(PredictorError, match="not finite"):
+    with pytest.raises(InputError, match="not finite"):
         V2(model, None).understand(v2_json(), None).encode({"logits": np.full((1, 3), np.nan)})
 
 
