@@ -94,6 +94,9 @@ func TestARunWhoseParentIsGoneEnds(t *testing.T) {
 	if n := r.next(t.Context(), u); n != over {
 		t.Fatalf("got %d", n)
 	}
+	if n := r.next(t.Context(), newUser()); n != over {
+		t.Fatalf("a user that comes later got %d", n)
+	}
 	if _, result := r.outcome(); result.Stopped != stoppedOrphaned {
 		t.Errorf("result %+v", result)
 	}

@@ -45,7 +45,6 @@ func sharedRecorder(path string) (*recorder, error) {
 
 // attend looks at the run every 100 ms, and ends it when it is over-saturated or nobody waits for its result.
 func (r *recorder) attend(parent int) {
-	<-r.started
 	ticker := time.NewTicker(time.Duration(observeEvery))
 	defer ticker.Stop()
 	for range ticker.C {
