@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from loadtest.blocks import BlockOutcome, block
+from loadtest.errors import GeneratorError
 from loadtest.probe import judge_probe
 from loadtest.search import RateSearch, SearchResult
 from loadtest.shot import Outcome
@@ -92,13 +93,19 @@ class Contest:
         return everyone
 
     def cross_check(self, measured: Measured) -> tuple[StoredRun, Outcome] | None:
-        """Let vegeta repeat a hold of this candidate at a constant rate."""
-        course = self._courses.get(measured.candidate.variant_id)
-        if course is None or measured.trouble or self._is_over():
+        """Let vegeta repeat a hold of this candidate at a constant rate; None, and an event, where it did not work."""
+        phase = self._measurement.profile.hold
+        if phase is None or measured.trouble or self._is_over():
             return None
         self._progress.stage("Cross-check with vegeta", 1)
-        self._start(measured)
-        return self._measurement.cross_check(course, rate=self._rate, seconds=_CROSS_CHECK_S)
+        seconds = min(_CROSS_CHECK_S, phase.block_seconds(self._rate))
+        try:
+            self._start(measured)
+            return self._measurement.cross_check(self._course(measured), rate=self._rate, seconds=seconds)
+        except (MachineError, GeneratorError) as error:
+            # All verdicts stand without it.
+            self._event(f"no cross-check: {error}", measured.candidate.variant_id)
+            return None
 
     def _hold(self, field_: list[Measured]) -> None:
         phase = self._measurement.profile.hold

@@ -4,17 +4,13 @@ The folder `runs/<race>/` is the race: `plan.json` says what it is, the run reco
 (written last) what came out. A race without `race.json` whose plan is the same is taken up again.
 """
 
-import fcntl
 import hashlib
-import json
 import os
-import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -23,12 +19,12 @@ from loadtest.payloads import PayloadSet
 from podium.builder import Builder, RefusedError
 from podium.contest import Contest, Measured
 from podium.entry import Entry, Quality
-from podium.errors import MachineError
 from podium.gate import rejections
 from podium.measure import Measurement
 from podium.plan import RacePlan
 from podium.progress import RaceProgress
 from podium.racefile import Budget, CrossCheck, Event, Money, Race, SubmissionText, write_race
+from podium.racefolder import agreed_payloads, find_folder, locked, now, point_latest, write_plan
 from podium.ranking import ranked, winner
 from podium.report import render_report
 from podium.results import entry_of
@@ -41,7 +37,6 @@ from predictors.manifest import read_variant
 
 __all__ = ["run_race"]
 
-_PLAN = "plan.json"
 _LABELS = ("local target: functional and relative",)
 
 
@@ -82,28 +77,34 @@ def run_race(plan: RacePlan, *, fresh: bool = False, command: str = "", quiet: b
         MachineError: this machine cannot run it, or the same race runs already.
         KeyboardInterrupt: after everything that was started has ended.
     """
-    folder, document = _folder(plan, fresh=fresh)
-    with _locked(folder), RaceProgress(quiet=quiet) as progress:
+    folder, document = find_folder(plan, fresh=fresh)
+    target = _target(plan, folder)
+    with ExitStack() as stack:
+        if document["resumed"]:
+            stack.enter_context(locked(folder))
+        target.check(len(_served(plan)))
+        if not document["resumed"]:
+            folder.mkdir(parents=True)
+            stack.enter_context(locked(folder))
+            write_plan(folder, document)
+        progress = stack.enter_context(RaceProgress(quiet=quiet))
         if document["resumed"]:
             progress.note(f"resuming {folder.name}: finished runs are kept")
         for note in plan.notes:
             progress.note(note)
-        race = _run(plan, folder, document, progress, command=command)
+        race = _run(plan, folder, target, document, progress, command=command)
         write_race(folder, race)
-        _point_latest(folder)
+        point_latest(folder)
         progress.note(f"report: {render_report(folder)}")
     return folder, race
 
 
-def _run(
-    plan: RacePlan, folder: Path, document: Mapping[str, JsonValue], progress: RaceProgress, *, command: str
-) -> Race:
-    began = time.monotonic()
-    log = _Log(began)
-    facts = environment(plan.node_class.name, plan.cpus)
-    mark = fingerprint(facts)
-    served = [recipe for recipe in plan.recipes if recipe.runtime in plan.node_class.runtimes]
-    target = LocalTarget(
+def _served(plan: RacePlan) -> list[RecipePlan]:
+    return [recipe for recipe in plan.recipes if recipe.runtime in plan.node_class.runtimes]
+
+
+def _target(plan: RacePlan, folder: Path) -> LocalTarget:
+    return LocalTarget(
         model=plan.card.name,
         protocol=plan.profile.protocol,
         cpus=plan.cpus,
@@ -111,7 +112,22 @@ def _run(
         folder=folder,
         race_id=folder.name,
     )
-    target.check(len(served))
+
+
+def _run(
+    plan: RacePlan,
+    folder: Path,
+    target: LocalTarget,
+    document: Mapping[str, JsonValue],
+    progress: RaceProgress,
+    *,
+    command: str,
+) -> Race:
+    began = time.monotonic()
+    log = _Log(began)
+    facts = environment(plan.node_class.name, plan.cpus)
+    mark = fingerprint(facts)
+    served = _served(plan)
     entries = [
         _skipped(recipe, plan, "its runtime is not one of the node class")
         for recipe in plan.recipes
@@ -126,7 +142,7 @@ def _run(
         target=target,
         profile=plan.profile,
         payloads=payloads,
-        payload_digest=_agreed_payloads(folder, payloads.sha256),
+        payload_digest=agreed_payloads(folder, payloads.sha256),
         race_id=folder.name,
         fingerprint=mark,
         cpus=float(plan.cpus),
@@ -168,7 +184,7 @@ def _run(
         events=tuple(log.events),
         variants=order,
         started=str(document["started"]),
-        finished=_now(),
+        finished=now(),
         quality=str(plan.submission.quality),
         submission=SubmissionText(
             path=plan.submission.path.name, text=plan.submission.path.read_text(encoding="utf-8")
@@ -319,56 +335,8 @@ def _cross_check(contest: Contest, measured: Mapping[str, Measured], best: Entry
     )
 
 
-def _folder(plan: RacePlan, *, fresh: bool) -> tuple[Path, dict[str, JsonValue]]:
-    """Return the folder of the race, an interrupted one where there is one, and its plan document."""
-    if not fresh:
-        for path in sorted(plan.runs.glob(f"*/{_PLAN}"), reverse=True):
-            with suppress(ValueError, OSError):
-                document = json.loads(path.read_text(encoding="utf-8"))
-                if document["digest"] == plan.digest and not (path.parent / "race.json").exists():
-                    return path.parent, {**document, "resumed": True}
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = plan.runs / f"{plan.submission.name}-{stamp}-{secrets.token_hex(3)}"
-    folder.mkdir(parents=True)
-    started: dict[str, JsonValue] = {"digest": plan.digest, "started": _now()}
-    draft = folder / f".{_PLAN}"
-    draft.write_text(json.dumps(started) + "\n", encoding="utf-8")
-    draft.replace(folder / _PLAN)
-    return folder, {**started, "resumed": False}
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MachineError(
-                f"The race {folder.name} is running already",
-                "wait for it, end it, or start another one with --new",
-            ) from error
-        yield
-
-
-def _agreed_payloads(folder: Path, digest: str) -> str:
-    """Return the digest of the payloads that the race began with; the first call settles it."""
-    path = folder / "payloads.sha256"
-    if not path.exists():
-        draft = folder / ".payloads"
-        draft.write_text(digest + "\n", encoding="ascii")
-        draft.replace(path)
-    return path.read_text(encoding="ascii").strip()
-
-
 def _seed(plan: RacePlan) -> int:
     return int(hashlib.sha256(plan.digest.encode()).hexdigest()[:6], 16)
-
-
-def _point_latest(folder: Path) -> None:
-    link = folder.parent / f".latest-{os.getpid()}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(folder.name)
-    link.replace(folder.parent / "latest")
 
 
 def _say(progress: RaceProgress, log: _Log, text: str, variant: str | None = None) -> None:
@@ -383,7 +351,3 @@ def _warn(progress: RaceProgress, log: _Log, text: str, variant: str | None = No
 
 def _plain(value: str | int | float | list[str]) -> JsonValue:
     return list(value) if isinstance(value, list) else value
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -21,6 +21,7 @@ from pydantic import JsonValue
 from loadtest.k6 import find_k6
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot, play
+from loadtest.vegeta import find_vegeta
 from podium import processes
 from podium.errors import MachineError
 from podium.targets.target import Candidate, Deployment, ServerFacts
@@ -53,13 +54,21 @@ class LocalTarget:
         self.generator_cores = frozenset(cores[:-cpus][:2])
 
     def check(self, candidates: int) -> None:
-        """Raise MachineError when the machine lacks the cores or the ports for that many candidates."""
+        """Raise an error when the machine lacks the cores, the generators or the ports for that many candidates.
+
+        Raises:
+            MachineError: too few cores, or a port is in use.
+            GeneratorError: k6 or vegeta is missing.
+        """
         if not self.generator_cores:
             raise MachineError(
                 f"This machine offers {len(self.server_cores)} cores, and a server of {self._cpus} leaves none for "
                 "the load generator.",
                 hint="Give at least one core more, or lower the CPU limit of the node class 'local'.",
             )
+        # What is missing at the last phase would cost all that was measured before it.
+        find_k6()
+        find_vegeta()
         for port in range(self._first_port, self._first_port + 2 * candidates):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
