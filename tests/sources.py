@@ -5,6 +5,7 @@ has real work to do, and its answers can be predicted.
 """
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from safetensors.numpy import save_file
 
+from predictors.card import load_card
 from predictors.models import mnist
+from predictors.recipes.registry import RECIPES
+from predictors.recipes.work import Images, Work
 
-__all__ = ["LABELS", "card_text", "mnist_source", "stripes_data", "stripes_graph", "stripes_source"]
+__all__ = ["LABELS", "card_text", "mnist_source", "stripes_data", "stripes_graph", "stripes_source", "work"]
 
 LABELS = ("rows", "columns", "plain")
 _EXAMPLES = Path(__file__).parents[1] / "examples" / "models"
@@ -105,6 +109,30 @@ def stripes_graph(name: str = "x", size: int = 28, batch: int | str = "batch", s
         constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def work(folder: Path, *, recipe: str, parent: Path | None = None, **params: object) -> Work:
+    """Return the job of one recipe on a model folder, with noise for images."""
+    card = load_card(folder)
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    images = np.random.default_rng(3).normal(size=(9, *card.inputs[0].shape[1:])).astype(np.float32)
+
+    def calibration(size: int) -> Iterator[Images]:
+        return (images[start : start + size] for start in range(0, len(images), size))
+
+    chosen = RECIPES[recipe].params.model_validate(params).model_dump(by_alias=True)
+    return Work(
+        card=card,
+        source=folder,
+        parent=parent,
+        out=out,
+        params=chosen,
+        samples=images[:4],
+        calibration=calibration,
+        calibration_images=len(images),
+        progress=lambda _: None,
+    )
 
 
 def _picture(kind: int, rng: np.random.Generator) -> bytes:

@@ -115,7 +115,7 @@ def test_labels_and_channels_must_be_those_of_the_network(tmp_path: Path) -> Non
     folder = mnist_folder(tmp_path)
     card = load_card(folder)
     fewer = card.model_copy(update={"labels": card.labels[:9]})
-    with pytest.raises(SourceError, match="9 labels, and .* gives 10 classes"):
+    with pytest.raises(SourceError, match=r"9 labels, and .* gives 10 classes"):
         check_source(folder, fewer)
     spec = card.inputs[0].model_copy(update={"shape": (-1, 3, 28, 28)})
     with pytest.raises(SourceError, match="says 3 channels"):
