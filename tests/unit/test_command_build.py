@@ -1,0 +1,76 @@
+"""`podium build`: what it prints, and what it refuses before it starts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from podium import cli
+from predictors.store import Store
+from tests.sources import card_text, stripes_source
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model folder, and a store named by the environment."""
+    monkeypatch.setenv("PODIUM_STORE", str(tmp_path / "store"))
+    return stripes_source(tmp_path / "stripes", images=1)
+
+
+def test_a_second_call_finds_what_the_first_built(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["build", str(folder), "--variants", "ort-fp32, ort-int8", "-o", "json"]
+    assert cli.run(command) == 0
+    captured = capsys.readouterr()
+    first = json.loads(captured.out)
+    assert [item["variant"] for item in first] == ["stripes-ort-fp32", "stripes-ort-int8"]
+    assert not any(item["cached"] for item in first)
+    assert "stripes-ort-int8: quantize-static" in captured.err
+    for item in first:
+        stored = Store(tmp_path / "store").find(item["variant"])
+        assert item["address"] == stored.address
+        assert item["size_bytes"] > (stored.folder / "model.onnx").stat().st_size
+    assert cli.run(command) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert [item["address"] for item in again] == [item["address"] for item in first]
+    assert all(item["cached"] for item in again)
+
+
+def test_the_table_says_where_each_variant_came_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own"
+    for expected in ("built", "store"):
+        assert cli.run(["build", str(folder), "--variants", "ort-fp32", "--store", str(own)]) == 0
+        head, row = capsys.readouterr().out.splitlines()
+        assert head.split() == ["VARIANT", "ADDRESS", "SIZE", "SECONDS", "FROM", "FOLDER"]
+        assert row.split()[0] == "stripes-ort-fp32"
+        assert row.split()[-2] == expected
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "words"),
+    [
+        ({}, ["--variants", "tensorrt"], "fits the pattern 'tensorrt'"),
+        ({"name": "No"}, [], "name: "),
+        ({"onnx": "none.onnx"}, [], "none.onnx is missing"),
+        ({"data": {"loader": "predictors.models.folder_data", "source": "none"}}, [], "none is missing"),
+    ],
+    ids=["pattern", "card", "source", "data"],
+)
+def test_what_cannot_be_built_is_refused_before_anything_is_made(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, object],
+    arguments: list[str],
+    words: str,
+) -> None:
+    (folder / "model.yaml").write_text(card_text(**changes), encoding="utf-8")
+    assert cli.run(["build", str(folder), *arguments]) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert words in captured.err
+    assert not (tmp_path / "store").exists()
