@@ -8,6 +8,7 @@ import numpy as np
 
 from predictors.imaging import Preprocessing
 from predictors.manifest import TensorSpec, Variant
+from predictors.server.tensors import TensorReader
 
 __all__ = ["MAX_BODY_BYTES", "MAX_IMAGE_BYTES", "ServedModel"]
 
@@ -34,7 +35,7 @@ class ServedModel:
     variant: Variant
     preprocessing: Preprocessing | None
     max_items: int
-    inputs: Mapping[str, TensorSpec] = field(init=False)
+    inputs: Mapping[str, TensorReader] = field(init=False)
     outputs: Mapping[str, TensorSpec] = field(init=False)
     body_bytes: int = field(init=False)
     max_containers: int = field(init=False)
@@ -45,7 +46,8 @@ class ServedModel:
         body = self.max_items * elements * wide + _HEADROOM_BYTES
         if self.preprocessing is not None:
             body = max(body, MAX_IMAGE_BYTES)
-        self._set("inputs", {spec.name: spec for spec in self.variant.inputs})
+        readers = [TensorReader(spec, self.max_items) for spec in self.variant.inputs]
+        self._set("inputs", {reader.name: reader for reader in readers})
         self._set("outputs", {spec.name: spec for spec in self.variant.outputs})
         self._set("body_bytes", min(body, MAX_BODY_BYTES))
         nested = self.max_items * sum(_lists(spec) for spec in self.variant.inputs)

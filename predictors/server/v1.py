@@ -18,7 +18,6 @@ from predictors.server.answer import Call, Encoded, Labeler, Tensors, no_finite_
 from predictors.server.images import ImageReader
 from predictors.server.model import ServedModel
 from predictors.server.replies import JSON
-from predictors.server.tensors import from_json
 
 __all__ = ["V1"]
 
@@ -95,28 +94,26 @@ class V1:
         return Call(encode=self.encode, items=len(bodies), prepare=lambda watch: images.read(bodies, watch))
 
     def _tensors(self, instances: list[Any], booleans: bool) -> Tensors:
-        specs = self._model.variant.inputs
+        readers = self._model.inputs
         items = len(instances)
         if not isinstance(instances[0], dict):
-            if len(specs) > 1:
-                names = ", ".join(spec.name for spec in specs)
-                raise InputError(f"instances[0]: must be an object with {names}", field="instances[0]")
-            values = from_json(specs[0], items, instances, field="instances", booleans=booleans)
-            return {specs[0].name: values}
-        wanted = {spec.name for spec in specs}
+            if len(readers) > 1:
+                told = f"instances[0]: must be an object with {', '.join(readers)}"
+                raise InputError(told, field="instances[0]")
+            (reader,) = readers.values()
+            return {reader.name: reader.from_json(items, instances, field="instances", booleans=booleans)}
         for place, instance in enumerate(instances):
-            if not isinstance(instance, dict) or set(instance) != wanted:
-                told = f"instances[{place}]: must be an object with {', '.join(sorted(wanted))}"
+            if not isinstance(instance, dict) or instance.keys() != readers.keys():
+                told = f"instances[{place}]: must be an object with {', '.join(readers)}"
                 raise InputError(told, field=f"instances[{place}]")
         return {
-            spec.name: from_json(
-                spec,
+            name: reader.from_json(
                 items,
-                [instance[spec.name] for instance in instances],
-                field=f"instances[].{spec.name}",
+                [instance[name] for instance in instances],
+                field=f"instances[].{name}",
                 booleans=booleans,
             )
-            for spec in specs
+            for name, reader in readers.items()
         }
 
 

@@ -18,7 +18,7 @@ from predictors.server.answer import Call, Encoded, Tensors, no_finite_answer
 from predictors.server.images import ImageReader
 from predictors.server.model import ServedModel
 from predictors.server.replies import JSON, OCTETS
-from predictors.server.tensors import datatype_of, from_bytes, from_json, items_of
+from predictors.server.tensors import Array, TensorReader, datatype_of
 
 __all__ = ["V2"]
 
@@ -79,41 +79,29 @@ class V2:
         images: list[bytes] = []
         for place, item in enumerate(listed):
             field = f"inputs[{place}]"
-            spec = self._spec_of(item, field)
-            if spec.name in found:
-                raise InputError(f"{field}.name: {spec.name} is there twice", field=f"{field}.name")
+            reader = self._reader_of(item, field)
+            if reader.name in found:
+                raise InputError(f"{field}.name: {reader.name} is there twice", field=f"{field}.name")
             size = _binary_size(item, field, len(rest))
             raw, rest = (rest[:size], rest[size:]) if size is not None else (None, rest)
             if item.get("datatype") == "BYTES" and self._images is not None:
                 images = _byte_strings(raw, item.get("shape"), field, self._model.max_items)
-                found[spec.name] = images
+                found[reader.name] = images
                 continue
-            found[spec.name] = self._tensor(spec, item, raw, field, booleans)
+            found[reader.name] = _tensor(reader, item, raw, field, booleans)
         if len(rest):
             raise InputError(f"the body has {len(rest)} bytes that belong to no input", field="inputs")
         if len({len(values) for values in found.values()}) > 1:
             raise InputError("inputs: the batch sizes differ", field="inputs")
         return found, images
 
-    def _spec_of(self, item: Any, field: str) -> TensorSpec:
+    def _reader_of(self, item: Any, field: str) -> TensorReader:
         name = item.get("name") if isinstance(item, dict) else None
-        spec = self._model.inputs.get(name) if isinstance(name, str) else None
-        if spec is None:
+        reader = self._model.inputs.get(name) if isinstance(name, str) else None
+        if reader is None:
             told = f"{field}.name: the model's inputs are {', '.join(self._model.inputs)}"
             raise InputError(told, field=f"{field}.name")
-        return spec
-
-    def _tensor(
-        self, spec: TensorSpec, item: dict[str, Any], raw: memoryview | None, field: str, booleans: bool
-    ) -> Any:
-        wanted = datatype_of(spec.dtype)
-        if item.get("datatype") != wanted:
-            raise InputError(f"{field}.datatype: {spec.name} takes {wanted}", field=f"{field}.datatype")
-        max_items = self._model.max_items
-        items = items_of(spec, item.get("shape"), field=f"{field}.shape", max_items=max_items)
-        if raw is not None:
-            return from_bytes(spec, items, raw, field=field)
-        return from_json(spec, items, item.get("data"), field=f"{field}.data", booleans=booleans)
+        return reader
 
     def _outputs(self, root: dict[str, Any]) -> list[tuple[str, bool]]:
         """Give the wanted outputs in order, each with whether it goes out as binary."""
@@ -173,6 +161,16 @@ def _parts(body: bytes, json_bytes: str | None) -> tuple[bytes, memoryview]:
     if size > len(body):
         raise InputError(f"{field}: is beyond the body", field=field)
     return body[:size], memoryview(body)[size:]
+
+
+def _tensor(reader: TensorReader, item: dict[str, Any], raw: memoryview | None, field: str, booleans: bool) -> Array:
+    if item.get("datatype") != reader.datatype:
+        told = f"{field}.datatype: {reader.name} takes {reader.datatype}"
+        raise InputError(told, field=f"{field}.datatype")
+    items = reader.items(item.get("shape"), field=f"{field}.shape")
+    if raw is not None:
+        return reader.from_bytes(items, raw, field=field)
+    return reader.from_json(items, item.get("data"), field=f"{field}.data", booleans=booleans)
 
 
 def _binary_size(item: dict[str, Any], field: str, available: int) -> int | None:

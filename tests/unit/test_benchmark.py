@@ -36,6 +36,7 @@ def test_the_interval_covers_the_true_median_about_as_often_as_it_says() -> None
         ({1: 1.0, 2: 1.0, 4: 1.0, 8: 1.0}, 8),
         ({1: 1.0, 2: 1.99, 4: 1.0}, 1),
         ({1: 1.0, 2: 3.0, 4: 5.0}, 1),
+        ({1: 5e-6, 2: 10e-6, 4: 20e-6, 8: 40e-6}, 8),
     ],
 )
 def test_a_batch_is_worth_it_while_it_raises_throughput(seconds: dict[int, float], worth: int) -> None:
