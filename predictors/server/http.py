@@ -26,6 +26,7 @@ __all__ = ["Exchange", "Port", "Timeouts"]
 _SWEEP_S = 0.5
 _HIGH_WATER = 64 << 10
 _LINGER_BYTES = 256 << 10
+_MIN_RECEIVING_BYTES = 16 << 20
 _NS = 1_000_000_000
 
 
@@ -84,6 +85,9 @@ class Port:
         self.timeouts = timeouts or Timeouts()
         self.max_connections = connections
         self.connections: set[_Connection] = set()
+        # Bodies on their way in may take twice the largest one together, however many connections send.
+        self.max_receiving_bytes = max(2 * limits.body_bytes, _MIN_RECEIVING_BYTES)
+        self.receiving_bytes = 0
         self.on_refusal = on_refusal
         self.closes_after_answer = False
         self._server: asyncio.Server | None = None
@@ -124,6 +128,7 @@ class Port:
 
 class _Connection(asyncio.Protocol):
     __slots__ = (
+        "_charged_bytes",
         "_continued",
         "_exchange",
         "_is_lingering",
@@ -146,6 +151,7 @@ class _Connection(asyncio.Protocol):
         self._is_paused = False
         self._continued = False
         self._thrown_away = 0
+        self._charged_bytes = 0
 
     @property
     def is_busy(self) -> bool:
@@ -163,6 +169,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._port.connections.discard(self)
+        self._charge(0)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.cancel()
@@ -253,14 +260,27 @@ class _Connection(asyncio.Protocol):
 
     def _proceed(self, request: Request | None) -> None:
         if request is not None:
+            self._charge(0)
             self._continued = False
             self._exchange = exchange = Exchange(self, request, self._since_ns)
             self._port.handler(exchange)
-        elif not self._continued:
-            head = self._receiver.head
-            if head is not None and head.expects_continue and not self._receiver.received:
-                self._continued = True
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return
+        head = self._receiver.head
+        if head is None:
+            return
+        if head.expects_continue and not self._continued and not self._receiver.received:
+            self._continued = True
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._charge(self._receiver.received):
+            told = "too many large bodies are on their way"
+            self._refuse(HttpError(503, "receiving", told, (("retry-after", "1"),)))
+
+    def _charge(self, size: int) -> bool:
+        """Set what this connection's unfinished body holds; tell whether there is room for all of them."""
+        port = self._port
+        port.receiving_bytes += size - self._charged_bytes
+        self._charged_bytes = size
+        return port.receiving_bytes <= port.max_receiving_bytes
 
     def _next(self) -> None:
         if self._exchange is not None or self._write_blocked_ns or self._transport.is_closing():
@@ -280,6 +300,8 @@ class _Connection(asyncio.Protocol):
         extra = "".join(f"{name}: {value}\r\n" for name, value in error.headers).encode("ascii")
         body = error_body(error.code, str(error), request_id())
         self._transport.write(head_bytes(error.status, JSON, len(body), extra, closes=True) + body)
+        self._charge(0)
+        self._receiver = Receiver(self._port.reader)
         self._is_lingering = True
         self._since_ns = time.monotonic_ns()
         self._transport.write_eof()

@@ -109,6 +109,16 @@ def test_a_body_too_large_for_the_event_loop_is_answered_the_same(pictures: Serv
     assert (broken.status, broken.json["code"]) == (400, "invalid_input")
 
 
+def test_a_large_image_in_json_is_read_away_from_the_event_loop(pictures: Server) -> None:
+    body = jpeg(3, size=700, form="PNG")
+    assert len(body) > 64 << 10
+    document = {"instances": [{"b64": base64.b64encode(body).decode()}]}
+    encoded = pictures.post_json("/v1/models/tinyimg:predict", document)
+    raw = pictures.ask("POST", "/v1/models/tinyimg:predict", body, {"content-type": "image/png"})
+    assert encoded.status == 200
+    assert encoded.json == raw.json
+
+
 def test_a_request_id_is_echoed(server: Server) -> None:
     good = server.post_json("/v1/models/tiny:predict", {"instances": X}, x_request_id="r-17")
     assert good.headers["x-request-id"] == "r-17"

@@ -33,12 +33,16 @@ class Desk:
 class Site:
     """A port with its handler and address."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, body_bytes: int = 1 << 20, connections: int = 4) -> None:
         self.desk = Desk()
         self.refused: list[int] = []
         timeouts = Timeouts(write_s=0.3, linger_s=0.3)
         self.port = Port(
-            self.desk, limits=WireLimits(), connections=4, timeouts=timeouts, on_refusal=self.refused.append
+            self.desk,
+            limits=WireLimits(body_bytes=body_bytes),
+            connections=connections,
+            timeouts=timeouts,
+            on_refusal=self.refused.append,
         )
 
     async def open(self) -> "Site":
@@ -183,6 +187,39 @@ async def test_draining_closes_each_connection_after_its_answer(site: Site) -> N
     writer.write(GET % b"2")
     answer = await asyncio.wait_for(reader.read(), 10)
     assert b"connection: close" in answer
+    writer.close()
+
+
+POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+
+
+async def test_bodies_on_their_way_in_share_one_budget() -> None:
+    size = 10 << 20
+    site = await Site(body_bytes=size, connections=10).open()
+    opened = [await site.connect() for _ in range(5)]
+    for _, writer in opened:
+        writer.write(POST % size + b"x" * (size - 1))
+    await until(lambda: len(site.refused) == 3)
+    assert site.refused == [503] * 3
+    assert site.port.receiving_bytes <= site.port.max_receiving_bytes == 2 * size
+    answered = 0
+    for reader, writer in opened:
+        writer.write(b"x")
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        answered += answer.startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+    assert answered == 2
+    await until(lambda: site.port.receiving_bytes == 0)
+    await site.port.close()
+
+
+async def test_one_after_the_other_the_same_bodies_are_taken(site: Site) -> None:
+    """The control: it is the sum at one moment that counts."""
+    reader, writer = await site.connect()
+    for _ in range(20):
+        writer.write(POST % (1 << 20) + b"x" * (1 << 20))
+        assert await read_body(reader) == b"/"
+    assert site.refused == []
     writer.close()
 
 
