@@ -143,7 +143,8 @@ def command(k6: Path, *, kind: str, folder: Path) -> list[str]:
 
 def shot_environment(folder: Path) -> dict[str, str]:
     """Return the environment of that command."""
-    return {**ENVIRONMENT, "LOADTEST_SHOT": str(folder / _SHOT)}
+    # k6 opens a relative path from the folder of its script.
+    return {**ENVIRONMENT, "LOADTEST_SHOT": str((folder / _SHOT).resolve())}
 
 
 def read_outcome(folder: Path) -> tuple[Samples, Result]:

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,6 +158,8 @@ def _run(
         progress=progress,
         event=lambda text, variant: _warn(progress, log, text, variant),
     )
+    # What a race that was killed left of a shot.
+    shutil.rmtree(measurement.workdir, ignore_errors=True)
     measuring = time.monotonic()
     try:
         measured = contest.run([_candidate(item) for item in racing])
@@ -167,7 +169,9 @@ def _run(
         cross = _cross_check(contest, measured, best)
     finally:
         target.cleanup()
-        shutil.rmtree(measurement.workdir, ignore_errors=True)
+        # The log of a generator that failed stays: the error names it.
+        with suppress(OSError):
+            measurement.workdir.rmdir()
     spent = time.monotonic() - measuring
     log.add("no variant won" if best is None else f"{best.id} wins")
     hours = (time.monotonic() - began) / 3600
