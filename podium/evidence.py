@@ -35,6 +35,7 @@ from podium.targets.target import ServerFacts
 __all__ = ["Scene", "prove"]
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 _NS = 1_000_000_000
 _IN_FLIGHT_STEP_NS = 50_000_000
@@ -151,8 +152,18 @@ def _in_flight(outcome: Outcome) -> tuple[Floats, Floats]:
     seconds = outcome.shot.seconds or 0.0
     if outcome.stopped and len(outcome.samples):
         seconds = min(seconds, float(outcome.samples.intended_ns[-1]) / _NS)
-    at_ns = np.arange(0, round(seconds * _NS), _IN_FLIGHT_STEP_NS, dtype=np.int64)
-    return at_ns / _NS, outcome.samples.in_flight(at_ns).astype(np.float64)
+    edges_ns = np.arange(0, round(seconds * _NS) + 1, _IN_FLIGHT_STEP_NS, dtype=np.int64)
+    # Means over steps and not single looks: evenly spaced arrivals beat with evenly spaced looks.
+    waited_ns = _passed(outcome.samples.intended_ns, edges_ns) - _passed(outcome.samples.end_ns, edges_ns)
+    return (edges_ns[:-1] + _IN_FLIGHT_STEP_NS / 2) / _NS, np.diff(waited_ns) / _IN_FLIGHT_STEP_NS
+
+
+def _passed(instants_ns: Integers, at_ns: Integers) -> Integers:
+    """Return the time that has passed since each instant before `at_ns`, summed over them."""
+    ordered = np.sort(instants_ns)
+    count = np.searchsorted(ordered, at_ns, side="right")
+    passed: Integers = count * at_ns - np.concatenate(([0], np.cumsum(ordered)))[count]
+    return passed
 
 
 def _little(outcome: Outcome) -> LittleEvidence | None:

@@ -30,6 +30,8 @@ _WARM_USERS = 2
 _WARM_WINDOW_S = 0.5
 _WARM_SHOT_S = 2.2
 _PROBE_SEEDS = 1000
+# Little's law is one of queues that do not grow.
+_GROWN = frozenset({"growing-queue", "inconsistent"})
 
 
 class CandidateGoneError(MachineError):
@@ -49,8 +51,19 @@ class VoidError(MachineError):
 
 
 def is_kept(record: RunRecord) -> bool:
-    """Say whether a run is judged: a valid one is, and one whose queue grew at an asked rate, as a rate that failed."""
-    return record.void is None or (record.void == "growing-queue" and record.planned.rate is not None)
+    """Say whether a run is judged: a valid one is, and one whose queue grew at an asked rate, as a rate that failed.
+
+    Only the queue may speak against it: a growing queue excuses no other artifact and no throttled server.
+    """
+    failed = {proof.check for proof in record.passport if proof.ok is False}
+    if record.void != "growing-queue" or record.planned.rate is None:
+        return record.void is None
+    return failed <= _GROWN
+
+
+def _gone(record: RunRecord) -> str:
+    """Say how the server ended or was replaced during the run; empty when it was not."""
+    return next((proof.evidence for proof in record.passport if proof.check == "restarted" and proof.ok is False), "")
 
 
 @dataclass(slots=True)
@@ -184,8 +197,8 @@ class Measurement:
                 return run
             evidence = next((p.evidence for p in run.record.passport if p.ok is False), "")
             self.say(f"{candidate.variant_id}: {phase} is void:{run.record.void} ({evidence})")
-            if run.record.void == "restarted":
-                raise CandidateGoneError(f"{candidate.variant_id} ended during {phase}: {evidence}")
+            if gone := _gone(run.record):
+                raise CandidateGoneError(f"{candidate.variant_id} ended during {phase}: {gone}")
             if attempt == _TRIES:
                 void = run.record.void or ""
                 raise VoidError(f"{phase} was void {_TRIES} times, last as {void}: {evidence}", void)

@@ -16,9 +16,14 @@ _SECOND = 1_000_000_000
 def md1(rate: float, service_s: float, seconds: float, random: np.random.Generator) -> tuple[Floats, Floats]:
     """Return arrivals and departures in s of an M/D/1 queue that starts empty."""
     arrivals = np.sort(random.uniform(0, seconds, random.poisson(rate * seconds)))
+    return arrivals, departed(arrivals, service_s)
+
+
+def departed(arrivals: Floats, service_s: float) -> Floats:
+    """Return when one server with a constant service time is done with each arrival, first come first served."""
     served = np.arange(arrivals.size) * service_s
-    departures = np.maximum.accumulate(arrivals - served) + served + service_s
-    return arrivals, departures
+    departures: Floats = np.maximum.accumulate(arrivals - served) + served + service_s
+    return departures
 
 
 def outcome(

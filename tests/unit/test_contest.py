@@ -1,0 +1,417 @@
+"""The measured part of a race, played in memory: order, early ends, voids, crashes, budget and resuming."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loadtest.schedule import poisson
+from loadtest.shot import Outcome, Shot
+from loadtest.verdict import judge
+from podium.contest import Measured, block_of
+from podium.runbook import RunBook
+from tests.eventually import eventually
+from tests.loads import program
+from tests.simulated import (
+    HOLD,
+    OFFLINE,
+    SEARCH,
+    SINGLE,
+    SLO,
+    WARMUP,
+    SimulatedTarget,
+    candidate,
+    contest,
+    measurement,
+    profile,
+    with_samples,
+)
+
+BUDGET_S = 1.5
+# Stands in vegeta's place: notes the number of requests, and answers all of them after 5 ms.
+VEGETA = """
+import pathlib, sys
+words = dict(word.lstrip("-").split("=", 1) for word in sys.argv[2:] if "=" in word)
+if sys.argv[1] == "--version":
+    print("Version: v12.13.0")
+elif sys.argv[1] == "attack":
+    count = len(pathlib.Path(words["targets"]).read_text().splitlines())
+    pathlib.Path(words["output"]).write_text(str(count))
+else:
+    rows = []
+    for n in range(int(pathlib.Path(sys.argv[-1]).read_text())):
+        rows.append(f"{1_700_000_000_000_000_000 + n * 25_000_000},200,5000000,10,20,,,,{n},POST,http://x,")
+    pathlib.Path(sys.argv[5]).write_text("".join(row + "\\n" for row in rows))
+"""
+
+
+@pytest.fixture
+def vegeta(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = program(tmp_path, VEGETA)
+    monkeypatch.setenv("PODIUM_VEGETA", str(path))
+    return path
+
+
+def names(target: SimulatedTarget) -> str:
+    return "".join(variant for variant, _ in target.measured())
+
+
+def all_dropped(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+    return replace(outcome, dropped=3) if shot.kind == "open" else outcome
+
+
+def test_every_phase_is_played_for_every_variant(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5, "b": 10})
+    shared = measurement(target, tmp_path, profile(WARMUP, SINGLE, OFFLINE, HOLD, SEARCH))
+    found = contest(shared, tmp_path).run([candidate(name, tmp_path) for name in "ab"])
+    assert list(found) == ["a", "b"]
+    for name, edge in (("a", 200), ("b", 100)):
+        one = found[name]
+        assert (one.trouble, one.void, one.ready_s) == ("", None, 1.5)
+        assert one.single_stream is not None
+        assert one.single_stream.record.planned.requests == 60
+        assert one.offline is not None
+        assert one.offline.record.answered / one.offline.record.seconds == pytest.approx(edge, rel=0.01)
+        assert len(one.holds) == 5
+        assert one.search is not None
+        assert 0.7 * edge < one.search.value < edge
+        assert one.search.low <= one.search.value <= one.search.high
+        assert len(one.probes) >= 3
+        assert judge(one.blocks(), SLO, level="quick").status == "PASS"
+        assert all(run.record.void is None for run in one.book.runs)
+        assert len(one.book.runs) == 2 + 5 + len(one.probes)
+
+
+def test_the_search_starts_from_the_figures_that_were_measured(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    shared = measurement(target, tmp_path, profile(SINGLE, OFFLINE, SEARCH))
+    found = contest(shared, tmp_path).run([candidate("a", tmp_path)])["a"]
+    assert 160 < (found.probes[0].record.planned.rate or 0) < 200
+
+
+def test_a_search_without_figures_starts_at_the_asked_rate(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    found = contest(measurement(target, tmp_path, profile(SEARCH)), tmp_path).run([candidate("a", tmp_path)])["a"]
+    assert found.probes[0].record.planned.rate == 40
+
+
+def test_a_search_after_an_offline_run_without_a_right_answer_starts_at_the_asked_rate(tmp_path: Path) -> None:
+    def refuse(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        if shot.kind == "open":
+            return outcome
+        count = len(outcome.samples)
+        return with_samples(outcome, status=np.full(count, 503), ok=np.zeros(count, dtype=np.bool_))
+
+    target = SimulatedTarget({"a": 5})
+    target.change = refuse
+    found = contest(measurement(target, tmp_path, profile(OFFLINE, SEARCH)), tmp_path)
+    one = found.run([candidate("a", tmp_path)])["a"]
+    assert one.offline is not None
+    assert one.offline.record.misses == one.offline.record.answered
+    assert one.probes[0].record.planned.rate == 40
+
+
+def test_the_holds_are_interleaved_there_and_back(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5, "b": 6, "c": 7})
+    shared = measurement(target, tmp_path, profile(WARMUP, HOLD))
+    contest(shared, tmp_path).run([candidate(name, tmp_path) for name in "abc"])
+    assert names(target) == "abc" + "cba" + "abc" + "cba" + "abc"
+
+
+def test_without_interleaving_a_variant_plays_all_its_blocks_first(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5, "b": 6})
+    hold = HOLD.replace("restart", "interleave: none, restart")
+    contest(measurement(target, tmp_path, profile(hold)), tmp_path).run([candidate(name, tmp_path) for name in "ab"])
+    assert names(target) == "aaaaabbbbb"
+
+
+def test_all_variants_play_the_same_schedules_and_each_block_another_one(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5, "b": 6})
+    contest(measurement(target, tmp_path, profile(HOLD), seed=23), tmp_path).run(
+        [candidate(name, tmp_path) for name in "ab"]
+    )
+    played = {name: [shot for variant, shot in target.shots if variant == name] for name in "ab"}
+    for number, (first, second) in enumerate(zip(played["a"], played["b"], strict=True)):
+        expected = poisson(40, first.seconds or 0, 23 + number)
+        assert first.schedule is not None
+        assert second.schedule is not None
+        assert np.array_equal(first.schedule, expected)
+        assert np.array_equal(second.schedule, expected)
+        assert first.seed == 23 + number
+
+
+def test_a_server_that_falls_behind_twice_is_not_held_any_longer(tmp_path: Path) -> None:
+    target = SimulatedTarget({"slow": 40, "fast": 5})
+    shared = measurement(target, tmp_path, profile(HOLD))
+    found = contest(shared, tmp_path).run([candidate(name, tmp_path) for name in ("slow", "fast")])
+    slow = found["slow"]
+    assert [run.record.stopped for run in slow.holds] == ["over-saturated"] * 2
+    assert [run.record.void for run in slow.holds] == [None, None]
+    assert slow.trouble == ""
+    verdict = judge(slow.blocks(), SLO, level="quick")
+    assert verdict.status == "FAIL"
+    assert "fell behind at 40/s in 2 of 2 blocks" in verdict.reasons[-1]
+    assert len(found["fast"].holds) == 5
+
+
+def test_a_profile_without_the_stop_plays_every_block_of_a_server_that_falls_behind(tmp_path: Path) -> None:
+    target = SimulatedTarget({"slow": 26})
+    hold = HOLD.replace("stopWhenOversaturated: true", "stopWhenOversaturated: false")
+    shared = measurement(target, tmp_path, profile(hold))
+    found = contest(shared, tmp_path).run([candidate("slow", tmp_path)])["slow"]
+    assert len(found.holds) == len(target.shots) == 5
+    assert found.trouble == ""
+
+
+def test_a_growing_queue_is_a_rate_that_failed_and_no_void_entry(tmp_path: Path) -> None:
+    target = SimulatedTarget({"slow": 28})
+    hold = HOLD.replace("stopWhenOversaturated: true", "stopWhenOversaturated: false")
+    found = contest(measurement(target, tmp_path, profile(hold)), tmp_path).run([candidate("slow", tmp_path)])["slow"]
+    growing = [run for run in found.holds if run.record.void == "growing-queue"]
+    assert len(growing) >= 2
+    assert all(block_of(run).cut for run in growing)
+    assert found.trouble == ""
+    assert len(target.shots) == 5
+    assert judge(found.blocks(), SLO, level="quick").status == "FAIL"
+
+
+def test_a_run_that_is_void_once_is_kept_as_void_and_played_again(tmp_path: Path) -> None:
+    seen: list[Outcome] = []
+
+    def once(_variant: str, _shot: Shot, outcome: Outcome) -> Outcome:
+        seen.append(outcome)
+        return replace(outcome, dropped=2) if len(seen) == 1 else outcome
+
+    target = SimulatedTarget({"a": 5})
+    target.change = once
+    said: list[str] = []
+    found = contest(measurement(target, tmp_path, profile(HOLD), said), tmp_path).run([candidate("a", tmp_path)])["a"]
+    assert found.trouble == ""
+    assert len(found.holds) == 5
+    assert [run.record.void for run in found.book.runs] == ["dropped", None, None, None, None, None]
+    assert found.book.runs[0].path.name == "01-hold.json"
+    assert found.book.runs[0].path.exists()
+    assert all(run.record.void is None for run in found.holds)
+    first, second = target.shots[0][1].schedule, target.shots[1][1].schedule
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first, second)
+    assert said == ["a: hold is void:dropped (2 arrivals found no free user)"]
+
+
+def test_three_void_runs_end_the_course_of_that_variant_alone(tmp_path: Path) -> None:
+    target = SimulatedTarget({"bad": 5, "good": 5})
+    target.change = lambda variant, shot, outcome: all_dropped(variant, shot, outcome) if variant == "bad" else outcome
+    events: list[tuple[str, str | None]] = []
+    shared = measurement(target, tmp_path, profile(WARMUP, HOLD, SEARCH))
+    found = contest(shared, tmp_path, events=events).run([candidate(name, tmp_path) for name in ("bad", "good")])
+    bad = found["bad"]
+    assert bad.void == "dropped"
+    assert bad.trouble == "hold was void 3 times, last as dropped: 3 arrivals found no free user"
+    assert [run.record.void for run in bad.book.runs] == ["dropped"] * 3
+    assert (bad.holds, bad.probes, bad.search) == ([], [], None)
+    assert events == [(bad.trouble, "bad")]
+    assert target.removed == ["bad"]
+    assert found["good"].trouble == ""
+    assert len(found["good"].holds) == 5
+    assert found["good"].search is not None
+
+
+def test_a_server_that_ends_in_mid_race_is_void_and_the_others_go_on(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5, "b": 6})
+    target.ends_in = {"a": 3}
+    events: list[tuple[str, str | None]] = []
+    shared = measurement(target, tmp_path, profile(HOLD, SEARCH))
+    found = contest(shared, tmp_path, events=events).run([candidate(name, tmp_path) for name in "ab"])
+    assert found["a"].void == "restarted"
+    assert "a ended during hold" in found["a"].trouble
+    assert "signal SIGKILL" in found["a"].trouble
+    assert len(found["a"].holds) == 2
+    assert found["a"].book.runs[-1].record.void == "restarted"
+    assert names(target).count("a") == 3
+    assert found["b"].trouble == ""
+    assert len(found["b"].holds) == 5
+    assert found["b"].search is not None
+    assert [variant for _, variant in events] == ["a"]
+
+
+def test_a_server_that_never_starts_ends_its_own_course(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5, "b": 6})
+    target.never_starts = {"a"}
+    shared = measurement(target, tmp_path, profile(WARMUP, SINGLE, HOLD))
+    found = contest(shared, tmp_path).run([candidate(name, tmp_path) for name in "ab"])
+    assert found["a"].trouble == "a did not start: exit code 1"
+    assert found["a"].ready_s is None
+    assert {variant for variant, _ in target.shots} == {"b"}
+    assert len(found["b"].holds) == 5
+
+
+def test_at_level_standard_each_block_meets_a_server_made_anew_and_warmed(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    hold = "{kind: hold, blocks: 5, block: 12s, restart: true}"
+    shared = measurement(target, tmp_path, profile(WARMUP, hold, level="standard"))
+    found = contest(shared, tmp_path).run([candidate("a", tmp_path)])["a"]
+    assert found.trouble == ""
+    assert target.starts == {"a": 5}
+    assert target.removed == ["a"] * 4
+    assert [shot.kind for _, shot in target.shots] == ["closed", "open"] * 5
+
+
+def test_without_restart_one_server_serves_all_blocks(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    contest(measurement(target, tmp_path, profile(WARMUP, HOLD)), tmp_path).run([candidate("a", tmp_path)])
+    assert target.starts == {"a": 1}
+    assert [shot.kind for _, shot in target.shots] == ["closed"] + ["open"] * 5
+
+
+def test_finished_runs_are_not_played_again(tmp_path: Path) -> None:
+    chosen = profile(WARMUP, SINGLE, OFFLINE, HOLD, SEARCH)
+    first, again = SimulatedTarget({"a": 5, "b": 30}), SimulatedTarget({"a": 5, "b": 30})
+    candidates = [candidate(name, tmp_path) for name in "ab"]
+    before = contest(measurement(first, tmp_path, chosen), tmp_path).run(candidates)
+    after = contest(measurement(again, tmp_path, chosen), tmp_path).run(candidates)
+    assert again.measured() == []
+    for name in "ab":
+        assert [run.path for run in after[name].holds] == [run.path for run in before[name].holds]
+        assert [run.path for run in after[name].probes] == [run.path for run in before[name].probes]
+        assert after[name].search == before[name].search
+
+
+def test_an_interrupted_race_goes_on_where_it_was(tmp_path: Path) -> None:
+    chosen = profile(WARMUP, SINGLE, HOLD)
+    candidates = [candidate(name, tmp_path) for name in "ab"]
+    first = SimulatedTarget({"a": 5, "b": 6})
+
+    def interrupt(_variant: str, _shot: Shot, outcome: Outcome) -> Outcome:
+        if len(first.measured()) == 6:
+            raise KeyboardInterrupt
+        return outcome
+
+    first.change = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        contest(measurement(first, tmp_path, chosen), tmp_path).run(candidates)
+    again = SimulatedTarget({"a": 5, "b": 6})
+    found = contest(measurement(again, tmp_path, chosen), tmp_path).run(candidates)
+    assert len(again.measured()) == 2 + 10 - 5
+    assert all(len(one.holds) == 5 for one in found.values())
+
+
+def test_another_artifact_of_the_same_id_is_measured_anew(tmp_path: Path) -> None:
+    chosen = profile(HOLD)
+    contest(measurement(SimulatedTarget({"a": 5}), tmp_path, chosen), tmp_path).run([candidate("a", tmp_path)])
+    again = SimulatedTarget({"a": 5})
+    contest(measurement(again, tmp_path, chosen), tmp_path).run([candidate("a", tmp_path, address="f" * 64)])
+    assert len(again.shots) == 5
+
+
+def test_a_void_entry_is_tried_again_when_the_race_is_resumed(tmp_path: Path) -> None:
+    bad, good = SimulatedTarget({"a": 5}), SimulatedTarget({"a": 5})
+    bad.change = all_dropped
+    chosen = profile(HOLD)
+    assert contest(measurement(bad, tmp_path, chosen), tmp_path).run([candidate("a", tmp_path)])["a"].void == "dropped"
+    found = contest(measurement(good, tmp_path, chosen), tmp_path).run([candidate("a", tmp_path)])["a"]
+    assert found.trouble == ""
+    assert [run.record.void for run in found.book.runs] == ["dropped"] * 3 + [None] * 5
+
+
+def test_nothing_is_measured_once_the_budget_is_over(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    shared = measurement(target, tmp_path, profile(WARMUP, SINGLE, OFFLINE, HOLD, SEARCH))
+    found = contest(shared, tmp_path, budget_s=-1).run([candidate("a", tmp_path)])["a"]
+    assert target.measured() == []
+    assert (found.single_stream, found.offline, found.holds, found.probes, found.search) == (None, None, [], [], None)
+    assert found.trouble == ""
+    assert found.ready_s == 1.5
+
+
+@pytest.mark.parametrize("phase", [HOLD, SEARCH])
+def test_the_budget_cuts_a_phase_off_after_the_shot_that_was_under_way(tmp_path: Path, phase: str) -> None:
+    target = SimulatedTarget({"a": 5})
+    race = contest(measurement(target, tmp_path, profile(phase)), tmp_path, budget_s=BUDGET_S)
+
+    def long(_variant: str, _shot: Shot, outcome: Outcome) -> Outcome:
+        # The deadline was set before this shot began, so it is over once this is.
+        clock = time.monotonic()
+        eventually(lambda: time.monotonic() - clock > BUDGET_S)
+        return outcome
+
+    target.change = long
+    found = race.run([candidate("a", tmp_path)])["a"]
+    assert len(target.shots) == 1
+    assert len(found.holds) + len(found.probes) == 1
+    assert (found.search is not None) == (phase == SEARCH)
+    assert found.trouble == ""
+
+
+def test_a_race_without_holds_and_searches_plays_none(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    found = contest(measurement(target, tmp_path, profile(SINGLE)), tmp_path).run([candidate("a", tmp_path)])["a"]
+    assert len(target.shots) == 1
+    assert (found.offline, found.holds, found.search) == (None, [], None)
+
+
+def test_no_candidate_is_no_race(tmp_path: Path) -> None:
+    target = SimulatedTarget({})
+    assert contest(measurement(target, tmp_path, profile(WARMUP, HOLD, SEARCH)), tmp_path).run([]) == {}
+    assert target.shots == []
+
+
+def test_the_cross_check_is_a_run_of_its_own_beside_vegetas(tmp_path: Path, vegeta: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    race = contest(measurement(target, tmp_path, profile(HOLD)), tmp_path)
+    found = race.cross_check(race.run([candidate("a", tmp_path)])["a"])
+    assert found is not None
+    reference, second = found
+    assert (reference.record.phase, reference.record.planned.rate) == ("cross-check", 40)
+    assert reference.path.name == "06-cross-check.json"
+    gaps = np.diff(target.shots[-1][1].schedule if target.shots[-1][1].schedule is not None else [])
+    assert set(gaps.tolist()) == {25_000_000}
+    assert (second.generator.tool, second.planned, second.shot.seconds) == ("vegeta", 400, 10.0)
+
+
+def test_a_server_that_ended_before_the_cross_check_is_started_again(tmp_path: Path, vegeta: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    race = contest(measurement(target, tmp_path, profile(HOLD)), tmp_path)
+    one = race.run([candidate("a", tmp_path)])["a"]
+    target.remove(one.candidate)
+    assert race.cross_check(one) is not None
+    assert target.starts == {"a": 2}
+
+
+def test_a_cross_check_that_does_not_work_is_an_event_and_costs_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_VEGETA", str(tmp_path / "missing"))
+    events: list[tuple[str, str | None]] = []
+    target = SimulatedTarget({"a": 5})
+    race = contest(measurement(target, tmp_path, profile(HOLD)), tmp_path, events=events)
+    one = race.run([candidate("a", tmp_path)])["a"]
+    assert race.cross_check(one) is None
+    assert [(text[:38], name) for text, name in events] == [("no cross-check: there is no vegeta at ", "a")]
+    target.change = all_dropped
+    (tmp_path / "other").mkdir()
+    shared = measurement(target, tmp_path / "other", profile(HOLD))
+    assert contest(shared, tmp_path / "other", events=events).cross_check(replace_book(one, tmp_path / "other")) is None
+    assert "cross-check was void 3 times, last as dropped" in events[-1][0]
+    assert one.trouble == ""
+
+
+def test_there_is_no_cross_check_of_a_variant_in_trouble_without_a_hold_or_after_the_budget(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    target.change = all_dropped
+    shared = measurement(target, tmp_path, profile(HOLD))
+    race = contest(shared, tmp_path)
+    found = race.run([candidate("a", tmp_path)])["a"]
+    assert found.trouble
+    played = len(target.shots)
+    unplayed = Measured(candidate("a", tmp_path), RunBook(tmp_path, "a", "local"))
+    assert race.cross_check(found) is None
+    assert contest(shared, tmp_path, budget_s=-1).cross_check(unplayed) is None
+    assert contest(measurement(target, tmp_path, profile(SINGLE)), tmp_path).cross_check(unplayed) is None
+    assert len(target.shots) == played
+
+
+def replace_book(measured: Measured, folder: Path) -> Measured:
+    return Measured(measured.candidate, RunBook(folder, "a", "local"))
