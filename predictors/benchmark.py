@@ -25,8 +25,8 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 TRIP_S = 50e-6
 _GAIN = 1.05
-_QUICK_RUNS = 3
-_QUICK_SECONDS = 0.02
+_QUICK_RUNS = 5
+_QUICK_SECONDS = 0.03
 _MIN_RUNS = 20
 _Z95 = 1.959964
 
@@ -67,20 +67,20 @@ class EngineTimer:
         return time.perf_counter() - began
 
 
-def worthwhile_batch(seconds: Mapping[int, float]) -> int:
+def worthwhile_batch(sizes: Sequence[int], seconds: Callable[[int], float]) -> int:
     """Return the largest batch size that still pays: 5 % more items a second than the size before it.
 
-    Gathering costs the first item the time of the others, so a batch that does not raise throughput only adds
-    latency. The search stops at the first size that does not pay. Each run is charged with the trip from the
-    event loop to the engine's thread and back, which a larger batch makes less often.
+    Gathering costs the first item the time of the others, so a batch that does not raise throughput only
+    adds latency. The search stops at the first size that does not pay, and asks `seconds` for no more. Each
+    run is charged with the trip from the event loop to the engine's thread and back, which a larger batch
+    makes less often.
     """
-    sizes = sorted(seconds)
-    rates = {size: size / (seconds[size] + TRIP_S) for size in sizes}
-    best = sizes[0]
-    for size in sizes[1:]:
-        if rates[size] < _GAIN * rates[best]:
+    best, best_rate = 0, 0.0
+    for size in sizes:
+        rate = size / (seconds(size) + TRIP_S)
+        if rate < _GAIN * best_rate:
             break
-        best = size
+        best, best_rate = size, rate
     return best
 
 

@@ -48,7 +48,8 @@ def register(app: typer.Typer) -> None:
         verify_files(stored.folder, manifest)
         threads = max(1, int(cpus))
         points = measure(stored.folder, manifest, threads=threads, sizes=sorted(set(sizes)), seconds=seconds)
-        worth = worthwhile_batch({point.batch: point.p50_ms / 1e3 for point in points})
+        seconds_of = {point.batch: point.p50_ms / 1e3 for point in points}
+        worth = worthwhile_batch(sorted(seconds_of), seconds_of.__getitem__)
         where = fingerprint(environment(node_class, cpus))
         batching = Batching(max_batch=worth, delay_us=0, threads=threads)
         write_measured(stored.folder, where, engine=points, batching=batching)

@@ -90,7 +90,8 @@ class Batcher:
             raise OverloadError("the queue is full", "come again later", retry_after_s=self.backlog_s())
         self.waiting += job.items
         self.in_flight += 1
-        if job.prepare is None:
+        if job.prepare is None or (job.is_sized and self._preparation is self._engine):
+            # With one thread for both, preparing with the batch saves a trip there and back.
             self._enqueue(job)
         else:
             self._preparation.put(lambda: self._prepare(job), lambda outcome: self._prepared(job, outcome))
@@ -173,39 +174,56 @@ class Batcher:
             batch.append(job)
         return batch
 
-    def _compute(self, batch: list[Job]) -> None:
-        """In the engine's thread: run one batch and give each job its part of the outputs."""
+    def _compute(self, batch: list[Job]) -> tuple[int, int]:
+        """In the engine's thread: run one batch and give each job its part of the outputs.
+
+        Returns the number of items computed and the nanoseconds spent.
+        """
         began = time.monotonic_ns()
-        items = sum(job.items for job in batch)
-        feed = _gathered(batch, items, self._shape(items))
+        good = [job for job in batch if _has_inputs(job, began)]
+        items = sum(job.items for job in good)
+        if not items:
+            return 0, 0
+        feed = _gathered(good, items, next(shape for shape in self._shapes if shape >= items))
         gathered = time.monotonic_ns()
         outputs = self._run(feed)
         ended = time.monotonic_ns()
-        for job in batch:
-            job.watch.mark_at(QUEUE, began)
+        for job in good:
             job.watch.mark_at(BATCH, gathered)
             job.watch.mark_at(COMPUTE, ended)
-        _hand_out(batch, outputs)
-        seconds = (ended - began) / 1e9 / items
-        self._seconds_per_item += _SMOOTHING * (seconds - self._seconds_per_item)
-        self.batches[items] = self.batches.get(items, 0) + 1
+        _hand_out(good, outputs)
+        return items, ended - began
 
-    def _computed(self, batch: list[Job], outcome: Outcome[None]) -> None:
+    def _computed(self, batch: list[Job], outcome: Outcome[tuple[int, int]]) -> None:
         self.is_computing = False
         self.in_flight -= len(batch)
+        items, spent_ns = outcome.value or (0, 0)
+        if items:
+            self.batches[items] = self.batches.get(items, 0) + 1
+            self._seconds_per_item += _SMOOTHING * (spent_ns / 1e9 / items - self._seconds_per_item)
         for job in batch:
             if not job.is_canceled:
-                job.settle(outcome.error)
+                job.settle(job.error or outcome.error)
         if self._ready and not self._is_scheduled:
             self._is_scheduled = True
             self._loop.call_soon(self._dispatch)
 
-    def _shape(self, items: int) -> int:
-        return next(shape for shape in self._shapes if shape >= items)
-
     def _leave(self, job: Job) -> None:
         self.waiting -= job.items
         self.in_flight -= 1
+
+
+def _has_inputs(job: Job, began: int) -> bool:
+    """Tell whether a job can be computed; one that is still encoded is prepared now."""
+    if job.inputs is not None or job.prepare is None:
+        job.watch.mark_at(QUEUE, began)
+        return job.inputs is not None
+    job.watch.mark(QUEUE)
+    outcome: Outcome[Tensors] = Outcome()
+    with outcome:
+        job.inputs = job.prepare()
+    job.error = outcome.error
+    return job.error is None
 
 
 def _gathered(batch: list[Job], items: int, shape: int) -> Tensors:

@@ -79,7 +79,7 @@ class Predictor:
         compute.put(self._load, loaded.set_result)
         engine = (await loaded).result()
         threads = self.settings.threads
-        # With one core a second thread only takes turns with the engine; with more it decodes beside it.
+        # With one core a second thread would only take turns with the engine; with more it decodes beside it.
         preparation = compute if threads == 1 else Lane("preparation", loop)
         self._lanes.append(preparation)
         policy = BatchPolicy(

@@ -11,8 +11,8 @@ __all__ = ["Job"]
 class Job:
     """Work for the engine: tensors, or what makes them, and in the end outputs or an error.
 
-    `done` is called once, on the event loop. `prepare` runs in a thread. `deadline_ns` is a moment
-    of the monotonic clock, 0 for none.
+    `done` is called once, on the event loop. `prepare` runs in a thread, and `is_sized` says whether
+    `items` is right before it has run. `deadline_ns` is a moment of the monotonic clock, 0 for none.
     """
 
     __slots__ = (
@@ -22,6 +22,7 @@ class Job:
         "inputs",
         "is_canceled",
         "is_settled",
+        "is_sized",
         "items",
         "outputs",
         "prepare",
@@ -36,6 +37,7 @@ class Job:
         *,
         inputs: Tensors | None = None,
         prepare: Callable[[], Tensors] | None = None,
+        is_sized: bool = True,
         deadline_ns: int = 0,
     ) -> None:
         self.items = items
@@ -43,6 +45,7 @@ class Job:
         self.watch = watch
         self.inputs = inputs
         self.prepare = prepare
+        self.is_sized = is_sized
         self.deadline_ns = deadline_ns
         self.is_canceled = False
         self.is_settled = False

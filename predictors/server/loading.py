@@ -82,18 +82,12 @@ def load_engine(
         check_golden(folder, variant, runtime.run)
     with _timed(ready_s, "warm_up"):
         _warm_decoders(images)
-        worth = _warm(folder, variant, runtime, max_batch)
-    return Engine(runtime, min(gather or worth, max_batch), ready_s)
-
-
-def _warm(folder: Path, variant: Variant, runtime: Runtime, max_batch: int) -> int:
-    """Run every shape once, and some again by the clock; return the batch size worth gathering for."""
-    golden, _ = read_golden(folder, variant)
-    timer = EngineTimer(runtime.run, lambda size: _tiled(golden, size))
-    for shape in batch_shapes(max_batch):
-        timer.warm(shape)
-    sizes = [size for size in _CURVE if size <= max_batch]
-    return worthwhile_batch({size: timer.quick(size) for size in sizes})
+        golden, _ = read_golden(folder, variant)
+        timer = EngineTimer(runtime.run, lambda size: _tiled(golden, size))
+        for shape in batch_shapes(max_batch):
+            timer.warm(shape)
+        worth = gather or worthwhile_batch([size for size in _CURVE if size <= max_batch], timer.quick)
+    return Engine(runtime, min(worth, max_batch), ready_s)
 
 
 def _warm_decoders(images: Preprocessing | None) -> None:

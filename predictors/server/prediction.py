@@ -66,7 +66,8 @@ class Prediction:
     def _job(self, understand: Callable[[bytes], Call]) -> Job:
         watch = self._watch
         if len(self._exchange.body) > _INLINE_BYTES and self._protocol != "v1-image":
-            return Job(1, self._settled, watch, prepare=partial(self._understand, understand))
+            parse = partial(self._understand, understand)
+            return Job(1, self._settled, watch, prepare=parse, is_sized=False)
         call = self._call = understand(self._exchange.body)
         watch.mark(DECODE)
         prepare = None if call.prepare is None else partial(call.prepare, watch)

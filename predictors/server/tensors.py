@@ -1,8 +1,8 @@
 """Tensors from JSON and from raw bytes, checked against what the model takes.
 
-Every refusal names the field. No value is guessed: a string is no number, 1.5 is no integer, a number outside
-the type's range and one that is not finite are refused, and the number of elements must be what the shape says.
-What does not change from request to request is worked out once, in `TensorReader`.
+Every refusal names the field. No value is guessed: a string is no number, 1.5 is no integer, a number
+outside the type's range and one that is not finite are refused, and the number of elements must be what the
+shape says. What does not change from request to request is worked out once, in `TensorReader`.
 """
 
 from collections.abc import Mapping

@@ -27,10 +27,10 @@ POLICY = BatchPolicy(max_items=4, gather=4, delay_s=0.0, queue=6)
 class Bench:
     """A batcher with an engine that adds one, after `gate` lets it."""
 
-    def __init__(self, policy: BatchPolicy) -> None:
+    def __init__(self, policy: BatchPolicy, *, has_one_thread: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.lane = Lane("engine", loop)
-        self.side = Lane("preparation", loop)
+        self.side = self.lane if has_one_thread else Lane("preparation", loop)
         self.gate = threading.Event()
         self.gate.set()
         self.seen: list[list[float]] = []
@@ -262,6 +262,32 @@ async def test_a_job_canceled_before_its_preparation_is_not_prepared(bench: Benc
     assert isinstance((await late).error, DeadlineError)
     await bench.until(lambda: bench.batcher.in_flight == 0)
     assert prepared == []
+
+
+async def test_with_one_thread_images_are_prepared_with_their_batch() -> None:
+    bench = Bench(POLICY, has_one_thread=True)
+    threads: list[str] = []
+
+    def prepare() -> Tensors:
+        threads.append(threading.current_thread().name)
+        return {"x": np.array([[7]], dtype=np.float32)}
+
+    def refuse() -> Tensors:
+        raise InputError("not an image")
+
+    await bench.held()
+    jobs = [bench.submit(prepare=prepare), bench.submit(prepare=refuse), bench.submit(1)]
+    bench.gate.set()
+    good, bad, ready = [await job for job in jobs]
+    assert (answer(good), answer(ready)) == ([8], [2])
+    assert isinstance(bad.error, InputError)
+    assert threads == ["engine"]
+    assert bench.seen == [[100], [7, 1]]
+    assert sum(good.watch.spent_ns) == good.watch.total_ns
+    alone = await bench.submit(prepare=refuse)
+    assert isinstance(alone.error, InputError)
+    assert bench.batcher.in_flight == bench.batcher.waiting == 0
+    bench.close()
 
 
 async def test_an_error_of_the_engine_reaches_all_of_its_batch_and_nobody_else(bench: Bench) -> None:

@@ -40,7 +40,18 @@ def test_the_interval_covers_the_true_median_about_as_often_as_it_says() -> None
     ],
 )
 def test_a_batch_is_worth_it_while_it_raises_throughput(seconds: dict[int, float], worth: int) -> None:
-    assert worthwhile_batch(seconds) == worth
+    assert worthwhile_batch(sorted(seconds), seconds.__getitem__) == worth
+
+
+def test_sizes_beyond_the_first_that_does_not_pay_are_not_measured() -> None:
+    asked: list[int] = []
+
+    def linear(size: int) -> float:
+        asked.append(size)
+        return float(size)
+
+    assert worthwhile_batch([1, 2, 4, 8], linear) == 1
+    assert asked == [1, 2]
 
 
 def test_a_timer_counts_runs_by_the_clock() -> None:
