@@ -83,8 +83,8 @@ def payload_folder(model_folder: Path) -> Path:
     """
     card = load_card(model_folder)
     files = load_split(card, model_folder, "test", data_root()).files
-    step = max(1, len(files) // _PAYLOADS)
-    chosen = files[::step][:_PAYLOADS]
+    count = min(len(files), _PAYLOADS)
+    chosen = [files[number * len(files) // count] for number in range(count)]
     names = hashlib.sha256("\n".join(f"{path} {path.stat().st_size}" for path in chosen).encode()).hexdigest()
     folder = data_root() / card.name / f"payloads-{names[:12]}"
     if not folder.is_dir():
