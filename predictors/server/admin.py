@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from predictors.server import cgroup
+from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
 from predictors.server.front import Answer, answer_of
 from predictors.server.head import HttpError
-from predictors.server.http import Exchange
 from predictors.server.metrics import Gauges, Metrics
 from predictors.server.replies import JSON, TEXT, error_body, request_id
 

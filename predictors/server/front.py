@@ -11,9 +11,9 @@ import orjson
 
 from predictors.errors import InputError, OverloadError
 from predictors.server.answer import Call
+from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
 from predictors.server.head import HttpError
-from predictors.server.http import Exchange
 from predictors.server.images import ImageReader
 from predictors.server.prediction import Prediction
 from predictors.server.responder import Responder

@@ -11,9 +11,9 @@ from functools import partial
 
 from predictors.errors import DeadlineError, PredictorError
 from predictors.server.answer import Call, Tensors
+from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
 from predictors.server.head import HttpError
-from predictors.server.http import Exchange
 from predictors.server.job import Job
 from predictors.server.lane import Outcome
 from predictors.server.responder import Responder

@@ -23,10 +23,11 @@ import uvloop
 from predictors.errors import PredictorError
 from predictors.manifest import read_variant
 from predictors.server.admin import Admin
+from predictors.server.connection import Timeouts
 from predictors.server.core import Predictor
 from predictors.server.front import FrontEnd
 from predictors.server.head import WireLimits
-from predictors.server.http import Port, Timeouts
+from predictors.server.http import Port
 from predictors.server.loading import build_preprocessing
 from predictors.server.metrics import Metrics
 from predictors.server.model import ServedModel

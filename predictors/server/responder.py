@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from predictors.errors import DeadlineError, InputError, OverloadError
 from predictors.server.answer import Encoded
+from predictors.server.connection import Exchange
 from predictors.server.head import HttpError
-from predictors.server.http import Exchange
 from predictors.server.metrics import Metrics
 from predictors.server.replies import JSON, error_body, request_id
 from predictors.server.timing import POSTPROCESS, SEND, Stopwatch

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from predictors.server.connection import Exchange, Timeouts
 from predictors.server.head import WireLimits
-from predictors.server.http import Exchange, Port, Timeouts
+from predictors.server.http import Port
 
 GET = b"GET /%s HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -80,7 +81,7 @@ async def test_requests_sent_while_one_is_answered_come_in_order(site: Site) -> 
     writer.write(GET % b"1")
     await until(lambda: len(site.desk.pending) == 1)
     writer.write(GET % b"2" + GET % b"3")
-    await until(lambda: next(iter(site.port.connections))._receiver.buffered > 0)
+    await until(lambda: next(iter(site.port.hall.connections))._receiver.buffered > 0)
     assert site.port.busy == 1
     site.desk.is_holding = False
     site.desk.answer(site.desk.pending[0])
@@ -95,7 +96,7 @@ async def test_a_flood_behind_one_request_stops_being_read(site: Site) -> None:
     await until(lambda: len(site.desk.pending) == 1)
     # Three times what a connection keeps, and less than what the kernel takes.
     writer.write(GET % b"x" * 6000)
-    (connection,) = site.port.connections
+    (connection,) = site.port.hall.connections
     await until(lambda: connection._is_paused)
     held = connection._receiver.buffered
     site.desk.is_holding = False
@@ -118,7 +119,7 @@ async def test_a_client_that_leaves_is_noticed_while_it_waits(site: Site) -> Non
     await until(lambda: site.desk.pending[0].is_canceled)
     assert told == [True]
     site.desk.answer(site.desk.pending[0])
-    assert not site.port.connections
+    assert not site.port.hall.connections
 
 
 async def test_a_client_that_does_not_read_is_cut_off(site: Site) -> None:
@@ -126,8 +127,8 @@ async def test_a_client_that_does_not_read_is_cut_off(site: Site) -> None:
     sock = socket.create_connection(site.address)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.sendall(GET % b"1" + GET % b"2")
-    await until(lambda: len(site.port.connections) == 1)
-    await until(lambda: not site.port.connections)
+    await until(lambda: len(site.port.hall.connections) == 1)
+    await until(lambda: not site.port.hall.connections)
     sock.close()
 
 
@@ -136,7 +137,7 @@ async def test_a_client_that_reads_late_but_in_time_gets_everything(site: Site) 
     site.desk.body = lambda exchange: b"x" * (1 << 20)
     reader, writer = await site.connect()
     writer.write(GET % b"1" + GET % b"2")
-    await until(lambda: len(site.port.connections) == 1)
+    await until(lambda: len(site.port.hall.connections) == 1)
     assert [len(await read_body(reader)) for _ in range(2)] == [1 << 20, 1 << 20]
     writer.close()
 
@@ -159,7 +160,7 @@ async def test_after_a_refusal_nothing_is_read_for_long(site: Site) -> None:
     answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert site.refused == [400]
-    await until(lambda: not site.port.connections)
+    await until(lambda: not site.port.hall.connections)
     writer.close()
 
 
@@ -167,7 +168,7 @@ async def test_a_refused_client_that_stays_is_cut_off(site: Site) -> None:
     reader, writer = await site.connect()
     writer.write(b"nonsense\r\n\r\n")
     assert b"connection: close" in await asyncio.wait_for(reader.read(), 10)
-    await until(lambda: not site.port.connections)
+    await until(lambda: not site.port.hall.connections)
     writer.close()
 
 
@@ -201,7 +202,7 @@ async def test_bodies_on_their_way_in_share_one_budget() -> None:
         writer.write(POST % size + b"x" * (size - 1))
     await until(lambda: len(site.refused) == 3)
     assert site.refused == [503] * 3
-    assert site.port.receiving_bytes <= site.port.max_receiving_bytes == 2 * size
+    assert site.port.hall.receiving_bytes <= site.port.hall.max_receiving_bytes == 2 * size
     answered = 0
     for reader, writer in opened:
         writer.write(b"x")
@@ -209,7 +210,7 @@ async def test_bodies_on_their_way_in_share_one_budget() -> None:
         answered += answer.startswith(b"HTTP/1.1 200 OK")
         writer.close()
     assert answered == 2
-    await until(lambda: site.port.receiving_bytes == 0)
+    await until(lambda: site.port.hall.receiving_bytes == 0)
     await site.port.close()
 
 
