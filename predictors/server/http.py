@@ -4,9 +4,10 @@ Granian 2.8.7 (RSGI, embedded) was tried first, pinned to one core. It holds: se
 SIGTERM, 408 on slow bodies, 431 on large heads, a second port in the same process. It does not hold: a head
 with both lengths, with two lengths, with bare line feeds or without Host is served with 200; the deadline
 for heads also cuts idle connections; the number of connections cannot be refused, only left waiting; the
-moment of the first byte is unknown, so the time split would lack it. And it costs 70 us a request on one
-core, where this module costs 11 us, because each request crosses from its Rust threads to the event loop
-and back. Httptools would replace only the reading of heads, which is not where the time goes (see `head`).
+moment of the first byte is unknown, so the time split would lack it. And an empty handler costs it 81 to
+97 us of CPU a request, because each crosses from its Rust threads to the event loop and back; here, on the
+same busy machine, a request that is read, routed and refused costs 25 to 28 us. Httptools would replace only
+the reading of heads, which is not where the time goes (see `head`).
 One sweep a period looks after all deadlines, so that a request pays for no timer.
 """
 

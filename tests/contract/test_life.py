@@ -213,3 +213,34 @@ def test_probes_are_answered_while_the_engine_loads(start: Starter, tmp_path: Pa
     assert 503 in seen
     assert sorted(seen, reverse=True) == seen, "ready once and for all"
     assert server.http_port == port
+
+
+def test_told_to_stop_while_it_loads_it_ends_at_once(tmp_path: Path) -> None:
+    folder = vector_artifact(tmp_path, name="tiny", work=1600)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "predictors.server", str(folder), "--cpus", "1"]
+    process = subprocess.Popen(
+        [*command, "--http-port", str(port), "--metrics-port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+    def is_listening() -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 5):
+                return True
+        except ConnectionError:
+            return False
+
+    try:
+        eventually(is_listening, pause_s=0.002)
+        process.terminate()
+        out, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert out == "", "it was never ready"
+    finally:
+        process.kill()
+        process.communicate()
