@@ -1,7 +1,9 @@
 """Malformed input of every kind gets a client error in no time, and a good request right after it a good answer."""
 
 import json
+import random
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -183,6 +185,38 @@ def test_the_good_message_is_good(server: Server) -> None:
     good = chunked(b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD))
     assert server.raw(good).startswith(b"HTTP/1.1 200 OK")
     assert server.raw(message(GOOD, "X-Podium-Timeout-Ms: 9000")).startswith(b"HTTP/1.1 200 OK")
+
+
+def mutated(message: bytes, chance: random.Random) -> bytes:
+    data = bytearray(message)
+    for _ in range(chance.randint(1, 4)):
+        place = chance.randrange(len(data))
+        match chance.randrange(4):
+            case 0:
+                data[place] ^= 1 << chance.randrange(8)
+            case 1:
+                del data[place : place + chance.randint(1, 8)]
+            case 2:
+                data[place:place] = data[place : place + chance.randint(1, 40)]
+            case _:
+                data[place:place] = chance.randbytes(chance.randint(1, 8))
+        data = data or bytearray(b" ")
+    return bytes(data)
+
+
+def test_mutations_of_good_messages_are_never_our_fault(server: Server) -> None:
+    chance = random.Random(20)
+    good = [message(), v1('{"instances":[[1,0,0,0]]}'), binary(str(len(GOOD)))]
+    before = server.state()["rss_bytes"]
+    statuses: Counter[int] = Counter()
+    for _ in range(300):
+        answer = server.raw(mutated(chance.choice(good), chance), timeout_s=0.2)
+        statuses[int(answer.split(b" ", 2)[1]) if answer else 0] += 1
+    assert server.is_good()
+    assert all(status < 500 or status == 501 for status in statuses), statuses
+    assert statuses[200] > 10, "some mutations are harmless"
+    assert statuses[400] > 100
+    assert server.state()["rss_bytes"] - before < 20 << 20
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.9, 0.99])
