@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -83,8 +84,10 @@ class Builder:
         process = self._process
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the builder was started without pipes")
-        process.stdin.write(json.dumps(job) + "\n")
-        process.stdin.flush()
+        # A child that is gone is told below, where its output has ended too.
+        with suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
         for line in process.stdout:
             answer: dict[str, Any] = json.loads(line)
             if answer["event"] == "progress":

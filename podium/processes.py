@@ -66,7 +66,9 @@ def stop(process: subprocess.Popen[str], *, grace_s: float) -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            pipe.close()
+            # What a child that died did not take is lost with it.
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 def ending(process: subprocess.Popen[str]) -> str:
