@@ -9,6 +9,7 @@ import onnx
 import pytest
 import yaml
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from predictors.build import Built, RecipePlan, build, plan
 from predictors.card import load_card
@@ -208,3 +209,15 @@ def test_a_checkpoint_becomes_torch_and_onnx_variants_that_agree(tmp_path: Path)
     np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-3)
     text = (store.find("mnist-ort-fp32").folder / "model.onnx").read_bytes()
     assert b"/mnist.py" not in text, "the exporter's traces of source files are in the graph"
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    folder = mnist_source(tmp_path / "mnist")
+    weights = load_file(folder / "weights.safetensors")
+    weights["14.bias"][3] = np.nan
+    save_file(weights, folder / "weights.safetensors")
+    card, store = load_card(folder), Store(tmp_path / "store")
+    (wanted,) = plan(card, folder, ["torch-fp32"])
+    with pytest.raises(BuildError, match="does not answer with numbers"):
+        build(card, folder, wanted, store)
+    assert not store.list()

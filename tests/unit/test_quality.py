@@ -38,10 +38,11 @@ def test_a_very_one_sided_difference_does_not_overflow() -> None:
     assert mcnemar(5000, 5000) == 1.0
 
 
-@given(st.data(), st.integers(1, 200))
-def test_a_comparison_counts_what_a_person_would_count(data: st.DataObject, n: int) -> None:
-    column = st.lists(st.integers(0, 2), min_size=n, max_size=n)
-    labels, ours, theirs = (classes(*data.draw(column)) for _ in range(3))
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * 3), min_size=1, max_size=60))
+def test_a_comparison_counts_what_a_person_would_count(samples: list[tuple[int, int, int]]) -> None:
+    n = len(samples)
+    labels, ours, theirs = (classes(*column) for column in zip(*samples, strict=True))
     found = compare(labels, ours, theirs, NAMES)
     pairs = list(zip(labels.tolist(), ours.tolist(), theirs.tolist(), strict=True))
     assert found.n == n
