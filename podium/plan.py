@@ -59,6 +59,11 @@ class RacePlan:
         return self.submission.slo.rate or 0.0
 
     @property
+    def served(self) -> tuple[RecipePlan, ...]:
+        """Return the recipes whose runtime the node class has."""
+        return tuple(recipe for recipe in self.recipes if recipe.runtime in self.node_class.runtimes)
+
+    @property
     def seconds(self) -> float:
         """Return the estimated wall time for measuring, within the budget."""
         return min(self.budget_s, self.estimate.seconds)
