@@ -1,0 +1,101 @@
+"""A race that is interrupted: nothing runs on, nothing is half written, and the next run takes it up where it was."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from podium.racefile import read_race
+from tests.contract.race.racing import RACE_S, SHORT, STEP_S, Place, Workshop, ended, records, run_files
+from tests.eventually import eventually
+
+VARIANTS = "ort-fp32, ort-int8"
+
+
+pytestmark = pytest.mark.timeout(2 * RACE_S)
+
+
+def is_building(place: Place) -> bool:
+    """A draft lies in the store."""
+    staging = place.store / ".staging"
+    return bool(place.processes("podium.builder")) and staging.is_dir() and any(staging.iterdir())
+
+
+def is_starting(place: Place) -> bool:
+    return bool(place.servers()) and not place.processes("-loop.js")
+
+
+def is_warming_up(place: Place) -> bool:
+    return bool(place.processes("closed-loop.js"))
+
+
+def is_holding(place: Place) -> bool:
+    """A block is being played and a former one is on record."""
+    return bool(place.processes("open-loop.js")) and bool(run_files(place.folder))
+
+
+MOMENTS: tuple[Callable[[Place], bool], ...] = (is_building, is_starting, is_warming_up, is_holding)
+
+
+def assert_nothing_is_half(place: Place) -> None:
+    for path in place.folder.rglob("*.json"):
+        json.loads(path.read_text(encoding="utf-8"))
+    records(place.folder)
+    names = [path.name for path in place.folder.rglob("*")]
+    assert [name for name in names if name.endswith((".draft", ".tmp")) or name.startswith((".race-", "shot-"))] == []
+    assert not (place.folder / "race.json").exists()
+    assert not (place.runs / "latest").exists()
+
+
+def test_ctrl_c_at_any_moment_ends_all_and_the_next_run_goes_on(workshop: Workshop, tmp_path: Path) -> None:
+    # A store of its own, so that there is something to build.
+    place = workshop.place(tmp_path, profile=SHORT, variants=VARIANTS, store=tmp_path / "store")
+    for is_reached in MOMENTS:
+        with place.started() as process:
+            eventually(lambda check=is_reached: check(place), STEP_S, 0.01)  # type: ignore[misc]
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            end = ended(process)
+            assert time.monotonic() - began < 15
+            assert end.code == 130, (is_reached.__name__, end.err)
+            assert "Traceback" not in end.err
+            assert place.processes() == []
+        assert_nothing_is_half(place)
+        assert list((place.store / ".staging").iterdir()) == []
+    folder, kept = place.folder, place.kept()
+    assert kept
+    end = place.run(place.race_words())
+    assert end.code == 6, end.err
+    assert f"resuming {folder.name}: finished runs are kept" in end.err
+    # One folder: it was the same race all the time.
+    assert place.folder == folder
+    assert {path: content for path, content in place.kept().items() if path in kept} == kept
+    race = read_race(folder)
+    assert [entry.hold.blocks for entry in race.variants if entry.hold] == [3, 3]
+    for entry in race.variants:
+        seeds = [record.schedule_seed for record in records(folder, entry.id, "hold") if record.void is None]
+        assert len(seeds) == len(set(seeds)) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_race_leaves_no_process(workshop: Workshop, tmp_path: Path, number: signal.Signals) -> None:
+    place = workshop.place(tmp_path, profile=SHORT, variants=VARIANTS)
+    with place.started() as process:
+        eventually(lambda: is_holding(place), STEP_S)
+        assert len(place.servers()) == 2
+        os.kill(process.pid, number)
+        process.wait(15)
+        # The generator looks for its parent once in a while.
+        eventually(lambda: not place.processes(), 15.0)
+    assert_nothing_is_half_but_the_work_folder(place)
+
+
+def assert_nothing_is_half_but_the_work_folder(place: Place) -> None:
+    for path in run_files(place.folder):
+        json.loads(path.read_text(encoding="utf-8"))
+    assert records(place.folder)
+    assert not (place.folder / "race.json").exists()
