@@ -17,6 +17,7 @@ __all__ = ["MAX_DEPTH", "load", "may_hold_booleans"]
 
 MAX_DEPTH = 32
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_CONTAINERS = (dict, list)
 _OPENING = (ord("["), ord("{"))
 _CLOSING = (ord("]"), ord("}"))
 
@@ -54,11 +55,18 @@ def _depth(bare: bytes) -> int:
 
 def _keys(value: Any) -> int:
     """Count the keys of all objects, but do not walk an array that begins with a plain value."""
-    if isinstance(value, dict):
-        return len(value) + sum(_keys(item) for item in value.values() if isinstance(item, dict | list))
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
-        return sum(_keys(item) for item in value if isinstance(item, dict | list))
-    return 0
+    if type(value) is dict:
+        count = len(value)
+        inner = value.values()
+    elif type(value) is list and value and type(value[0]) in _CONTAINERS:
+        count = 0
+        inner = value
+    else:
+        return 0
+    for item in inner:
+        if type(item) in _CONTAINERS:
+            count += _keys(item)
+    return count
 
 
 def _all_keys(value: Any) -> int:
