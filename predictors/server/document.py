@@ -6,6 +6,7 @@ check and a model come to see different values; such a body is refused.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ def _depth(bare: bytes) -> int:
 
 def _keys(value: Any) -> int:
     """Count the keys of all objects, but do not walk an array that begins with a plain value."""
+    inner: Iterable[Any]
     if type(value) is dict:
         count = len(value)
         inner = value.values()
