@@ -57,7 +57,7 @@ _PHASES: Mapping[str, Sequence[str]] = {
         "{kind: hold, blocks: 5, block: 1s, restart: false}",
         "{kind: search, precision: 10%, probe: 1s, probeRequests: 50, maxProbes: 3}",
     ),
-    SHORT: (_WARMUP, "{kind: hold, blocks: 3, block: 1s, restart: false}"),
+    SHORT: (_WARMUP, "{kind: hold, blocks: 2, block: 1s, restart: false}"),
 }
 _SUBMISSION = """\
 apiVersion: serving.kserve.io/v1beta1

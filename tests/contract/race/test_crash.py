@@ -68,7 +68,7 @@ def test_the_other_variant_is_measured_to_the_end(crashed: tuple[Place, Race, st
     (entry,) = (one for one in race.variants if one.id == f"colors-{OTHER}")
     assert entry.status == "INCONCLUSIVE"
     assert entry.hold is not None
-    assert entry.hold.blocks == 3
+    assert entry.hold.blocks == 2
     assert race.cross_check is not None
     assert race.cross_check.variant == entry.id
     assert (place.folder / "report.html").is_file()

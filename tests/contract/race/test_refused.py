@@ -1,4 +1,7 @@
-"""What this machine refuses is said at once: one sentence, a remedy, nothing started and nothing made."""
+"""What this machine refuses is said at once: one sentence, a remedy, nothing started and nothing made.
+
+That the same races begin where nothing is in the way is what the other files show.
+"""
 
 import shlex
 import socket
@@ -79,10 +82,3 @@ def test_the_same_race_does_not_run_twice(workshop: Workshop, tmp_path: Path) ->
         second = replace(place, mark="second", port=free_ports())
         assert_refused(second.run(second.race_words()), f"{place.folder.name} is running already", "--new")
         assert place.processes()
-
-
-def test_without_any_of_these_the_same_race_begins(workshop: Workshop, tmp_path: Path) -> None:
-    place = workshop.place(tmp_path, profile=SHORT, variants=VARIANTS)
-    with place.started():
-        eventually(lambda: len(place.servers()) == 2, STEP_S)
-    assert place.folder.is_dir()
