@@ -140,7 +140,8 @@ def _errors(outcome: Outcome) -> ErrorEvidence:
 
 
 def _batches(outcome: Outcome, scene: Scene) -> BatchEvidence | None:
-    largest = scene.after.state.get("max_batch")
+    # The server makes batches only up to the size that it measured to be worth it.
+    largest = scene.after.state.get("gather") or scene.after.state.get("max_batch")
     if not isinstance(largest, int):
         return None
     samples = outcome.samples
