@@ -23,7 +23,7 @@ class Extra:
 EXTRAS = {
     extra.name: extra
     for extra in (
-        Extra("serve", ("granian", "orjson", "PIL", "prometheus_client", "uvloop"), (), "serve a variant"),
+        Extra("serve", ("orjson", "PIL", "prometheus_client", "uvloop"), (), "serve a variant"),
         Extra("serve-ort", ("onnxruntime",), ("serve",), "serve ort-fp32 and ort-int8"),
         Extra("serve-openvino", ("openvino",), ("serve",), "serve openvino-int8"),
         Extra("serve-torch", ("torch",), ("serve",), "serve torch-fp32"),

@@ -32,9 +32,7 @@ def write_golden(folder: Path, inputs: Tensors, outputs: Tensors, *, rtol: float
     )
 
 
-def read_golden(
-    folder: Path, variant: Variant
-) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
+def read_golden(folder: Path, variant: Variant) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
     """Load the golden inputs and outputs by tensor name.
 
     Raises:

@@ -95,16 +95,12 @@ def preprocessing(name: str, params: Mapping[str, object] | None = None) -> Prep
         CardError: The name or a parameter is unknown, or a value makes no sense.
     """
     if name not in _CONTRACTS:
-        raise CardError(
-            f"preprocessing.name {name!r} is unknown", f"use one of {', '.join(sorted(_CONTRACTS))}"
-        )
+        raise CardError(f"preprocessing.name {name!r} is unknown", f"use one of {', '.join(sorted(_CONTRACTS))}")
     defaults, mode, crop = _CONTRACTS[name]
     given = dict(params or {})
     unknown = sorted(set(given) - set(defaults))
     if unknown:
-        raise CardError(
-            f"preprocessing.params.{unknown[0]} is unknown for {name}", f"it takes {', '.join(defaults)}"
-        )
+        raise CardError(f"preprocessing.params.{unknown[0]} is unknown for {name}", f"it takes {', '.join(defaults)}")
     merged = {**defaults, **given}
     size = merged["size"]
     if not isinstance(size, int) or isinstance(size, bool) or not 8 <= size <= 1024:
@@ -151,7 +147,7 @@ def _check_header(image: Image.Image) -> None:
 
 
 def _is_rotated(image: Image.Image) -> bool:
-    return image.getexif().get(_EXIF_ORIENTATION, 1) != 1
+    return bool(image.getexif().get(_EXIF_ORIENTATION, 1) != 1)
 
 
 def _too_large() -> InputError:

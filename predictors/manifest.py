@@ -212,9 +212,7 @@ def read_variant(folder: Path) -> Variant:
     path = folder / MANIFEST
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise ArtifactError(
-                f"{path} is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "rebuild the variant"
-            )
+            raise ArtifactError(f"{path} is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "rebuild the variant")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ArtifactError(f"{folder} holds no {MANIFEST}", "build it with `podium build`") from error
@@ -266,9 +264,7 @@ def verify_files(folder: Path, variant: Variant) -> None:
             raise ArtifactError(f"{variant.id}: {entry.path} is missing in {folder}", remedy)
         size = path.stat().st_size
         if size != entry.bytes:
-            raise ArtifactError(
-                f"{variant.id}: {entry.path} has {size} bytes, the manifest says {entry.bytes}", remedy
-            )
+            raise ArtifactError(f"{variant.id}: {entry.path} has {size} bytes, the manifest says {entry.bytes}", remedy)
         if _digest(path) != entry.sha256:
             raise ArtifactError(f"{variant.id}: {entry.path} differs from the manifest's digest", remedy)
     extra = sorted(set(present) - {entry.path for entry in variant.files} - {MANIFEST})
@@ -289,9 +285,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
         if relative.parts[0] == MEASURED:
             continue
         if path.is_symlink():
-            raise ArtifactError(
-                f"{path} is a link, and an artifact holds plain files only", "copy the file itself"
-            )
+            raise ArtifactError(f"{path} is a link, and an artifact holds plain files only", "copy the file itself")
         if path.is_file():
             found.append((relative.as_posix(), path))
     return iter(sorted(found))

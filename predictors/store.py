@@ -83,9 +83,7 @@ class Store:
 
     def list(self) -> Sequence[StoredVariant]:
         """List all variants, the newest first."""
-        manifests = sorted(
-            self.root.glob(f"*/*/{MANIFEST}"), key=lambda path: (-path.stat().st_mtime_ns, str(path))
-        )
+        manifests = sorted(self.root.glob(f"*/*/{MANIFEST}"), key=lambda path: (-path.stat().st_mtime_ns, str(path)))
         return [
             StoredVariant(read_variant(path.parent).id, path.parent.name, path.parent)
             for path in manifests
@@ -102,9 +100,7 @@ class Store:
         folder = Path(text)
         if isinstance(id_or_folder, Path) or "/" in text or (folder / MANIFEST).is_file():
             if not folder.is_dir():
-                raise ArtifactError(
-                    f"there is no folder {folder}", "name a variant's id or an artifact folder"
-                )
+                raise ArtifactError(f"there is no folder {folder}", "name a variant's id or an artifact folder")
             return StoredVariant(read_variant(folder).id, address_of(folder), folder)
         wanted, _, address = text.partition("@")
         known = self.list()

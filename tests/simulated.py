@@ -58,7 +58,8 @@ class SimulatedTarget:
 
     `change` gets what a generator would have recorded and returns what it did record; `state` holds keys of the
     server's state page that differ from the truth; `ends_in` names the load, counted from 1, in which a server ends,
-    and `never_starts` the variants that do not come up. `shots` is what was played, in order.
+    and `never_starts` the variants that do not come up; `batch` is how many of several requests are run at once.
+    `shots` is what was played, in order.
     """
 
     name = "local"
@@ -73,6 +74,7 @@ class SimulatedTarget:
         self.state: dict[str, JsonValue] = {}
         self.ends_in: dict[str, int] = {}
         self.never_starts: set[str] = set()
+        self.batch = 2
         self._loads: Counter[str] = Counter()
         self._alive: dict[str, Deployment] = {}
         self._batches: dict[str, Counter[int]] = {}
@@ -103,7 +105,9 @@ class SimulatedTarget:
         service_s = self.service_ms[name] / 1000
         samples, stopped = _closed(shot, service_s) if shot.kind == "closed" else _open(shot, service_s)
         count = len(samples)
-        self._batches[name].update({2: count // 2, 1: count % 2} if shot.users > 1 else {1: count})
+        batch = min(self.batch, shot.users)
+        self._batches[name].update({batch: count // batch})
+        self._batches[name].update({1: count % batch})
         if self.ends_in.get(name) == self._loads[name]:
             self._alive.pop(name)
         last_s = float(samples.end_ns.max()) / NS if count else 0.0

@@ -195,7 +195,8 @@ def _surface(rng: Rng, style: _Style) -> npt.NDArray[np.float32]:
         turn, phase = rng.uniform(0, pi), rng.uniform(0, 2 * pi)
         axis = np.arange(SIDE, dtype=np.float32) * np.float32(2 * pi / period)
         wave = np.sin(axis[:, None] * np.float32(sin(turn)) + axis[None, :] * np.float32(cos(turn)) + np.float32(phase))
-        texture = texture + wave * np.float32(style.swing * rng.uniform(0.7, 1.3))
+        swing = np.float32(style.swing * rng.uniform(0.7, 1.3))
+        texture = np.asarray(texture + wave * swing, dtype=np.float32)
     return texture
 
 

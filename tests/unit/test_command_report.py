@@ -34,9 +34,7 @@ def test_report_goes_to_the_file_that_is_named(runs: Path, tmp_path: Path) -> No
     assert not (runs / "r1" / "report.html").exists()
 
 
-def test_unknown_race_is_refused_with_the_races_there_are(
-    runs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_race_is_refused_with_the_races_there_are(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "r2", "--runs", str(runs)]) == 3
     error = capsys.readouterr().err
     assert "races: r1" in error

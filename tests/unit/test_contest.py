@@ -1,6 +1,7 @@
 """The measured part of a race, played in memory: order, early ends, voids, crashes, budget and resuming."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,33 @@ def test_the_search_starts_from_the_figures_that_were_measured(tmp_path: Path) -
     shared = measurement(target, tmp_path, profile(SINGLE, OFFLINE, SEARCH))
     found = contest(shared, tmp_path).run([candidate("a", tmp_path)])["a"]
     assert 160 < (found.probes[0].record.planned.rate or 0) < 200
+
+
+def first_probe(folder: Path, change: Callable[[str, Shot, Outcome], Outcome]) -> float:
+    target = SimulatedTarget({"a": 5})
+    target.change = change
+    shared = measurement(target, folder, profile(SINGLE, OFFLINE, SEARCH))
+    return contest(shared, folder).run([candidate("a", folder)])["a"].probes[0].record.planned.rate or 0
+
+
+def test_answers_that_miss_do_not_count_for_where_the_search_starts(tmp_path: Path) -> None:
+    def half(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        if shot.users == 1 or shot.kind == "open":
+            return outcome
+        good = np.arange(len(outcome.samples)) % 2 == 0
+        return with_samples(outcome, status=np.where(good, 200, 503), ok=good)
+
+    assert 80 < first_probe(tmp_path, half) < 100
+
+
+def test_a_long_way_to_a_single_answer_leaves_less_room_for_a_queue(tmp_path: Path) -> None:
+    def far(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        if shot.users > 1:
+            return outcome
+        return with_samples(outcome, end_ns=outcome.samples.end_ns + 80_000_000)
+
+    # 15 ms are left for waiting behind others at 5 ms each.
+    assert 40 < first_probe(tmp_path, far) < 140
 
 
 def test_a_search_without_figures_starts_at_the_asked_rate(tmp_path: Path) -> None:
@@ -321,6 +349,7 @@ def test_nothing_is_measured_once_the_budget_is_over(tmp_path: Path) -> None:
     shared = measurement(target, tmp_path, profile(WARMUP, SINGLE, OFFLINE, HOLD, SEARCH))
     found = contest(shared, tmp_path, budget_s=-1).run([candidate("a", tmp_path)])["a"]
     assert target.measured() == []
+    assert len(target.shots) == 1
     assert (found.single_stream, found.offline, found.holds, found.probes, found.search) == (None, None, [], [], None)
     assert found.trouble == ""
     assert found.ready_s == 1.5

@@ -55,9 +55,7 @@ def test_every_class_of_the_three_trees_has_a_code() -> None:
         assert all(any(issubclass(kind, known) for known, _ in exits._CODES) for kind in classes)
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("x"), KeyError("x"), ModuleNotFoundError("x", name="podium.none")]
-)
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), ModuleNotFoundError("x", name="podium.none")])
 def test_anything_else_is_a_bug(error: Exception) -> None:
     assert exits.exit_of(error) is None
 
@@ -99,9 +97,7 @@ def test_text_from_a_file_cannot_drive_the_terminal(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "error: red \\x1b[31m and\\nnew line, ä and → stay\n  → \\x07\n"
 
 
-@pytest.mark.parametrize(
-    ("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
-)
+@pytest.mark.parametrize(("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
 def test_color_is_for_terminals_that_want_it(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -92,9 +92,7 @@ def test_capacity_is_a_range_or_the_rate_that_failed(figure: Capacity | None, wr
 def test_money_quality_and_p_values() -> None:
     assert figures.money(Money(value=0.0312, currency="EUR")) == "0.0312 EUR"
     assert figures.money(None) == figures.quality(None) == figures.p_value(None) == "–"
-    assert figures.quality(Quality(metric="accuracy", value=0.931, low=0.92, high=0.94, n=9)) == (
-        "93.1 % (92.0–94.0)"
-    )
+    assert figures.quality(Quality(metric="accuracy", value=0.931, low=0.92, high=0.94, n=9)) == ("93.1 % (92.0–94.0)")
     assert figures.p_value(0.0004) == "< 0.001"
     assert figures.p_value(0.0213) == "0.021"
 

@@ -49,9 +49,7 @@ def test_tiles_hold_the_winner_against_objective_and_source(won: Race) -> None:
     assert fastest is not None
     assert slowest is not None
     # The least favorable ends: the winner's lower against the upper of the unoptimized source.
-    assert tiles["largest rate that holds"].note == (
-        f"at least {fastest.low / slowest.high:.1f} × food11-torch-fp32"
-    )
+    assert tiles["largest rate that holds"].note == (f"at least {fastest.low / slowest.high:.1f} × food11-torch-fp32")
     assert tiles["accuracy"].note.endswith("on 2,200 samples")
     assert "cost per million" in tiles
 

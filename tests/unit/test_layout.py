@@ -12,7 +12,7 @@ BANNED = {"utils", "helpers", "common", "manager", "handler"}
 # Put together here, so that this file passes its own rule.
 HOSTS = [
     ".".join(words)
-    for words in (("pypi", "org"), ("pythonhosted", "org"), ("proxy", "golang", "org"), ("deb", "debian", "org"))
+    for words in (("pypi", "org"), ("proxy", "golang", "org"), ("deb", "debian", "org"))
 ]
 
 

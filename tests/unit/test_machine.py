@@ -4,9 +4,7 @@ import pytest
 
 from podium.machine import read_machine
 
-CPUINFO = (
-    "processor\t: 0\nmodel name\t: Example CPU\nflags\t\t: sse2 avx2\n\nprocessor\t: 1\nflags\t\t: other\n"
-)
+CPUINFO = "processor\t: 0\nmodel name\t: Example CPU\nflags\t\t: sse2 avx2\n\nprocessor\t: 1\nflags\t\t: other\n"
 MEMINFO = "MemTotal:       8000000 kB\nMemFree: 1 kB\nMemAvailable:   4000000 kB\n"
 UNLIMITED = str((1 << 63) - 4096)
 

@@ -53,12 +53,26 @@ def test_a_warm_up_is_not_played_twice_for_one_server(tmp_path: Path) -> None:
     assert len(target.shots) == 1
 
 
-def test_a_warm_up_goes_on_until_enough_answers_came(tmp_path: Path) -> None:
-    target = SimulatedTarget({"a": 400})
-    shared, course = begin(target, tmp_path, profile(WARMUP.replace("20", "3")))
+@pytest.mark.parametrize(("at_least", "windows"), [(1, 2), (10, 2), (11, 3), (16, 4)])
+def test_a_warm_up_goes_on_until_enough_answers_came(tmp_path: Path, at_least: int, windows: int) -> None:
+    # 10 answers a second, of which the first to end at the edge of a window belongs to the next one.
+    target = SimulatedTarget({"a": 101})
+    shared, course = begin(target, tmp_path, profile(WARMUP.replace("20", str(at_least))))
     shared.warm_up(course)
-    assert sum(window.answers for window in course.warmup or ()) >= 3
-    assert len(course.warmup or ()) > 2
+    assert course.warmup is not None
+    assert len(course.warmup) == windows
+    assert sum(window.answers for window in course.warmup) >= at_least
+
+
+def test_batching_is_asked_for_where_requests_come_together(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    target.batch = 1
+    shared, course = begin(target, tmp_path, profile(SINGLE, OFFLINE, STEADY))
+    shared.single_stream(course)
+    shared.hold_block(course, rate=40, block=0)
+    with pytest.raises(VoidError) as refused:
+        shared.offline(course)
+    assert refused.value.void == "unbatched"
 
 
 def test_a_server_that_does_not_settle_is_loaded_until_the_time_is_over_and_its_runs_are_void(tmp_path: Path) -> None:

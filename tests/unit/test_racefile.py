@@ -135,9 +135,7 @@ def test_same_entry_twice_is_refused() -> None:
         race(entry("FAIL"), entry("PASS"))
 
 
-@pytest.mark.parametrize(
-    "winning", [entry("FAIL"), entry("PASS", emulated=True), entry("PASS", "food11-torch-fp32")]
-)
+@pytest.mark.parametrize("winning", [entry("FAIL"), entry("PASS", emulated=True), entry("PASS", "food11-torch-fp32")])
 def test_winner_must_be_a_pass_that_is_not_emulated(winning: Entry) -> None:
     with pytest.raises(ValidationError, match="winner must name"):
         race(winning, winner=EntryKey(variant="food11-ort-int8", node_class="local"))

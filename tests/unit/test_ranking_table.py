@@ -20,9 +20,7 @@ def race() -> Race:
 
 def printed(race: Race, width: int = 120, *, color: bool = False) -> str:
     stream = io.StringIO()
-    console = Console(
-        file=stream, width=width, force_terminal=color, color_system="standard" if color else None
-    )
+    console = Console(file=stream, width=width, force_terminal=color, color_system="standard" if color else None)
     console.print(ranking_table(race, width=width))
     return stream.getvalue()
 

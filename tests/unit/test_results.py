@@ -267,6 +267,23 @@ def test_the_passport_covers_every_phase(passed: tuple[Measured, Entry]) -> None
         assert [p.evidence for p in entry(spoiled, WHOLE).passport if p.ok is False] == ["bad"]
 
 
+def test_the_single_stream_figure_is_the_ninetieth_percentile_of_right_answers(tmp_path: Path) -> None:
+    def spread(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        count = len(outcome.samples)
+        latency = np.arange(1, count + 1) * 1_000_000
+        good = np.arange(count) < 50
+        end = outcome.samples.start_ns + latency
+        return with_samples(outcome, end_ns=end, status=np.where(good, 200, 503), ok=good)
+
+    target = SimulatedTarget({"a": 5})
+    target.change = spread
+    single = entry(run(target, tmp_path, profile(SINGLE)), WHOLE).single_stream_p90_ms
+    assert single is not None
+    # 50 of 60 answers are right, of 1 to 50 ms.
+    assert single.value == pytest.approx(45, abs=1)
+    assert single.low < single.value < single.high
+
+
 def test_answers_per_second_count_right_answers_only(tmp_path: Path) -> None:
     def half(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
         count = len(outcome.samples)

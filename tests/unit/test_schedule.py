@@ -46,9 +46,7 @@ def test_another_seed_gives_other_arrivals() -> None:
 
 
 @given(rate=st.floats(0.5, 20_000), seconds=st.floats(0.01, 3))
-def test_constant_arrivals_are_as_many_as_the_rate_says_and_evenly_spaced(
-    rate: float, seconds: float
-) -> None:
+def test_constant_arrivals_are_as_many_as_the_rate_says_and_evenly_spaced(rate: float, seconds: float) -> None:
     arrivals = constant(rate, seconds)
     assert arrivals[0] == 0
     assert abs(len(arrivals) - max(1.0, rate * seconds)) <= 1

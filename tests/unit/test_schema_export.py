@@ -66,9 +66,7 @@ def test_drift_is_found_named_and_mended(tmp_path: Path, capsys: pytest.CaptureF
 def test_a_field_that_the_code_gains_is_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main([], tmp_path) == 0
     grown: Mapping[str, object] = {**SCHEMAS["podium/schemas/submission.json"](), "maxProperties": 9}
-    monkeypatch.setattr(
-        schema_export, "SCHEMAS", {**SCHEMAS, "podium/schemas/submission.json": lambda: grown}
-    )
+    monkeypatch.setattr(schema_export, "SCHEMAS", {**SCHEMAS, "podium/schemas/submission.json": lambda: grown})
     assert differing(tmp_path) == ("podium/schemas/submission.json",)
 
 

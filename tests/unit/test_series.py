@@ -11,9 +11,7 @@ def test_each_second_says_what_was_offered_answered_and_under_way() -> None:
     intended = np.array([0, 500, 900, 1100, 3200], dtype=np.int64) * MS
     end = np.array([100, 1500, 1700, 1200, 3300], dtype=np.int64) * MS
     status = np.array([200, 200, 503, 200, NOT_SENT], dtype=np.int64)
-    samples = Samples(
-        np.arange(5), intended, intended, end, status, status == 200, np.zeros(5, dtype=np.int64)
-    )
+    samples = Samples(np.arange(5), intended, intended, end, status, status == 200, np.zeros(5, dtype=np.int64))
     rows = per_second(samples, TIMEOUT_NS)
     assert [row.offered for row in rows] == [3, 1, 0, 1]
     assert [row.answered for row in rows] == [1, 3, 0, 0]

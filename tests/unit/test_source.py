@@ -23,9 +23,7 @@ def test_a_file_uri_may_be_absolute(place: Path) -> None:
 
 
 def test_a_claim_is_looked_up_below_the_models_folder(place: Path) -> None:
-    assert (
-        locate("pvc://claim/food11", place / "job", place / "models") == place / "models" / "claim" / "food11"
-    )
+    assert locate("pvc://claim/food11", place / "job", place / "models") == place / "models" / "claim" / "food11"
 
 
 def test_a_missing_folder_names_where_it_was_looked_for(place: Path) -> None:

@@ -85,9 +85,7 @@ def pattern_accepts(key: str, text: str) -> bool:
     return jsonschema.Draft202012Validator(annotations["properties"][f"podium.dev/{key}"]).is_valid(text)
 
 
-_NUMBERS = st.sampled_from(
-    ["0", "1", "40", "0.5", ".5", "1e2", "1e-2", "-1", "inf", "nan", "", "1.5.2", "5."]
-)
+_NUMBERS = st.sampled_from(["0", "1", "40", "0.5", ".5", "1e2", "1e-2", "-1", "inf", "nan", "", "1.5.2", "5."])
 _UNITS = st.sampled_from(["", "%", "ms", "s", "us", "/s", "h"])
 _METRICS = st.sampled_from(["p50", "p99", "p99.9", "p98", "errors", "rate", "ready", "accuracy", "drop", ""])
 _OPS = st.sampled_from(["<=", ">=", "<", "=", ""])

@@ -43,9 +43,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_points_become_samples_with_the_intended_start_put_back(tmp_path: Path, kept: Path) -> None:
-    found = attack(
-        ENDPOINT, rate=10, seconds=2, payloads=payloads(tmp_path / "p"), workdir=tmp_path / "w", cores={0}
-    )
+    found = attack(ENDPOINT, rate=10, seconds=2, payloads=payloads(tmp_path / "p"), workdir=tmp_path / "w", cores={0})
     samples = found.samples
     assert np.array_equal(samples.intended_ns, np.arange(20) * 100 * MS)
     assert samples.lateness_ns.tolist() == [30 * MS if n == 2 else 0 for n in range(20)]
@@ -96,17 +94,13 @@ def test_an_attack_that_fails_or_records_nothing_is_an_error(
     assert list((tmp_path / "w").iterdir()) == []
 
 
-def test_a_version_that_does_not_say_is_unknown(
-    tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_that_does_not_say_is_unknown(tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VERSION_TEXT", "Version:")
     found = attack(ENDPOINT, rate=10, seconds=2, payloads=payloads(tmp_path / "p"), workdir=tmp_path / "w")
     assert found.generator.version == "unknown"
 
 
-def test_vegeta_that_is_missing_is_named_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vegeta_that_is_missing_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PODIUM_VEGETA", raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(GeneratorError, match="there is no vegeta") as error:
