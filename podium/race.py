@@ -35,8 +35,8 @@ def run_race(plan: RacePlan, *, fresh: bool = False, command: str = "", quiet: b
     with ExitStack() as stack:
         if document["resumed"]:
             stack.enter_context(locked(folder))
-        target.check(len(plan.served))
         _check_packages()
+        target.check(len(plan.served))
         if not document["resumed"]:
             folder.mkdir(parents=True)
             stack.enter_context(locked(folder))

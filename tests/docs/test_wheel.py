@@ -103,3 +103,13 @@ def test_a_command_that_needs_an_extra_names_it(site: Path, tmp_path: Path) -> N
     assert done.returncode == 4
     assert done.stderr.startswith("error: this command needs the Python package ")
     assert "→ pip install 'podium[bench]'" in done.stderr
+
+
+def test_a_race_without_its_extra_is_refused_before_anything_is_made(site: Path, tmp_path: Path) -> None:
+    mnist_folder(tmp_path / "models" / "mnist")
+    path = write_submission(tmp_path, text=GOOD.replace("food11", "mnist"))
+    before = set(tmp_path.rglob("*"))
+    done = podium(site, tmp_path, "race", "-f", path.name, "--profile", "quick")
+    assert done.returncode == 4
+    assert "→ pip install 'podium[bench]'" in done.stderr
+    assert set(tmp_path.rglob("*")) == before

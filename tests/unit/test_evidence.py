@@ -288,6 +288,15 @@ def test_batching_is_proven_where_requests_come_together(sent: PayloadSet) -> No
     assert alone == "unbatched"
 
 
+def test_a_server_that_gathers_no_requests_claims_no_batching(sent: PayloadSet) -> None:
+    outcome = closed(400)
+    alone = facts(outcome, after=True, gather=1)
+    found, void = proofs(outcome, scene(outcome, sent, after=alone, is_concurrent=True))
+    assert (void, found["unbatched"].limit) == (None, 1)
+    gathering = facts(outcome, after=True, gather=2)
+    assert proofs(outcome, scene(outcome, sent, after=gathering, is_concurrent=True))[1] == "unbatched"
+
+
 def test_a_server_that_says_nothing_of_batches_is_not_measured(sent: PayloadSet) -> None:
     outcome = closed()
     found, void = proofs(outcome, scene(outcome, sent, after=facts(outcome, after=True, max_batch=None)))

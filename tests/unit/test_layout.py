@@ -10,10 +10,7 @@ ROOT = Path(__file__).parents[2]
 HARD_CEILING = 400
 BANNED = {"utils", "helpers", "common", "manager", "handler"}
 # Put together here, so that this file passes its own rule.
-HOSTS = [
-    ".".join(words)
-    for words in (("pypi", "org"), ("proxy", "golang", "org"), ("deb", "debian", "org"))
-]
+HOSTS = [".".join(words) for words in (("pypi", "org"), ("proxy", "golang", "org"), ("deb", "debian", "org"))]
 
 
 def tracked(*patterns: str) -> list[Path]:

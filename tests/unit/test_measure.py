@@ -53,9 +53,9 @@ def test_a_warm_up_is_not_played_twice_for_one_server(tmp_path: Path) -> None:
     assert len(target.shots) == 1
 
 
-@pytest.mark.parametrize(("at_least", "windows"), [(1, 2), (10, 2), (11, 3), (16, 4)])
+@pytest.mark.parametrize(("at_least", "windows"), [(1, 2), (9, 2), (10, 3), (15, 4)])
 def test_a_warm_up_goes_on_until_enough_answers_came(tmp_path: Path, at_least: int, windows: int) -> None:
-    # 10 answers a second, of which the first to end at the edge of a window belongs to the next one.
+    # Two users, an answer each 202 ms: 4 answers in the first window, 5 in each later one.
     target = SimulatedTarget({"a": 101})
     shared, course = begin(target, tmp_path, profile(WARMUP.replace("20", str(at_least))))
     shared.warm_up(course)
