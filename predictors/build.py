@@ -37,7 +37,7 @@ from predictors.models.dataset import Dataset
 from predictors.recipes.pipelines import RecipePlan, pipeline, plan
 from predictors.recipes.registry import RECIPES
 from predictors.recipes.work import Images, Made, Work
-from predictors.runtimes import load_runtime
+from predictors.runtimes import Runtime, load_runtime
 from predictors.store import Store, StoredVariant
 
 __all__ = ["Built", "RecipePlan", "build", "plan"]
@@ -151,14 +151,12 @@ class _Build:
         )
         made = RECIPES[step.name].load().apply(work)
         self._progress(f"{plan.variant_id}: golden answers")
-        variant = self._with_golden(plan, made, staging)
-        if parent and before:
-            _check_kinship((parent.folder, before), (staging, variant))
+        variant = self._with_golden(plan, made, staging, parent)
         write_variant(staging, variant)
         verify_files(staging, variant)
 
-    def _with_golden(self, plan: RecipePlan, made: Made, staging: Path) -> Variant:
-        """Ask the engine that will serve, keep its answers, and compare them with the source's."""
+    def _with_golden(self, plan: RecipePlan, made: Made, staging: Path, parent: StoredVariant | None) -> Variant:
+        """Ask the engine that will serve, keep its answers, and compare them with the parent's."""
         inputs = {self._card.inputs[0].name: self._samples}
         output = self._card.outputs[0].name
         blank = np.zeros((len(self._samples), *self._card.outputs[0].shape[1:]), dtype=np.float32)
@@ -194,6 +192,8 @@ class _Build:
             golden = write_golden(staging, inputs, answers, rtol=_TOLERANCE[plan.precision], atol=atol)
             final = variant.model_copy(update={"golden": golden, "files": file_entries(staging)})
             check_golden(staging, final, runtime.run)
+            if parent is not None:
+                _check_kinship(parent, plan.variant_id, runtime)
         finally:
             runtime.close()
         return final
@@ -203,17 +203,22 @@ class _Build:
         return load_split(self._card, self._folder, "calibration", self._root)
 
     @cached_property
-    def _samples(self) -> Images:
+    def _sample_files(self) -> list[Path]:
         files = self._calibration.files
         # Spread over the split: a public set is often sorted by class.
         spread = np.linspace(0, len(files) - 1, min(_SAMPLES, len(files))).round().astype(int)
-        return next(batches([files[index] for index in spread], self._preprocessing, _SAMPLES))
+        return [files[index] for index in spread]
+
+    @cached_property
+    def _samples(self) -> Images:
+        return next(batches(self._sample_files, self._preprocessing, _SAMPLES))
 
     def _batches(self, size: int) -> Iterator[Images]:
         return batches(self._calibration.files, self._preprocessing, size)
 
     def _key(self, plan: RecipePlan) -> str:
         recipes = [RECIPES[step.name] for step in plan.steps]
+        is_calibrated = any(recipe.is_calibrated for recipe in recipes)
         parts = {
             "id": plan.variant_id,
             "source": self._source_digest,
@@ -221,24 +226,23 @@ class _Build:
             "code": [checkpoint.digest(recipe.source_file()) for recipe in recipes],
             "tools": _tools(plan.steps),
             "preprocessing": imaging.implementation_hash(),
-            "calibration": self._calibration_digest if any(r.is_calibrated for r in recipes) else None,
+            "images": _digest(self._calibration.files if is_calibrated else self._sample_files),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    @cached_property
-    def _calibration_digest(self) -> str:
-        total = hashlib.sha256()
-        for path in self._calibration.files:
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-        return total.hexdigest()
+
+def _digest(files: Sequence[Path]) -> str:
+    return hashlib.sha256("".join(checkpoint.digest(path) for path in files).encode()).hexdigest()
 
 
-def _check_kinship(parent: tuple[Path, Variant], child: tuple[Path, Variant]) -> None:
+def _check_kinship(parent: StoredVariant, name: str, child: Runtime) -> None:
     """Refuse an artifact whose answers have nothing to do with those of what it was made from."""
-    expected, got = (np.concatenate([a.ravel() for a in read_golden(*one)[1].values()]) for one in (parent, child))
+    inputs, outputs = read_golden(parent.folder, read_variant(parent.folder))
+    answers = child.run(inputs)
+    expected, got = (np.concatenate([tensors[key].ravel() for key in outputs]) for tensors in (outputs, answers))
     if np.ptp(expected) > 0 and not (np.ptp(got) > 0 and np.corrcoef(expected, got)[0, 1] > _CORRELATION):
         raise BuildError(
-            f"{child[1].id} answers nothing like {parent[1].id}, which it was made from",
+            f"{name} answers nothing like {parent.id}, which it was made from",
             "choose other parameters in the model's recipe list, or leave the variant out",
         )
 
