@@ -79,7 +79,11 @@ class Builder:
     def _ask(self, job: Mapping[str, object]) -> dict[str, Any]:
         if self._process is None:
             self._process = processes.start(
-                [sys.executable, "-W", "ignore", "-m", "podium.builder"], log=self._log, pipes=True
+                [sys.executable, "-W", "ignore", "-m", "podium.builder"],
+                log=self._log,
+                # Threads that spin while images are decoded beside them cost many times what sleeping ones do.
+                environment={"OMP_WAIT_POLICY": "PASSIVE"},
+                pipes=True,
             )
         process = self._process
         if process.stdin is None or process.stdout is None:
