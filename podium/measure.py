@@ -135,8 +135,7 @@ class Measurement:
         if phase is None:
             raise ValueError("the profile has no hold")
         seconds = phase.block_seconds(rate)
-        schedule = poisson(rate, seconds, self.seed + block) if phase.arrivals == "poisson" else constant(rate, seconds)
-        shot = self._open(schedule, rate, seconds, self.seed + block, phase.stop_when_oversaturated)
+        shot = self._open(phase.arrivals, rate, seconds, self.seed + block, phase.stop_when_oversaturated)
         return self._kept(course, "hold", shot, rate=rate)
 
     def probe(self, course: Course, *, rate: float, number: int) -> StoredRun:
@@ -146,13 +145,11 @@ class Measurement:
             raise ValueError("the profile has no search")
         seconds = phase.probe_seconds(rate)
         seed = self.seed + _PROBE_SEEDS + number
-        schedule = poisson(rate, seconds, seed) if phase.arrivals == "poisson" else constant(rate, seconds)
-        return self._kept(course, "search", self._open(schedule, rate, seconds, seed, True), rate=rate)
+        return self._kept(course, "search", self._open(phase.arrivals, rate, seconds, seed, True), rate=rate)
 
     def cross_check(self, course: Course, *, rate: float, seconds: float) -> tuple[StoredRun, Outcome]:
         """Play a constant rate with k6, kept as a run, and again with vegeta."""
-        schedule = constant(rate, seconds)
-        shot = self._open(schedule, rate, seconds, self.seed, False)
+        shot = self._open("constant", rate, seconds, self.seed, False)
         reference = self._kept(course, "cross-check", shot, rate=rate)
         second = attack(
             course.deployment.endpoint,
@@ -175,12 +172,12 @@ class Measurement:
             seed=self.seed,
         )
 
-    def _open(self, schedule: object, rate: float, seconds: float, seed: int, stops: bool) -> Shot:
+    def _open(self, arrivals: str, rate: float, seconds: float, seed: int, stops: bool) -> Shot:
         return Shot(
             "open",
             users=users_for(rate, self.profile.timeout_s),
             timeout_s=self.profile.timeout_s,
-            schedule=schedule,  # type: ignore[arg-type]
+            schedule=poisson(rate, seconds, seed) if arrivals == "poisson" else constant(rate, seconds),
             seconds=seconds,
             seed=seed,
             stop_when_oversaturated=stops,

@@ -31,7 +31,6 @@ from tests.simulated import (
 BUDGET_S = 1.5
 
 
-# Stands in vegeta's place: notes the number of requests, and answers all of them after 5 ms.
 def names(target: SimulatedTarget) -> str:
     return "".join(variant for variant, _ in target.measured())
 
