@@ -100,9 +100,20 @@ class Verdict:
         return tuple(clause.reason for clause in self.clauses if clause.status == self.status)
 
 
-def is_settled(blocks: Sequence[BlockOutcome]) -> bool:
-    """Say whether a hold may end early: the over-saturation stop has cut enough blocks for a FAIL."""
-    return sum(block.cut for block in blocks) >= _CUTS_THAT_FAIL
+def is_settled(blocks: Sequence[BlockOutcome], slo: Slo, *, level: Level, confidence: float | None = None) -> bool:
+    """Say whether a hold may end early: its FAIL is proven and no further block could excuse it.
+
+    Looking after each block gives chance as many tries as there are blocks, so that each look may use only its part of
+    the risk (Bonferroni). Two blocks cut by the over-saturation stop are a FAIL without any statistics.
+
+    Args:
+        blocks: the blocks played so far.
+        slo: the clauses.
+        level: what the verdict is worth.
+        confidence: of each side; the level's when left out.
+    """
+    risk = 1 - (_CONFIDENCE[level] if confidence is None else confidence)
+    return bool(blocks) and judge(blocks, slo, level=level, confidence=1 - risk / _BLOCKS).status == "FAIL"
 
 
 def judge(

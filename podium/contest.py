@@ -117,13 +117,17 @@ class Contest:
         if phase.interleave == "none":
             turns = [(number, measured) for measured in field_ for number in blocks]
         for number, measured in turns:
-            if phase.stop_when_oversaturated and is_settled(measured.blocks()):
+            if phase.stop_when_oversaturated and self._is_settled(measured):
                 self._progress.step()
                 continue
             if phase.restart and number > 0:
                 self._attempt(measured, "restart", self._restart)
             block_number = partial(self._hold_block, number=number)
             self._attempt(measured, f"hold block {number + 1}/{phase.blocks}", block_number)
+
+    def _is_settled(self, measured: Measured) -> bool:
+        profile = self._measurement.profile
+        return is_settled(measured.blocks(), self._slo, level=profile.level, confidence=profile.confidence)
 
     def _hold_block(self, measured: Measured, *, number: int) -> None:
         run = self._measurement.hold_block(self._course(measured), rate=self._rate, block=number)

@@ -199,6 +199,10 @@ class Measurement:
             if attempt == _TRIES:
                 void = run.record.void or ""
                 raise VoidError(f"{phase} was void {_TRIES} times, last as {void}: {evidence}", void)
+            if run.record.void == "not-warm":
+                # The same warm-up would make the next try void as well.
+                course.warmup = None
+                self.warm_up(course)
         raise AssertionError("unreachable")
 
     def _played(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:

@@ -93,6 +93,24 @@ def test_a_server_that_does_not_settle_is_loaded_until_the_time_is_over_and_its_
     assert refused.value.void == "not-warm"
 
 
+def test_a_run_that_was_not_warm_is_played_again_after_another_warm_up(tmp_path: Path) -> None:
+    held: list[Shot] = []
+
+    def silent_at_first(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        if shot.kind == "open":
+            held.append(shot)
+        count = len(outcome.samples)
+        silence = with_samples(outcome, status=np.zeros(count, dtype=np.int64), ok=np.zeros(count, dtype=np.bool_))
+        return outcome if held else silence
+
+    target = SimulatedTarget({"a": 5})
+    target.change = silent_at_first
+    shared, course = begin(target, tmp_path, profile(WARMUP.replace("5s", "1ms"), STEADY))
+    shared.warm_up(course)
+    assert shared.hold_block(course, rate=40, block=0).record.void is None
+    assert [run.record.void for run in course.book.runs] == ["not-warm", None]
+
+
 def test_a_server_without_answers_has_not_warmed_up(tmp_path: Path) -> None:
     def silent(_variant: str, _shot: Shot, outcome: Outcome) -> Outcome:
         count = len(outcome.samples)

@@ -173,14 +173,44 @@ def test_a_limit_of_all_errors_always_holds_and_one_of_none_is_broken_by_errors(
 def test_two_cut_blocks_fail_the_rate_and_end_the_hold() -> None:
     cut = block(120, planned=400, cut=True)
     verdict = judge([cut, cut], FULL, level="quick")
-    assert is_settled([cut, cut])
+    assert is_settled([cut, cut], FULL, level="quick")
     assert verdict.status == "FAIL"
     assert verdict.reasons == ("the server fell behind at 40/s in 2 of 2 blocks",)
 
 
+def test_a_hold_ends_early_once_its_fail_is_proven() -> None:
+    assert not is_settled([], LATENCY, level="quick")
+    assert not is_settled([block(400, 400)], LATENCY, level="quick")
+    assert is_settled([block(400, 400)] * 2, LATENCY, level="quick")
+    assert is_settled([block(400, 200), block(400, 220), block(400, 190)], LATENCY, level="quick")
+    assert not is_settled([block(400)] * 5, LATENCY, level="quick")
+
+
+def test_a_look_after_each_block_needs_more_proof_than_one_at_the_end() -> None:
+    near = [block(400, 7), block(400, 12), block(400, 9)]
+    assert quick(near).status == "FAIL"
+    assert not is_settled(near, LATENCY, level="quick")
+    assert quick([block(400, 30), block(400, 60)]).status == "INCONCLUSIVE"
+    assert not is_settled([block(400, 30), block(400, 60)], LATENCY, level="quick")
+
+
+def test_looking_after_each_block_seldom_fails_a_server_at_its_limit() -> None:
+    random = np.random.default_rng(11)
+    early = 0
+    for _ in range(400):
+        blocks: list[BlockOutcome] = []
+        for misses in random.binomial(400, 0.01, size=5):
+            blocks.append(block(400, int(misses)))
+            if is_settled(blocks, LATENCY, level="quick"):
+                early += 1
+                break
+    # Five looks at 95 % each would end about one in eight of them.
+    assert early <= 0.05 * 400
+
+
 def test_one_cut_block_may_be_a_hiccup_and_never_passes() -> None:
     cut = block(120, planned=400, cut=True)
-    assert not is_settled([cut])
+    assert not is_settled([cut], FULL, level="quick")
     verdict = judge([*[block(400)] * 4, cut], FULL, level="quick")
     assert verdict.status == "INCONCLUSIVE"
     assert [clause.status for clause in verdict.clauses] == ["INCONCLUSIVE"] * 3
