@@ -19,7 +19,7 @@ from loadtest.slo import Slo
 from loadtest.start import likely_rate
 from loadtest.verdict import is_settled
 from podium.errors import MachineError
-from podium.measure import Course, Measurement, VoidError
+from podium.measure import CandidateGoneError, Course, Measurement, VoidError
 from podium.progress import RaceProgress
 from podium.runbook import RunBook, StoredRun
 from podium.targets.target import Candidate
@@ -149,7 +149,14 @@ class Contest:
         while (rate := search.next_rate()) is not None and not self._is_over():
             self._progress.doing(f"{measured.candidate.variant_id}: search at {rate:.3g}/s")
             number = len(measured.probes)
-            run = self._measurement.probe(self._course(measured), rate=rate, number=number)
+            try:
+                run = self._measurement.probe(self._course(measured), rate=rate, number=number)
+            except VoidError as error:
+                if not measured.probes:
+                    raise
+                # The probes before it stand: the interval is wider, and nothing else is lost.
+                self._event(f"the search ended early: {error}", measured.candidate.variant_id)
+                break
             measured.probes.append(run)
             search.record(rate, judge_probe(block_of(run), self._slo))
         if measured.probes:
@@ -204,7 +211,7 @@ class Contest:
             action(measured)
         except MachineError as error:
             measured.trouble = str(error)
-            measured.void = error.void if isinstance(error, VoidError) else "restarted"
+            measured.void = _void_of(error)
             self._event(measured.trouble, name)
             self._measurement.target.remove(measured.candidate)
         self._progress.step()
@@ -224,6 +231,13 @@ def block_of(run: StoredRun) -> BlockOutcome:
         # A queue that grew to the end would have been cut by a longer block.
         cut=record.stopped == "over-saturated" or record.void == "growing-queue",
     )
+
+
+def _void_of(error: MachineError) -> str | None:
+    """Return the name of the proof that failed; None where nothing was measured that a proof could speak of."""
+    if isinstance(error, VoidError):
+        return error.void
+    return "restarted" if isinstance(error, CandidateGoneError) else None
 
 
 def _order(field_: list[Measured], number: int) -> list[Measured]:

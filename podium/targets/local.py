@@ -21,6 +21,7 @@ from pydantic import JsonValue
 from loadtest.k6 import find_k6
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot, play
+from loadtest.process import prefer
 from loadtest.vegeta import find_vegeta
 from podium import processes
 from podium.errors import MachineError
@@ -97,6 +98,7 @@ class LocalTarget:
             cores=self.server_cores,
             environment={"PODIUM_RACE": self._race_id, "OMP_NUM_THREADS": str(self._cpus)},
         )
+        prefer(process.pid)
         endpoint = Endpoint(
             url=f"http://{_HOST}:{port}",
             protocol=self._protocol,

@@ -223,6 +223,32 @@ def test_three_void_runs_end_the_course_of_that_variant_alone(tmp_path: Path) ->
     assert found["good"].search is not None
 
 
+def test_a_search_whose_later_probes_are_void_keeps_the_earlier_ones(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    searched: list[float] = []
+
+    def late_from_the_third_probe(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        searched.append(shot.seconds or 0)
+        return replace(outcome, dropped=3) if len(searched) > 2 else outcome
+
+    target.change = late_from_the_third_probe
+    events: list[tuple[str, str | None]] = []
+    shared = measurement(target, tmp_path, profile(SEARCH))
+    found = contest(shared, tmp_path, events=events).run([candidate("a", tmp_path)])["a"]
+    assert (found.trouble, found.void, len(found.probes)) == ("", None, 2)
+    assert found.search is not None
+    assert events == [
+        ("the search ended early: search was void 3 times, last as dropped: 3 arrivals found no free user", "a")
+    ]
+
+
+def test_a_search_without_a_valid_probe_is_void(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    target.change = all_dropped
+    found = contest(measurement(target, tmp_path, profile(SEARCH)), tmp_path).run([candidate("a", tmp_path)])["a"]
+    assert (found.void, found.search) == ("dropped", None)
+
+
 def test_a_server_that_ends_in_mid_race_is_void_and_the_others_go_on(tmp_path: Path) -> None:
     target = SimulatedTarget({"a": 5, "b": 6})
     target.ends_in = {"a": 3}
@@ -247,7 +273,7 @@ def test_a_server_that_never_starts_ends_its_own_course(tmp_path: Path) -> None:
     shared = measurement(target, tmp_path, profile(WARMUP, SINGLE, HOLD))
     found = contest(shared, tmp_path).run([candidate(name, tmp_path) for name in "ab"])
     assert found["a"].trouble == "a did not start: exit code 1"
-    assert found["a"].ready_s is None
+    assert (found["a"].void, found["a"].ready_s) == (None, None)
     assert {variant for variant, _ in target.shots} == {"b"}
     assert len(found["b"].holds) == 5
 

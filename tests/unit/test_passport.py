@@ -202,6 +202,12 @@ def test_limits_themselves_hold() -> None:
     assert failing(at_limits) == []
 
 
+@pytest.mark.parametrize(("sends", "late", "holds"), [(87, 1, True), (87, 2, False), (400, 4, True), (400, 5, False)])
+def test_one_send_in_a_hundred_may_be_late_rounded_up(sends: int, late: int, holds: bool) -> None:
+    lateness = np.array([1] * (sends - late) + [11] * late, dtype=np.int64) * MS
+    assert ("late" in failing(replace(HEALTHY, lateness_ns=lateness))) is not holds
+
+
 def test_other_nodes_are_isolated_whatever_their_cores() -> None:
     assert failing(replace(HEALTHY, isolation=IsolationEvidence("a", "b"))) == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.errors import GeneratorError
-from loadtest.process import last_lines, start, throttled_periods, wait_all
+from loadtest.process import last_lines, prefer, start, throttled_periods, wait_all
 from tests.eventually import eventually
 from tests.loads import program
 
@@ -148,3 +148,16 @@ def test_a_cgroup_that_counts_nothing_is_not_zero(tmp_path: Path) -> None:
     (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
     (tmp_path / "sys/fs/cgroup/cpu.stat").write_text("usage_usec 5\n")
     assert throttled_periods(tmp_path) is None
+
+
+def test_a_child_goes_first_where_this_user_may_ask_for_it(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may raise a priority")
+    with start(["sleep", "30"], log=tmp_path / "log", environment={}, cores=None) as child:
+        assert os.getpriority(os.PRIO_PROCESS, child.process.pid) == -10
+    assert os.getpriority(os.PRIO_PROCESS, 0) >= 0
+
+
+def test_a_priority_that_is_refused_is_no_error() -> None:
+    # No such process: the kernel refuses as it does without the right to ask.
+    prefer(2**22 + 1)
