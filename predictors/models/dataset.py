@@ -9,10 +9,16 @@ from __future__ import annotations
 import hashlib
 import inspect
 import multiprocessing
+import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -25,6 +31,8 @@ __all__ = ["SPLITS", "Dataset", "generated", "labeled_files"]
 
 SPLITS = ("train", "calibration", "test")
 _PROCESSES = 2
+# Images handed to a process at a time: small, because an interruption waits for those that are under way.
+_CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,9 @@ def generated(
         make: encoded image for (split, index); a module-level function, because it runs in other processes.
         label_of: label for an index.
         source: the module that `make` comes from; a change of its source makes the images anew.
+
+    Raises:
+        DataError: a process that makes the images ended.
     """
     digest = hashlib.sha256(f"{inspect.getsource(source)}{count}".encode()).hexdigest()[:12]
     folder = root / name / f"{split}-{digest}"
@@ -73,9 +84,7 @@ def generated(
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{split}-"))
         try:
-            jobs = [(make, staging, split, index) for index in range(count)]
-            with multiprocessing.get_context("spawn").Pool(_PROCESSES) as pool:
-                pool.starmap(_write, jobs, chunksize=64)
+            _make(partial(_write, make, staging, split), count)
             _publish(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -117,6 +126,36 @@ def _plain(word: str) -> str:
 
 def _file_name(index: int) -> str:
     return f"{index:05d}.jpg"
+
+
+def _make(write: Callable[[int], None], count: int) -> None:
+    # Not multiprocessing.Pool: it replaces a process that cannot start by the next one, for ever.
+    pool = ProcessPoolExecutor(
+        _PROCESSES, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_the_caller
+    )
+    try:
+        for _ in pool.map(write, range(count), chunksize=_CHUNK):
+            pass
+    except BrokenProcessPool as error:
+        raise DataError(
+            "A process that makes the images ended.",
+            hint='In a script of your own, call this under `if __name__ == "__main__":`; else free some memory.',
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_the_caller() -> None:
+    """End this process at a Ctrl-C without a word, and when its caller is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    caller = multiprocessing.parent_process()
+    if caller is not None:
+        threading.Thread(target=_follow, args=(caller.join,), daemon=True).start()
+
+
+def _follow(wait: Callable[[], None]) -> None:
+    wait()
+    os._exit(1)
 
 
 def _write(make: Callable[[str, int], bytes], staging: Path, split: str, index: int) -> None:

@@ -1,6 +1,11 @@
 """Splits of image files: made once and whole, or read from folders as people lay them out."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +15,39 @@ from predictors.errors import DataError
 from predictors.models import dataset, food_data, food_images, mnist
 from predictors.models.dataset import Dataset, generated, labeled_files
 from predictors.models.food11 import LABELS
+from tests.eventually import eventually
 
 _HINT = "a hint"
+_SCRIPT = """\
+import sys
+from pathlib import Path
+from predictors.models import food_images
+from predictors.models.dataset import generated
+
+{guard}generated(
+    "food11", "test", {count}, root=Path(sys.argv[1]),
+    make=food_images.jpeg, label_of=food_images.label_of, source=food_images,
+)
+"""
+_GUARD = 'if __name__ == "__main__": '
+
+
+def script(folder: Path, *, guard: str, count: int) -> list[str]:
+    """Write a script of somebody's own that makes a split below `folder`; return its command line."""
+    path = folder / "script.py"
+    path.write_text(_SCRIPT.format(guard=guard, count=count), encoding="utf-8")
+    return [sys.executable, str(path), str(folder)]
+
+
+def processes_in(folder: Path) -> list[int]:
+    """The living processes that work in a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        # It may be gone, or somebody else's.
+        with suppress(OSError):
+            if place.readlink() == folder:
+                found.append(int(place.parent.name))
+    return found
 
 
 def made(root: Path, count: int = 3, split: str = "test", make: Callable[[str, int], bytes] | None = None) -> Dataset:
@@ -63,6 +99,30 @@ def test_a_generator_that_fails_leaves_nothing_half(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         made(tmp_path, make=_broken)
     assert list((tmp_path / "food11").iterdir()) == []
+
+
+@pytest.mark.parametrize("guard", [_GUARD, ""])
+def test_a_script_without_a_main_guard_is_told_so_and_not_started_for_ever(tmp_path: Path, guard: str) -> None:
+    words = script(tmp_path, guard=guard, count=2)
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    made = [path.name for path in (tmp_path / "food11").iterdir()]
+    if guard:
+        assert (ended.returncode, len(made)) == (0, 1), ended.stderr
+    else:
+        assert "DataError: A process that makes the images ended." in ended.stderr
+        assert (ended.returncode, made) == (1, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_a_caller_that_was_killed(tmp_path: Path, number: signal.Signals) -> None:
+    words = script(tmp_path, guard=_GUARD, count=100_000)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, start_new_session=True) as process:
+        eventually(lambda: any(tmp_path.glob("food11/*/*.jpg")), 60.0)
+        assert len(processes_in(tmp_path)) > 2
+        process.send_signal(number)
+        process.wait(10)
+    eventually(lambda: not processes_in(tmp_path), 10.0)
 
 
 def test_whoever_is_second_takes_what_the_first_made(tmp_path: Path) -> None:
