@@ -7,7 +7,10 @@ checkpoint from which an interrupted training goes on.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from predictors.imaging import Preprocessing
+from predictors.imaging import Preprocessing, implementation_hash
 from predictors.models.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -82,9 +85,12 @@ def train(
 ) -> Result:
     """Train `family.network()` on uint8 [n, height, width, channels] and int64 [n].
 
-    An existing checkpoint of the same plan is continued; one of another plan is ignored and overwritten.
+    An existing checkpoint of the same plan, network, images, labels and preprocessing is continued; any other one
+    is ignored, which `progress` is told, and overwritten.
     """
     import torch
+
+    key = _key(family, pixels, labels, preprocessing, plan)
 
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
@@ -96,7 +102,9 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=plan.peak_rate, total_steps=steps * len(epochs), pct_start=0.15
     )
-    losses = _restore(checkpoint, plan, network, optimizer, schedule)
+    losses = _restore(checkpoint, key, network, optimizer, schedule)
+    if not losses and checkpoint is not None and checkpoint.exists():
+        progress(f"starting anew: {checkpoint} is of another training, or damaged")
     shrunk: tuple[int, Pixels] = (0, pixels)
     for epoch in range(len(losses), len(epochs)):
         side = epochs[epoch]
@@ -121,7 +129,7 @@ def train(
             schedule.step()
             total += loss.item()
         losses.append(total / steps)
-        _keep(checkpoint, plan, losses, network, optimizer, schedule)
+        _keep(checkpoint, key, losses, network, optimizer, schedule)
         progress(f"epoch {epoch + 1}/{len(epochs)} at {side} px: loss {losses[-1]:.3f}")
     network.eval()
     return Result(tuple(losses), network)
@@ -175,9 +183,20 @@ def _shrink(pixels: Pixels, side: int) -> Pixels:
     return small
 
 
+def _key(family: str, pixels: Pixels, labels: npt.NDArray[np.int64], preprocessing: Preprocessing, plan: Plan) -> str:
+    """Name all that decides what a training ends with."""
+    digest = hashlib.sha256(repr((family, pixels.shape, implementation_hash(), preprocessing, asdict(plan))).encode())
+    source = importlib.util.find_spec(family)
+    if source is not None and source.origin is not None:
+        digest.update(Path(source.origin).read_bytes())
+    digest.update(np.ascontiguousarray(labels))
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.hexdigest()
+
+
 def _restore(
     checkpoint: Path | None,
-    plan: Plan,
+    key: str,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -186,8 +205,11 @@ def _restore(
 
     if checkpoint is None or not checkpoint.exists():
         return []
-    state = torch.load(checkpoint, weights_only=True)
-    if state["plan"] != repr(asdict(plan)):
+    try:
+        state = torch.load(checkpoint, weights_only=True)
+    except (EOFError, RuntimeError, pickle.UnpicklingError):
+        return []
+    if not isinstance(state, dict) or state.get("key") != key:
         return []
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
@@ -198,7 +220,7 @@ def _restore(
 
 def _keep(
     checkpoint: Path | None,
-    plan: Plan,
+    key: str,
     losses: Sequence[float],
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -212,7 +234,7 @@ def _keep(
     staging = checkpoint.with_suffix(".part")
     torch.save(
         {
-            "plan": repr(asdict(plan)),
+            "key": key,
             "losses": list(losses),
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),

@@ -1,5 +1,6 @@
 """Training from scratch: it learns, it can be interrupted, and it ends with weights that can be shipped."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from predictors.imaging import preprocessing
+from predictors.imaging import Preprocessing, preprocessing
 from predictors.models import food_images, mnist
 from predictors.models.dataset import Dataset
 from predictors.models.mnist_data import prepare
@@ -105,14 +106,31 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(digits: tuple[Pixels
     assert [path.name for path in kept.parent.iterdir()] == ["mnist.pt"]
 
 
-def test_a_checkpoint_of_another_plan_is_not_continued(digits: tuple[Pixels, Labels], tmp_path: Path) -> None:
-    plan = replace(PLAN, stages=(Stage(28, 1),))
+Change = Callable[[Pixels, Labels], tuple[Pixels, Labels, Preprocessing, Plan]]
+ONE_EPOCH = replace(PLAN, stages=(Stage(28, 1),))
+CHANGES: dict[str, Change] = {
+    "plan": lambda pixels, labels: (pixels, labels, DIGITS, replace(ONE_EPOCH, seed=9)),
+    "images": lambda pixels, labels: (255 - pixels, labels, DIGITS, ONE_EPOCH),
+    "subset": lambda pixels, labels: (pixels[:48], labels[:48], DIGITS, ONE_EPOCH),
+    "labels": lambda pixels, labels: (pixels, labels[::-1], DIGITS, ONE_EPOCH),
+    "preprocessing": lambda pixels, labels: (pixels, labels, preprocessing("mnist-28", {"mean": [0.5]}), ONE_EPOCH),
+}
+
+
+@pytest.mark.parametrize("change", [*CHANGES, "none", "damage"])
+def test_only_a_checkpoint_of_the_same_training_is_continued(
+    digits: tuple[Pixels, Labels], tmp_path: Path, change: str
+) -> None:
     pixels, labels = digits[0][:64], digits[1][:64]
     kept = tmp_path / "mnist.pt"
-    train(_MNIST, pixels, labels, DIGITS, plan, checkpoint=kept)
+    train(_MNIST, pixels, labels, DIGITS, ONE_EPOCH, checkpoint=kept)
+    if change == "damage":
+        kept.write_bytes(kept.read_bytes()[:1000])
+    other = CHANGES[change](pixels, labels) if change in CHANGES else (pixels, labels, DIGITS, ONE_EPOCH)
     said: list[str] = []
-    train(_MNIST, pixels, labels, DIGITS, replace(plan, seed=9), checkpoint=kept, progress=said.append)
-    assert len(said) == 1
+    train(_MNIST, *other, checkpoint=kept, progress=said.append)
+    began = [f"starting anew: {kept} is of another training, or damaged", "epoch 1/1 at 28 px"]
+    assert [line.split(": loss")[0] for line in said] == ([] if change == "none" else began)
 
 
 def test_shipped_weights_are_half_as_large_and_answer_nearly_the_same(
