@@ -7,9 +7,8 @@ histogram alone.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -32,6 +31,7 @@ from loadtest.runrecord import (
 from loadtest.samples import Samples, write_samples
 from loadtest.series import per_second
 from loadtest.shot import Endpoint, Outcome
+from loadtest.wholefile import draft_of
 
 __all__ = [
     "ProofRecord",
@@ -138,18 +138,15 @@ def write_run(path: Path, record: RunRecord, outcomes: Sequence[Outcome]) -> Non
     log = log_text(intervals, started)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".draft-", dir=path.parent) as folder:
-            draft = Path(folder)
-            write_samples(draft / "samples", samples)
-            (draft / "log").write_text(log)
-            (draft / "record").write_text(record.model_dump_json(by_alias=True, indent=1) + "\n")
-            for name, place in (
-                ("samples", path.with_suffix(".samples")),
-                ("log", path.with_name(record.latency.file)),
-                ("record", path),
-            ):
-                _sync(draft / name)
-                (draft / name).replace(place)
+        with ExitStack() as drafts:
+            # The last draft is the first to become a file, and the record comes last.
+            recorded, logged, sampled = (
+                drafts.enter_context(draft_of(place))
+                for place in (path, path.with_name(record.latency.file), path.with_suffix(".samples"))
+            )
+            write_samples(sampled, samples)
+            logged.write_text(log)
+            recorded.write_text(record.model_dump_json(by_alias=True, indent=1) + "\n")
     except OSError as error:
         raise RecordError(f"{path} cannot be written: {error.strerror}", "make room, or choose a folder") from error
 
@@ -209,11 +206,3 @@ def _latency(clock: Literal["intended", "actual"], file: str, histogram: Histogr
 
 def _ms(histogram: Histogram, percent: float) -> float | None:
     return histogram.percentile_ms(percent) if histogram.count else None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

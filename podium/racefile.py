@@ -7,10 +7,7 @@ so that an interrupted race leaves the former file or the new one and nothing be
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, Self
@@ -32,7 +29,8 @@ from podium.entry import (
     Status,
     Strict,
 )
-from podium.errors import ConfigError, MachineError
+from podium.errors import ConfigError
+from podium.wholefile import write_whole
 
 __all__ = [
     "SCHEMA",
@@ -207,38 +205,8 @@ def write_race(folder: Path, race: Race) -> Path:
     """
     path = folder / _FILE
     text = json.dumps(race.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-    temporary: Path | None = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=folder, prefix=".race-", suffix=".tmp", delete=False
-        ) as stream:
-            temporary = Path(stream.name)
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        temporary = None
-        _sync_folder(folder)
-    except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise MachineError(
-            f"{path} cannot be written: {error.strerror or error}",
-            hint="free some space on that disk" if full else "make the folder writable for you",
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    write_whole(path, text, makes_folder=True)
     return path
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def find_race(name: str, root: Path) -> Path:

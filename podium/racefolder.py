@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from podium.errors import MachineError
 from podium.plan import RacePlan
+from podium.wholefile import write_whole
 
 __all__ = ["agreed_payloads", "find_folder", "locked", "now", "point_latest", "write_plan"]
 
@@ -26,9 +27,12 @@ def find_folder(plan: RacePlan, *, fresh: bool) -> tuple[Path, dict[str, JsonVal
     """Return the folder of the race, an interrupted one where there is one, and its plan document; make nothing."""
     if not fresh:
         for path in sorted(plan.runs.glob(f"*/{_PLAN}"), reverse=True):
+            # One that cannot be read is nobody's.
             with suppress(ValueError, OSError):
                 document = json.loads(path.read_text(encoding="utf-8"))
-                if document["digest"] == plan.digest and not (path.parent / "race.json").exists():
+                if not isinstance(document, dict) or "started" not in document:
+                    continue
+                if document.get("digest") == plan.digest and not (path.parent / "race.json").exists():
                     return path.parent, {**document, "resumed": True}
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = plan.runs / f"{plan.submission.name}-{stamp}-{secrets.token_hex(3)}"
@@ -37,10 +41,8 @@ def find_folder(plan: RacePlan, *, fresh: bool) -> tuple[Path, dict[str, JsonVal
 
 def write_plan(folder: Path, document: Mapping[str, JsonValue]) -> None:
     """Write what the race is; from here on it can be resumed."""
-    draft = folder / f".{_PLAN}"
     kept = {name: value for name, value in document.items() if name != "resumed"}
-    draft.write_text(json.dumps(kept) + "\n", encoding="utf-8")
-    draft.replace(folder / _PLAN)
+    write_whole(folder / _PLAN, json.dumps(kept) + "\n")
 
 
 @contextmanager
@@ -65,9 +67,7 @@ def agreed_payloads(folder: Path, digest: str) -> str:
     """Return the digest of the payloads that the race began with; the first call settles it."""
     path = folder / "payloads.sha256"
     if not path.exists():
-        draft = folder / ".payloads"
-        draft.write_text(digest + "\n", encoding="ascii")
-        draft.replace(path)
+        write_whole(path, digest + "\n")
     return path.read_text(encoding="ascii").strip()
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,10 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from podium.charts.markup import plain
-from podium.errors import MachineError
 from podium.racefile import read_race
 from podium.report.evidence import load_runs
 from podium.report.page import build_page
+from podium.wholefile import write_whole
 
 __all__ = ["render_report", "report_html"]
 
@@ -38,26 +36,7 @@ def render_report(race_folder: Path, out: Path | None = None) -> Path:
         MachineError: when the page cannot be written.
     """
     path = out or race_folder / _FILE
-    text = report_html(race_folder)
-    temporary: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=".report-", suffix=".tmp", delete=False
-        ) as stream:
-            temporary = Path(stream.name)
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        temporary = None
-    except OSError as error:
-        raise MachineError(
-            f"{path} cannot be written: {error.strerror or error}", hint="name another file with --out"
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    write_whole(path, report_html(race_folder), hint="name another file with --out")
     return path
 
 

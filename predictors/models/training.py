@@ -189,8 +189,8 @@ def _key(family: str, pixels: Pixels, labels: npt.NDArray[np.int64], preprocessi
     source = importlib.util.find_spec(family)
     if source is not None and source.origin is not None:
         digest.update(Path(source.origin).read_bytes())
-    digest.update(np.ascontiguousarray(labels))
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(labels).data)
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 
