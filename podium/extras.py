@@ -27,6 +27,7 @@ EXTRAS = {
         Extra("serve-ort", ("onnxruntime",), ("serve",), "serve ort-fp32 and ort-int8"),
         Extra("serve-openvino", ("openvino",), ("serve",), "serve openvino-int8"),
         Extra("serve-torch", ("torch",), ("serve",), "serve torch-fp32"),
+        Extra("cluster", ("kubernetes", "stamina"), (), "deploy and race on a cluster"),
         Extra("bench", ("hdrh", "jinja2", "PIL", "scipy"), (), "load-test, judge and report"),
         Extra(
             "build",

@@ -36,6 +36,9 @@ __all__ = [
 _PACKAGE = Path(__file__).parent
 # In the wheel the files are package data; in a clone they stand where platform teams look for them.
 _FOLDERS = (_PACKAGE / "data" / "node-classes", _PACKAGE.parent / "k8s" / "node-classes")
+_OVERLAYS = tuple(
+    root for root in (_PACKAGE / "data" / "overlays", _PACKAGE.parent / "k8s" / "overlays") if root.is_dir()
+)
 
 
 def _written(value: object) -> object:
@@ -178,8 +181,8 @@ def node_class_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
 
 
-def load_node_class(name: str) -> NodeClass:
-    """Return the node class of that name.
+def load_node_class(name: str, site: str = "") -> NodeClass:
+    """Return the node class of that name; a file of the site stands in for the general one.
 
     Raises:
         NodeClassError: there is none, or its file is refused; with file and line.
@@ -187,7 +190,11 @@ def load_node_class(name: str) -> NodeClass:
     names = node_class_names()
     if name not in names:
         raise NodeClassError(name, "there is no node class of this name", nearest(name, names))
-    return read_node_class(_folder() / f"{name}.yaml")
+    path = _folder() / f"{name}.yaml"
+    if site:
+        own = next((root / site / "node-classes" / path.name for root in _OVERLAYS), path)
+        path = own if own.is_file() else path
+    return read_node_class(path)
 
 
 def read_node_class(path: Path) -> NodeClass:

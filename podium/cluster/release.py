@@ -1,0 +1,297 @@
+"""A variant on a cluster: values for the chart `variant`, a release of it, and the wait until all of it serves.
+
+A release that cannot become ready is taken back: to the revision that served before, or away. Until then whatever
+served goes on serving, because the chart never takes a pod away before its successor is ready.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from podium.cluster.adapter import Cluster
+from podium.cluster.diagnosis import Fault, diagnose, latest_pods, pods_of
+from podium.cluster.errors import ClusterError, DeadlineError, DeploymentError, NotServedError
+from podium.cluster.helm import Helm
+from podium.cluster.kinds import (
+    CLUSTER_RUNTIME,
+    DEPLOYMENT,
+    INFERENCE_SERVICE,
+    NAMESPACE,
+    POD,
+    PVC,
+    Document,
+    condition,
+    name_of,
+)
+from podium.cluster.site import Platform, nodes_of, read_nodes
+from podium.nodeclass import NodeClass
+from podium.placement import helm_values
+from predictors.manifest import Variant
+
+__all__ = ["Mode", "Release", "check_site", "install", "remove", "values_of"]
+
+Mode = Literal["Standard", "Knative"]
+_CHART = "variant"
+_GONE_S = 90.0
+_LOOK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What is to be deployed: one variant on one node class, under one name."""
+
+    name: str
+    variant: Variant
+    address: str
+    node_class: NodeClass
+    mode: Mode = "Standard"
+    replicas: tuple[int, int] = (1, 3)
+    frozen: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    def storage_uri(self, claim: str) -> str:
+        """Return where the artifact lies on the cluster."""
+        return f"pvc://{claim}/{self.variant.model.name}/{self.address}"
+
+
+def values_of(release: Release, platform: Platform) -> dict[str, Any]:
+    """Return the values of the chart for a release."""
+    low, high = release.replicas
+    return {
+        "variant": {
+            "id": release.variant.id,
+            "model": release.variant.model.name,
+            "address": release.address,
+            "runtime": release.variant.runtime.name,
+            "precision": release.variant.precision,
+        },
+        "storageUri": release.storage_uri(platform.claim),
+        "mode": release.mode,
+        "replicas": {"min": low, "max": high},
+        "autoscaling": {"enabled": not release.frozen and high > low},
+        # A budget above the fewest replicas would block every drain.
+        "pdb": {"enabled": not release.frozen and low > 1, "minAvailable": max(1, low - 1)},
+        "labels": dict(release.labels),
+        "annotations": dict(release.annotations),
+        **helm_values(release.node_class),
+    }
+
+
+def check_site(cluster: Cluster, platform: Platform, release: Release) -> None:
+    """Refuse at once what would otherwise only fail after a while.
+
+    Raises:
+        NotServedError: KServe is not installed.
+        ClusterError: the runtime, the claim of the artifacts, a node of the class or its GPU resource is missing.
+    """
+    if not cluster.serves(INFERENCE_SERVICE):
+        raise NotServedError(
+            f"KServe is not installed on {cluster.context}: the cluster knows no {INFERENCE_SERVICE}",
+            str(INFERENCE_SERVICE),
+            "./scripts/cluster-up installs it on the test cluster; elsewhere install KServe 0.19 or later",
+        )
+    runtime = release.variant.runtime.name
+    if cluster.get(CLUSTER_RUNTIME, f"podium-{runtime}") is None:
+        known = ", ".join(sorted(platform.images)) or "none"
+        raise ClusterError(
+            f"There is no serving runtime podium-{runtime} on {cluster.context} (images: {known})",
+            f"./scripts/cluster-up{' --with-torch' if runtime == 'torch' else ''}, or install the chart platform with "
+            f"its image",
+        )
+    if cluster.get(NAMESPACE, cluster.namespace) is None:
+        raise ClusterError(
+            f"There is no namespace {cluster.namespace} on {cluster.context}",
+            f"kubectl create namespace {cluster.namespace}",
+        )
+    if cluster.get(PVC, platform.claim) is None:
+        raise ClusterError(
+            f"The namespace {cluster.namespace} has no claim {platform.claim!r}, which holds the artifacts",
+            "deploy into the platform's namespace with -n podium, or make the claim there",
+        )
+    check_nodes(cluster, release.node_class)
+
+
+def check_nodes(cluster: Cluster, node_class: NodeClass) -> None:
+    """Refuse a class that no node of the cluster belongs to.
+
+    Raises:
+        ClusterError: there is none, or none that is ready or has the GPU resource.
+    """
+    everything = read_nodes(cluster)
+    found = nodes_of(node_class, everything)
+    remedy = (
+        f"podium describe class {node_class.name} shows its selector; kubectl get nodes --show-labels what there is"
+    )
+    if not found:
+        raise ClusterError(
+            f"No node of {cluster.context} is of class {node_class.name} ({len(everything)} nodes)", remedy
+        )
+    names = ", ".join(node.name for node in found)
+    if not any(node.ready for node in found):
+        raise ClusterError(f"No node of class {node_class.name} is ready ({names})", "kubectl describe node says why")
+    gpu = node_class.gpu
+    if gpu is not None and not any(node.allocatable.get(gpu.asked_resource, 0) >= gpu.count for node in found):
+        raise ClusterError(
+            f"No node of class {node_class.name} offers {gpu.asked_resource} ({names})",
+            "install the GPU operator or the device plugin there; on kind ./scripts/cluster-up puts the resource back",
+        )
+
+
+def install(
+    cluster: Cluster,
+    helm: Helm,
+    release: Release,
+    platform: Platform,
+    *,
+    timeout_s: float,
+    more: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Document:
+    """Install or change a release, wait until all of it serves, and return its InferenceService.
+
+    Args:
+        cluster: where.
+        helm: on the same cluster and namespace.
+        release: what.
+        platform: what the cluster has.
+        timeout_s: gives up after this.
+        more: values that stand above those of the release.
+        say: is told what is waited for.
+
+    Raises:
+        DeploymentError: it cannot become ready; says why. What served before serves on, and nothing else is left.
+    """
+    before = helm.revision(release.name)
+    try:
+        helm.upgrade(release.name, _CHART, {**values_of(release, platform), **(more or {})})
+        return _wait_ready(cluster, release, timeout_s=timeout_s, say=say)
+    except (ClusterError, KeyboardInterrupt):
+        _take_back(cluster, helm, release.name, before)
+        raise
+
+
+def remove(cluster: Cluster, helm: Helm, name: str, *, timeout_s: float = _GONE_S) -> bool:
+    """Uninstall a release and wait until its pods are gone; return False where there is none.
+
+    Raises:
+        DeadlineError: something of it is still there.
+    """
+    was_there = helm.uninstall(name)
+    if not was_there and (not cluster.serves(INFERENCE_SERVICE) or cluster.get(INFERENCE_SERVICE, name) is None):
+        return False
+    cluster.wait_gone(INFERENCE_SERVICE, name, timeout_s=timeout_s)
+    _wait_pods_gone(cluster, name, timeout_s=timeout_s)
+    return True
+
+
+def _take_back(cluster: Cluster, helm: Helm, name: str, before: int | None) -> None:
+    if before:
+        helm.rollback(name, before)
+    else:
+        remove(cluster, helm, name)
+
+
+def _wait_ready(cluster: Cluster, release: Release, *, timeout_s: float, say: Callable[[str], None]) -> Document:
+    watch = _Watch(cluster, release, say)
+    try:
+        found = cluster.wait(INFERENCE_SERVICE, release.name, watch.missing, timeout_s=timeout_s, meanwhile=watch.look)
+    except DeadlineError as error:
+        fault = diagnose(cluster, release.name)
+        reason = fault.sentence if fault is not None else f"last seen: {error.last_seen}"
+        raise DeploymentError(
+            f"{release.name} is not ready after {timeout_s:.0f} s; {reason}",
+            fault.remedy if fault is not None else "give it more time with --timeout, or see: podium doctor",
+        ) from error
+    assert found is not None  # noqa: S101
+    return found
+
+
+class _Watch:
+    """What a wait for a release sees, and when it is hopeless."""
+
+    def __init__(self, cluster: Cluster, release: Release, say: Callable[[str], None]) -> None:
+        self._cluster = cluster
+        self._release = release
+        self._say = say
+        self._said = ""
+        self._looked = 0.0
+        self._fault: Fault | None = None
+        self._since = 0.0
+
+    def missing(self, service: Document | None) -> str:
+        """Say what is still missing: the service, its readiness, or pods of the new template."""
+        what = self._missing(service)
+        if what and what != self._said:
+            self._said = what
+            self._say(what)
+        return what
+
+    def look(self, _service: Document | None) -> None:
+        """Give up as soon as waiting is pointless."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY_S:
+            return
+        self._looked = now
+        fault = diagnose(self._cluster, self._release.name)
+        if fault is None or self._fault is None or fault.name != self._fault.name:
+            self._since = now
+        self._fault = fault
+        if fault is not None and now - self._since >= fault.patience_s:
+            raise DeploymentError(f"{self._release.name} cannot become ready: {fault.sentence}", fault.remedy)
+
+    def _missing(self, service: Document | None) -> str:
+        if service is None:
+            return "there is no InferenceService yet"
+        status = service.get("status") or {}
+        seen = status.get("observedGeneration")
+        if seen is not None and seen < service["metadata"].get("generation", 0):
+            return "KServe has not looked at the change"
+        ready = condition(service, "Ready")
+        if ready is None:
+            return "KServe has not looked at it"
+        if ready.get("status") != "True":
+            return f"not Ready: {ready.get('message') or ready.get('reason') or 'no reason given'}"
+        if self._release.mode == "Knative":
+            return "" if self._is_newest_revision(status) else "an older revision serves"
+        return self._rollout()
+
+    def _is_newest_revision(self, status: Mapping[str, Any]) -> bool:
+        predictor = (status.get("components") or {}).get("predictor") or {}
+        return predictor.get("latestReadyRevision") == predictor.get("latestCreatedRevision")
+
+    def _rollout(self) -> str:
+        deployment = self._cluster.get(DEPLOYMENT, f"{self._release.name}-predictor")
+        if deployment is None:
+            return "there is no Deployment yet"
+        if self._release.address not in str(deployment["spec"]["template"]):
+            return "the Deployment still has the former artifact"
+        status, wanted = deployment.get("status") or {}, int(deployment["spec"].get("replicas", 1))
+        if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
+            return "the Deployment's change is not seen yet"
+        updated, available = int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0))
+        if updated < wanted or available < wanted:
+            return f"{min(updated, available)} of {wanted} new pods are available"
+        if int(status.get("replicas", 0)) > wanted:
+            return f"{int(status['replicas']) - wanted} former pods have not left"
+        return ""
+
+
+def _wait_pods_gone(cluster: Cluster, service: str, *, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while pods := pods_of(cluster, service):
+        # A pod that has been told to go still serves what it accepted.
+        left = [pod for pod in latest_pods(pods) + pods if (pod.get("status") or {}).get("phase") != "Succeeded"]
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            names = ", ".join(sorted({name_of(pod) for pod in left}))
+            raise DeadlineError(
+                f"Pods of {service} are still there after {timeout_s:.0f} s: {names}",
+                f"{len(left)} pods",
+                f"kubectl get {POD.kind.lower()}s {names.replace(', ', ' ')} -n {cluster.namespace}",
+            )
+        time.sleep(0.2)
