@@ -1,0 +1,37 @@
+{{/*
+All contradictions that a schema cannot see, in one failure: value, reason, replacement.
+*/}}
+{{- define "loadtest.validate" -}}
+{{- $wrong := list -}}
+{{- $v := .Values -}}
+{{- if not $v.image -}}
+{{- $wrong = append $wrong "image \"\": there is nothing to run; name the load generator's, which ConfigMap podium-platform holds as images.loadtest" -}}
+{{- end -}}
+{{- if gt (len .Release.Name) 45 -}}
+{{- $wrong = append $wrong (printf "release name %q: has %d characters, and the pods of its Job append 18; shorten it to 45" .Release.Name (len .Release.Name)) -}}
+{{- end -}}
+{{- if $v.testRun.enabled -}}
+{{- if $v.plan -}}
+{{- $wrong = append $wrong "plan: is played by the chart's own runners, and testRun.enabled=true has none; drop one of them" -}}
+{{- end -}}
+{{- if not $v.testRun.url -}}
+{{- $wrong = append $wrong "testRun.url \"\": there is nothing to ask; name it, as in http://food11-predictor/v2/models/food11/infer" -}}
+{{- end -}}
+{{- if lt (int64 $v.testRun.rate) (int64 $v.runners) -}}
+{{- $wrong = append $wrong (printf "runners %d: are more than testRun.rate %d requests a second, so some would send nothing; lower runners" (int64 $v.runners) (int64 $v.testRun.rate)) -}}
+{{- end -}}
+{{- else if $v.testRun.url -}}
+{{- $wrong = append $wrong (printf "testRun.url %s: is read with testRun.enabled=true only; set that, or say it in plan" $v.testRun.url) -}}
+{{- end -}}
+{{- if and (not $v.networkPolicy.enabled) $v.networkPolicy.to -}}
+{{- $wrong = append $wrong "networkPolicy.to: opens a policy that networkPolicy.enabled=false does not make; drop one of them" -}}
+{{- end -}}
+{{- range $one := $v.env -}}
+{{- if has $one.name (list "RUNNERS" "NODE_NAME" "POD_NAME" "POD_UID" "JOB_COMPLETION_INDEX") -}}
+{{- $wrong = append $wrong (printf "env %s: is the chart's own; drop it" $one.name) -}}
+{{- end -}}
+{{- end -}}
+{{- if $wrong -}}
+{{- fail (printf "\n\nthe values of chart %s contradict each other:\n  - %s\n" .Chart.Name (join "\n  - " $wrong)) -}}
+{{- end -}}
+{{- end -}}
