@@ -69,7 +69,7 @@ class ProfileError(PlanError):
     """
 
     def __init__(self, place: str, sentence: str, hint: str = "") -> None:
-        super().__init__(sentence, hint)
+        super().__init__(f"{place}: {sentence}", hint)
         self.place = place
 
 

@@ -15,8 +15,9 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from loadtest.amounts import Duration, Share
-from loadtest.document import Document, read_document
+from loadtest.document import Document, read_document, read_file
 from loadtest.errors import ProfileError
+from loadtest.fault import Fault, first_fault
 from loadtest.phases import BATCH, Hold, Mix, Offline, Payload, Phase, Search, SingleStream, Warmup
 from loadtest.strict import StrictYaml
 
@@ -42,7 +43,7 @@ Level = Literal["standard", "quick"]
 Protocol = Literal["v1-json", "v1-image", "v2-json", "v2-binary", "grpc"]
 
 _LEAST_CONFIDENCE: Final[dict[Level, float]] = {"standard": 0.99, "quick": 0.95}
-_MAX_BYTES: Final = 64 << 10
+_EXAMPLE: Final = "a packaged profile: loadtest/profiles/quick.yaml"
 _PHASE_KINDS: Final = ("warmup", "single-stream", "offline", "hold", "search")
 
 
@@ -145,17 +146,14 @@ def load_profile(name_or_path: str | Path) -> Profile:
     if origin in names:
         file = resources.files("loadtest") / "profiles" / f"{origin}.yaml"
         return parse_profile(file.read_text(encoding="utf-8"), f"{origin}.yaml")
-    hint = f"name a file, or one of {', '.join(names)}"
     path = Path(name_or_path)
     try:
-        if not path.is_file():
-            raise ProfileError(origin, f"{origin}: there is no such profile", hint)
-        if path.stat().st_size > _MAX_BYTES:
-            raise ProfileError(origin, f"{origin}: a profile larger than {_MAX_BYTES:,} bytes is refused", hint)
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ProfileError(origin, f"{origin}: it cannot be read ({error})", hint) from error
-    return parse_profile(text, origin)
+        is_file = path.is_file()
+    except (OSError, ValueError):
+        is_file = False
+    if not is_file:
+        raise ProfileError(origin, "there is no such profile", f"name a file, or one of {', '.join(names)}")
+    return _checked(read_file(path, ProfileError, example=_EXAMPLE))
 
 
 def parse_profile(text: str, origin: str) -> Profile:
@@ -164,36 +162,20 @@ def parse_profile(text: str, origin: str) -> Profile:
     Raises:
         ProfileError: naming file, line, key and remedy.
     """
-    document = read_document(text, origin)
+    return _checked(read_document(text.encode(), origin, ProfileError, example=_EXAMPLE))
+
+
+def _checked(document: Document) -> Profile:
     try:
         return Profile.model_validate(document.content, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise _refusal(document, error) from error
+        raise _refusal(document, first_fault(error, Profile)) from error
 
 
-def _refusal(document: Document, error: ValidationError) -> ProfileError:
-    """Turn pydantic's first complaint into a sentence with file, line, key and remedy."""
-    details = error.errors(include_url=False)
-    # A misspelled key is also a missing one; the spelling is what helps.
-    detail = next((one for one in details if one["type"] == "extra_forbidden"), details[0])
-    kinds = set(_PHASE_KINDS)
-    keys = tuple(key for key in detail["loc"] if key not in kinds)
-    name = ".".join(str(key) for key in keys) or "the profile"
-    place = document.place(keys)
-    problem = str(detail["msg"]).removeprefix("Value error, ")
-    hint = "compare it with a packaged profile: " + ", ".join(packaged_profiles())
-    match detail["type"]:
-        case "extra_forbidden":
-            problem = "there is no such key"
-            hint = "remove it, or correct its spelling; keys are camelCase"
-        case "missing":
-            problem = "it is missing"
-            hint = f"add the key {keys[-1]}"
-        case "union_tag_invalid" | "union_tag_not_found":
-            problem = f"a phase needs a kind, one of {', '.join(_PHASE_KINDS)}"
-            hint = "write for example {kind: hold, blocks: 5, block: 10s}"
-        case "model_type" | "model_attributes_type":
-            problem = "it must be a mapping of keys to values"
-        case _:
-            pass
-    return ProfileError(place, f"{place}: {name}: {problem}", hint)
+def _refusal(document: Document, fault: Fault) -> ProfileError:
+    problem, hint = str(fault), fault.hint or f"compare it with {_EXAMPLE}"
+    if fault.kind in {"union_tag_invalid", "union_tag_not_found"}:
+        place = ".".join(str(key) for key in fault.keys)
+        problem = f"{place}: a phase needs a kind, one of {', '.join(_PHASE_KINDS)}"
+        hint = "write for example {kind: hold, blocks: 5, block: 10s}"
+    return ProfileError(document.place(fault.keys), problem, hint)
