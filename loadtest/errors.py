@@ -8,6 +8,7 @@
     ├── GeneratorError            the load generator is missing, failed, or answered nonsense
     ├── VoidRunError              a run whose passport fails, where only a valid run will do
     └── RecordError               a run record or histogram that cannot be read or written
+        └── WriteError            the disk refuses a record
 
 Every error reads as one sentence that names the place, and carries the remedy in `hint`.
 """
@@ -23,6 +24,7 @@ __all__ = [
     "ScheduleError",
     "SloError",
     "VoidRunError",
+    "WriteError",
 ]
 
 
@@ -95,3 +97,7 @@ class VoidRunError(LoadtestError):
 
 class RecordError(LoadtestError):
     """A run record or histogram that cannot be read or written."""
+
+
+class WriteError(RecordError):
+    """The disk refuses a record: a fault of the machine, and not of what was recorded."""

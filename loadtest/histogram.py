@@ -31,6 +31,7 @@ DIGITS = 3
 CLOCKS = ("actual", "intended", "lateness")
 
 _NS = 1_000_000_000
+_PLAY_AGAIN = "remove the run's files, and it is played again when its race is resumed"
 _HALF_MAGNITUDE = 10
 _HALF = 1 << _HALF_MAGNITUDE
 _MASK = 2 * _HALF - 1
@@ -120,7 +121,7 @@ class Histogram:
         try:
             wire = HdrHistogram.decode(text)
         except (HdrCookieException, HdrLengthException, zlib.error, ValueError, TypeError) as error:
-            raise RecordError("a histogram in the log cannot be decoded") from error
+            raise RecordError("a histogram in the log cannot be decoded", _PLAY_AGAIN) from error
         return cls(_counts_of(wire))
 
 
@@ -183,13 +184,13 @@ def read_log(path: Path) -> dict[str, Histogram]:
     try:
         reader = HistogramLogReader(str(path), HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS))
     except OSError as error:
-        raise RecordError(f"{path} cannot be read: {error.strerror}") from error
+        raise RecordError(f"{path} cannot be read: {error.strerror}", _PLAY_AGAIN) from error
     try:
         while (wire := reader.get_next_interval_histogram()) is not None:
             tag = str(wire.get_tag())
             totals[tag] = totals.get(tag, Histogram()).merged(Histogram(_counts_of(wire)))
     except (HdrCookieException, HdrLengthException, zlib.error, ValueError, TypeError) as error:
-        raise RecordError(f"{path} holds a histogram that cannot be decoded") from error
+        raise RecordError(f"{path} holds a histogram that cannot be decoded", _PLAY_AGAIN) from error
     finally:
         reader.close()
     return totals
@@ -198,7 +199,10 @@ def read_log(path: Path) -> dict[str, Histogram]:
 def _counts_of(wire: HdrHistogram) -> Integers:
     shape = (wire.lowest_trackable_value, wire.highest_trackable_value, wire.significant_figures)
     if shape != (LOWEST_US, HIGHEST_US, DIGITS):
-        raise RecordError(f"a histogram has the range {shape}, not {(LOWEST_US, HIGHEST_US, DIGITS)}")
+        raise RecordError(
+            f"a histogram has the range {shape}, not {(LOWEST_US, HIGHEST_US, DIGITS)}",
+            "record it with the range that all logs of a race have",
+        )
     return np.frombuffer(wire.counts, dtype=np.uint64).astype(np.int64)
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from loadtest.errors import GeneratorError
+from loadtest.fault import first_fault
 from loadtest.payloads import PayloadSet
 from loadtest.samples import Samples, read_samples
 from loadtest.schedule import write_integers, write_schedule
@@ -29,6 +30,7 @@ _SHOT = "shot.json"
 # In the place of the one in the home folder, whose settings would change what is played.
 _CONFIG = "config.json"
 _RESULT = "result.json"
+_REBUILD = "make k6 anew with ./scripts/build-k6: its extension must be of this version"
 
 # k6 asks a build service for extensions, reports its use and looks for updates unless told not to.
 ENVIRONMENT: Mapping[str, str] = {
@@ -157,11 +159,11 @@ def read_outcome(folder: Path) -> tuple[Samples, Result]:
     try:
         result = Result.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise GeneratorError("k6 left no result") from error
+        raise GeneratorError("k6 left no result", _REBUILD) from error
     except ValidationError as error:
-        raise GeneratorError(f"k6 left a result that cannot be read: {error.errors()[0]['msg']}") from error
+        raise GeneratorError(f"k6 left a result that cannot be read: {first_fault(error, Result)}", _REBUILD) from error
     samples = read_samples(folder / "samples.bin")
     sent = int(samples.sent.sum())
     if sent != result.sent:
-        raise GeneratorError(f"k6 says that it sent {result.sent} requests and lists {sent}")
+        raise GeneratorError(f"k6 says that it sent {result.sent} requests and lists {sent}", _REBUILD)
     return samples, result

@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 from pydantic import JsonValue, ValidationError
 
-from loadtest.errors import RecordError
+from loadtest.errors import RecordError, WriteError
+from loadtest.fault import first_fault
 from loadtest.histogram import Histogram, by_clock, intervals_of, log_text
 from loadtest.runrecord import (
     Generator,
@@ -123,7 +124,8 @@ def write_run(path: Path, record: RunRecord, outcomes: Sequence[Outcome]) -> Non
         outcomes: what it was made from.
 
     Raises:
-        RecordError: there is a record already, or the disk refuses.
+        RecordError: there is a record already.
+        WriteError: the disk refuses.
     """
     if path.exists():
         raise RecordError(f"{path} exists, and a record is never edited", "choose another number for the run")
@@ -148,7 +150,9 @@ def write_run(path: Path, record: RunRecord, outcomes: Sequence[Outcome]) -> Non
             logged.write_text(log)
             recorded.write_text(record.model_dump_json(by_alias=True, indent=1) + "\n")
     except OSError as error:
-        raise RecordError(f"{path} cannot be written: {error.strerror}", "make room, or choose a folder") from error
+        raise WriteError(
+            f"{path} cannot be written: {error.strerror}", "make room, then run the same command again"
+        ) from error
 
 
 def read_record(path: Path) -> RunRecord:
@@ -160,11 +164,14 @@ def read_record(path: Path) -> RunRecord:
     try:
         return RunRecord.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise RecordError(f"{path} cannot be read: {error.strerror}") from error
+        raise RecordError(
+            f"{path} cannot be read: {error.strerror}", "check the name; `podium get runs` lists what there is"
+        ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path} is not a run record: {place}: {first['msg']}") from error
+        raise RecordError(
+            f"{path} is not a run record: {first_fault(error, RunRecord)}",
+            "remove the file, and the run is played again when its race is resumed",
+        ) from error
 
 
 def _joined(outcomes: Sequence[Outcome]) -> Samples:

@@ -25,6 +25,7 @@ NO_ANSWER = 0
 NOT_SENT = -1
 
 _MAGIC = b"PODSAMP1"
+_PLAY_AGAIN = "remove the run's files, and it is played again when its race is resumed"
 _HEADER = struct.Struct("<8sQ")
 _RECORD = np.dtype(
     [
@@ -182,11 +183,11 @@ def read_samples(path: Path) -> Samples:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise GeneratorError(f"{path.name} cannot be read: {error.strerror}") from error
+        raise GeneratorError(f"{path} cannot be read: {error.strerror}", _PLAY_AGAIN) from error
     if len(data) < _HEADER.size or data[:8] != _MAGIC:
-        raise GeneratorError(f"{path.name} is not a sample file")
+        raise GeneratorError(f"{path} is not a sample file", _PLAY_AGAIN)
     if len(data) != _HEADER.size + _RECORD.itemsize * _HEADER.unpack_from(data)[1]:
-        raise GeneratorError(f"{path.name} is cut off")
+        raise GeneratorError(f"{path} is cut off", _PLAY_AGAIN)
     rows = np.frombuffer(data, dtype=_RECORD, offset=_HEADER.size)
     return Samples(
         rows["n"].astype(np.int64),

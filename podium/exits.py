@@ -50,6 +50,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (predictors.errors.DeadlineError, MACHINE),
     (predictors.errors.PredictorError, REFUSED),
     (loadtest.errors.GeneratorError, MACHINE),
+    (loadtest.errors.WriteError, MACHINE),
     (loadtest.errors.VoidRunError, UNSETTLED),
     (loadtest.errors.LoadtestError, REFUSED),
 )

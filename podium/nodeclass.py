@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from loadtest.fault import first_fault
 from podium.document import Document, nearest, read_document
 from podium.errors import FileError, NodeClassError, QuantityError
 from podium.quantities import QUANTITY, parse_quantity
@@ -214,20 +215,13 @@ def read_node_class(path: Path) -> NodeClass:
 
 
 def _refusal(document: Document, error: ValidationError) -> FileError:
-    details = error.errors(include_url=False)
-    # A misspelled key is also a missing one; the spelling is what helps.
-    first = next((one for one in details if one["type"] == "extra_forbidden"), details[0])
-    keys = first["loc"]
-    place = ".".join(str(key) for key in keys)
-    if first["type"] == "extra_forbidden":
-        return document.error(
-            keys, f"unknown key {place}", "keys are camelCase; compare with podium describe class epyc"
-        )
-    if first["type"] == "missing":
-        return document.error(keys, f"{place} is missing", "add it, as in: podium describe class epyc")
+    fault = first_fault(error, NodeClass)
+    if fault.hint:
+        return document.error(fault.keys, str(fault), fault.hint)
+    first = error.errors(include_url=False)[0]
+    keys, place = first["loc"], ".".join(str(key) for key in first["loc"])
     if first["type"] == "value_error":
-        reason = first["msg"].removeprefix("Value error, ")
-        return document.error(keys, f"{place}: {reason}" if place else reason)
+        return document.error(keys, str(fault), "compare it with podium describe class epyc")
     reason = first["msg"][:1].lower() + first["msg"][1:]
     return document.error(keys, f"{place} is {first['input']!r:.60}, and {reason}", "podium describe class epyc")
 

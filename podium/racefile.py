@@ -14,6 +14,7 @@ from typing import Final, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
+from loadtest.fault import first_fault
 from podium.entry import (
     Capacity,
     Clause,
@@ -186,15 +187,9 @@ def read_race(folder: Path) -> Race:
         return Race.model_validate_json(text)
     except ValidationError as error:
         raise RaceError(
-            f"{path} is not a race of {SCHEMA}: {_first(error)}",
+            f"{path} is not a race of {SCHEMA}: {first_fault(error, Race)}",
             hint="read it with the version of podium that wrote it, or run the race again",
         ) from error
-
-
-def _first(error: ValidationError) -> str:
-    detail = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in detail["loc"])
-    return f"{place}: {detail['msg']}" if place else str(detail["msg"])
 
 
 def write_race(folder: Path, race: Race) -> Path:

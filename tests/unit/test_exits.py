@@ -32,6 +32,7 @@ from podium import errors, exits
         (loadtest.errors.GeneratorError("x"), 4),
         (loadtest.errors.VoidRunError("late", "x"), 6),
         (loadtest.errors.RecordError("x"), 3),
+        (loadtest.errors.WriteError("x"), 4),
         (OSError(errno.ENOSPC, "No space left on device"), 4),
         (OSError(errno.EADDRINUSE, "Address already in use"), 4),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "somewhere"), 4),

@@ -133,7 +133,9 @@ def test_a_log_that_is_missing_damaged_or_of_another_range_is_refused(tmp_path: 
     other.record_value(5)
     blob = other.encode().decode("ascii")
     path.write_text(f"Tag=intended,0.000,1.000,0.005,{blob}\n")
-    with pytest.raises(RecordError, match="the range"):
+    with pytest.raises(RecordError, match="the range") as ranged:
         read_log(path)
-    with pytest.raises(RecordError, match="cannot be decoded"):
+    assert "the range that all logs" in ranged.value.hint
+    with pytest.raises(RecordError, match="cannot be decoded") as undecoded:
         Histogram.decode("AAAA")
+    assert "played again" in undecoded.value.hint

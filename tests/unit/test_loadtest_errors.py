@@ -26,7 +26,8 @@ def test_an_error_reads_as_its_sentence_and_keeps_the_remedy_apart(kind: type[Lo
 def test_errors_keep_their_fields() -> None:
     slo = SloError("rate>=0/s", "a rate must be above zero", "write rate>=40/s", position=14)
     assert (slo.clause, slo.position, str(slo)) == ("rate>=0/s", 14, "a rate must be above zero")
-    assert ProfileError("my.yaml:3", "my.yaml:3: no such key").place == "my.yaml:3"
+    profile = ProfileError("my.yaml:3", "unknown key 'x'")
+    assert (profile.place, str(profile)) == ("my.yaml:3", "my.yaml:3: unknown key 'x'")
     void = VoidRunError("late", "the run is void:late")
     assert (void.name, str(void), void.hint) == ("late", "the run is void:late", "")
 

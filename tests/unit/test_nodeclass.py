@@ -77,7 +77,9 @@ def test_a_higher_rate_costs_less_a_request(rate: float, factor: float) -> None:
     [
         ("runtimes: [ort]", "runtimes: [onnx]", ":6: runtimes.0 is 'onnx', and input should be"),
         ("runtimes: [ort]", "runtimes: []", ":6: runtimes is []"),
-        ("runtimes: [ort]", "cpu_features: [avx2]\nruntimes: [ort]", ":6: unknown key cpu_features"),
+        ("runtimes: [ort]", "cpu_features: [avx2]\nruntimes: [ort]", ":6: unknown key 'cpu_features'"),
+        ("perHour: 0.8", "perhour: 0.8", ":7: price: unknown key 'perhour'"),
+        ("perHour: 0.8, ", "", ":7: price.perHour: it is missing"),
         ("name: mine", "name: much-too-long", ":1: name is 'much-too-long'"),
         ("name: mine", "name: other", ":1: the name 'other' is not the file's"),
         ("selector: []", "selector: {}", ":2: selector is {}"),
@@ -98,6 +100,13 @@ def test_a_fault_in_a_class_is_named_with_its_line(tmp_path: Path, old: str, new
         read_node_class(path)
     assert str(refused.value).startswith(str(path))
     assert fault in str(refused.value)
+    assert refused.value.hint
+
+
+def test_a_misspelled_key_of_a_class_comes_with_the_right_one(tmp_path: Path) -> None:
+    with pytest.raises(NodeClassError) as refused:
+        read_node_class(written(tmp_path, ("runtimes: [ort]", "cpu_features: [avx2]\nruntimes: [ort]")))
+    assert refused.value.hint == "did you mean cpuFeatures?"
 
 
 def test_plain_numbers_are_quantities_too_and_truth_values_are_not(tmp_path: Path) -> None:

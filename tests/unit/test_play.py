@@ -125,7 +125,7 @@ def test_a_generator_that_fails_leaves_its_log_and_nothing_else(tmp_path: Path, 
     ("change", "sentence"),
     [
         ({"sent": 1}, "says that it sent 1 requests and lists"),
-        ({"surprise": 1}, "cannot be read: Extra inputs"),
+        ({"surprise": 1}, "cannot be read: unknown key 'surprise'"),
     ],
 )
 def test_a_result_that_contradicts_itself_is_an_error(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loadtest.errors import RecordError
+from loadtest.errors import RecordError, WriteError
 from loadtest.histogram import Histogram, read_log
 from loadtest.records import ProofRecord, RunIdentity, RunRecord, read_record, record_from, write_run
 from loadtest.samples import Samples, read_samples
@@ -128,7 +128,7 @@ def test_a_write_that_fails_anywhere_leaves_no_record_and_no_draft(
 
     monkeypatch.setattr(os, "fsync", failing_fsync)
     monkeypatch.setattr(Path, "replace", failing_replace)
-    with pytest.raises(RecordError, match="No space left on device") as error:
+    with pytest.raises(WriteError, match="No space left on device") as error:
         write_run(path, record(outcomes), outcomes)
     assert "make room" in error.value.hint
     assert not path.exists()
@@ -173,8 +173,10 @@ def test_a_throttled_count_that_one_block_lacks_is_unknown() -> None:
 
 def test_a_record_that_is_missing_or_another_document_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    with pytest.raises(RecordError, match="cannot be read"):
+    with pytest.raises(RecordError, match="cannot be read") as missing:
         read_record(path)
+    assert "podium get runs" in missing.value.hint
     path.write_text('{"schema": "podium.dev/run/v2"}')
-    with pytest.raises(RecordError, match="is not a run record: schema"):
+    with pytest.raises(RecordError, match="is not a run record: schema") as other:
         read_record(path)
+    assert "played again" in other.value.hint
