@@ -1,0 +1,17 @@
+#!/usr/bin/python3 -IS
+"""`podium serve` in an image, without the command line tool: nothing else of it is there, and importing it takes time.
+
+-I and -S leave only the standard library on the path, so that no environment variable brings in other code.
+"""
+
+import sys
+
+sys.path.append("/app")
+
+if __name__ == "__main__":
+    if sys.argv[1:2] != ["serve"]:
+        sys.stderr.write("error: this image holds `podium serve` and no other command\n")
+        sys.exit(2)
+    from predictors.server.__main__ import main
+
+    sys.exit(main(sys.argv[2:]))
