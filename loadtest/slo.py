@@ -12,7 +12,7 @@ infinite number) is refused here, because further in it would look like a measur
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal, NoReturn
@@ -136,12 +136,7 @@ def parse_slo(text: str) -> Slo:
     Raises:
         SloError: naming the clause, its position, the accepted form and the remedy.
     """
-    clauses: dict[str, Clause] = {}
-    for place in _places("SLO", text, example="p99<=100ms, errors<=1%, rate>=40/s"):
-        clause = _slo_clause(place)
-        _refuse_second(place, clause, clauses)
-        clauses[clause.metric] = clause
-    return Slo(tuple(clauses.values()))
+    return Slo(_clauses("SLO", text, _slo_clause, example="p99<=100ms, errors<=1%, rate>=40/s"))
 
 
 def parse_quality(text: str) -> QualityGate:
@@ -150,12 +145,7 @@ def parse_quality(text: str) -> QualityGate:
     Raises:
         SloError: naming the clause, its position, the accepted form and the remedy.
     """
-    clauses: dict[str, Clause] = {}
-    for place in _places("quality", text, example="accuracy>=0.85, drop<=0.01"):
-        clause = _quality_clause(place)
-        _refuse_second(place, clause, clauses)
-        clauses[clause.metric] = clause
-    return QualityGate(tuple(clauses.values()))
+    return QualityGate(_clauses("quality", text, _quality_clause, example="accuracy>=0.85, drop<=0.01"))
 
 
 def require_rate(slo: Slo) -> float:
@@ -173,6 +163,17 @@ def require_rate(slo: Slo) -> float:
             "add for example p99<=100ms or errors<=1%",
         )
     return slo.rate
+
+
+def _clauses(kind: str, text: str, read: Callable[[_Place], Clause], *, example: str) -> tuple[Clause, ...]:
+    """Read all clauses of a text, one for a metric."""
+    clauses: dict[str, Clause] = {}
+    for place in _places(kind, text, example=example):
+        clause = read(place)
+        first = clauses.setdefault(clause.metric, clause)
+        if first is not clause:
+            place.refuse(f'{clause.metric} is already limited by "{first}"', f"keep one clause for {clause.metric}")
+    return tuple(clauses.values())
 
 
 def _places(kind: str, text: str, *, example: str) -> Iterator[_Place]:
@@ -275,9 +276,3 @@ def _number(place: _Place, text: str, hint: str) -> tuple[Decimal, str]:
 def _shown(text: str) -> str:
     clean = "".join(letter if letter.isprintable() else "?" for letter in text)
     return clean if len(clean) <= _SHOWN else f"{clean[:_SHOWN]}…"
-
-
-def _refuse_second(place: _Place, clause: Clause, clauses: dict[str, Clause]) -> None:
-    first = clauses.get(clause.metric)
-    if first is not None:
-        place.refuse(f'{clause.metric} is already limited by "{first}"', f"keep one clause for {clause.metric}")

@@ -5,7 +5,6 @@ batches through `predictors.imaging`, the same bytes-to-tensor path that the ser
 """
 
 import importlib
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from predictors.card import ModelCard, data_source
 from predictors.errors import DataError, InputError
 from predictors.imaging import Preprocessing
-from predictors.models.dataset import Dataset
+from predictors.models.dataset import Dataset, data_root
 
 __all__ = ["batches", "data_root", "load_split", "test_images"]
 
@@ -32,11 +31,6 @@ class Loader(Protocol):
     def prepare(self, split: str, root: Path, source: Path | None = None) -> Dataset:
         """Return the images and labels of a split."""
         ...
-
-
-def data_root() -> Path:
-    """Name the folder of generated and cached data: `PODIUM_DATA`, else `.podium/data`."""
-    return Path(os.environ.get("PODIUM_DATA") or ".podium/data")
 
 
 def load_split(card: ModelCard, folder: Path, split: str, root: Path) -> Dataset:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from predictors.errors import DataError
 
-__all__ = ["SPLITS", "Dataset", "generated", "labeled_files"]
+__all__ = ["SPLITS", "Dataset", "data_root", "generated", "labeled_files"]
 
 SPLITS = ("train", "calibration", "test")
 _PROCESSES = 2
@@ -52,6 +52,11 @@ class Dataset:
     def first(self, count: int | None) -> Dataset:
         """Return the first `count` images; all of them for None."""
         return self if count is None else Dataset(self.folder, self.files[:count], self.labels[:count])
+
+
+def data_root() -> Path:
+    """Name the folder of generated and cached data: `PODIUM_DATA`, else `.podium/data`."""
+    return Path(os.environ.get("PODIUM_DATA") or ".podium/data")
 
 
 def generated(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from predictors.errors import SourceError
 from predictors.imaging import preprocessing
+from predictors.models.dataset import Dataset, data_root
 from predictors.models.training import Plan, Stage, accuracy, pixels_of, save_float16, train
 
 __all__ = ["FAMILIES", "Family", "Trained", "train_family"]
@@ -73,7 +73,7 @@ def train_family(
     loader = importlib.import_module(family.loader)
     loader.check(data)
     prepare = preprocessing(family.preprocessing)
-    root = Path(os.environ.get("PODIUM_DATA") or ".podium/data")
+    root = data_root()
     progress("preparing the training images")
     split = loader.prepare("train", root, data).first(subset)
     plan = replace(family.plan, threads=threads)
@@ -94,8 +94,6 @@ def train_family(
 
 def _scored(path: Path, family: Family, test: object) -> Trained:
     from safetensors.torch import load_file
-
-    from predictors.models.dataset import Dataset
 
     if not isinstance(test, Dataset):
         raise TypeError("a loader returns a Dataset")

@@ -94,7 +94,9 @@ class Recipe:
         """Name the file of the recipe's code, without importing it."""
         spec = importlib.util.find_spec(self.module)
         if spec is None or spec.origin is None:
-            raise BuildError(f"the recipe module {self.module} is not installed")
+            raise BuildError(
+                f"the recipe module {self.module} is not installed", "pip install --force-reinstall podium"
+            )
         return Path(spec.origin)
 
 
