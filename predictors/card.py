@@ -150,7 +150,7 @@ def check_source(folder: Path, card: ModelCard) -> str:
         path = folder / (card.weights or "")
         module = _family(card)
         checkpoint.check_tensors(path, module.parameter_shapes(), f"the network of {card.module}")
-        _check_network(folder, card, module.parameter_shapes())
+        _check_network(folder, card, module)
         total.update(_code_digest(card.module or "").encode())
     total.update(checkpoint.digest(path).encode())
     parts = {"name", "version", "module", "inputs", "outputs", "preprocessing", "labels"}
@@ -194,14 +194,27 @@ def _code_digest(name: str) -> str:
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
-def _check_network(folder: Path, card: ModelCard, shapes: dict[str, tuple[int, ...]]) -> None:
-    """The first convolution must take the card's channels, the last layer must give the card's classes."""
+def _check_network(folder: Path, card: ModelCard, module: ModuleType) -> None:
+    """The network must take images of the card's channels and size, and give the card's classes.
+
+    Channels and classes are in the shapes of the first convolution and the last layer; a network that takes images of
+    some sizes only says so in `SIDES`.
+    """
+    shapes: dict[str, tuple[int, ...]] = module.parameter_shapes()
     kernels = [shape for shape in shapes.values() if len(shape) == 4]
     _, channels, *_ = card.inputs[0].shape
     if kernels and kernels[0][1] != channels:
         raise SourceError(
             f"{folder / CARD}: inputs.0.shape says {channels} channels, and {card.module} takes {kernels[0][1]}",
             "correct inputs and preprocessing in the card, or name the module that the weights are of",
+        )
+    sides: range | None = getattr(module, "SIDES", None)
+    wrong = next((side for side in card.inputs[0].shape[-2:] if sides is not None and side not in sides), None)
+    if sides is not None and wrong is not None:
+        raise SourceError(
+            f"{folder / CARD}: inputs.0.shape says {wrong} pixels a side, and {card.module} takes {sides.start} to "
+            f"{sides.stop - 1}",
+            "correct the size in inputs and preprocessing, or name the module that the weights are of",
         )
     *_, last = shapes.values()
     if last[0] != len(card.labels):

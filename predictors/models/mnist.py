@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["LABELS", "network", "parameter_shapes"]
+__all__ = ["LABELS", "SIDES", "network", "parameter_shapes"]
 
 LABELS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+
+# Heights and widths that three halvings, rounded down, bring to the 3 that the linear layers take.
+SIDES = range(24, 32)
 
 _CHANNELS = (1, 32, 64, 96)
 _FEATURES = (864, 512, 128, 10)

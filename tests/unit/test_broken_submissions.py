@@ -142,6 +142,13 @@ BROKEN = (
         "its card says float32 [-1, 1, 28, 28]",
         "correct the card",
     ),
+    Broken(
+        "other input size",
+        card(("[-1, 1, 28, 28]", "[-1, 1, 32, 32]"), ("params: {}", "params: {size: 32}")),
+        "model.yaml",
+        "inputs.0.shape says 32 pixels a side",
+        "correct the size",
+    ),
     Broken("card of another network", card(("[-1, 1,", "[-1, 3,")), "model.yaml", "inputs.0", "preprocessing"),
     Broken("unknown card key", card(("metric:", "metrics:")), "model.yaml", "metrics", "model.yaml for the form"),
     Broken("empty data folder", empty_data, "digits", "", ""),

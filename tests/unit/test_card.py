@@ -122,6 +122,29 @@ def test_labels_and_channels_must_be_those_of_the_network(tmp_path: Path) -> Non
         check_source(folder, card.model_copy(update={"inputs": (spec,)}))
 
 
+@pytest.mark.parametrize(("side", "is_taken"), [(23, False), (24, True), (31, True), (32, False)])
+def test_the_size_must_be_one_that_the_network_takes(tmp_path: Path, side: int, is_taken: bool) -> None:
+    folder = mnist_folder(tmp_path)
+    card = load_card(folder)
+    spec = card.inputs[0].model_copy(update={"shape": (-1, 1, side, side)})
+    changed = card.model_copy(update={"inputs": (spec,)})
+    # The network itself is the witness.
+    import torch
+
+    from predictors.models import mnist
+
+    image = torch.zeros(1, 1, side, side)
+    if is_taken:
+        check_source(folder, changed)
+        mnist.network()(image)
+        return
+    with pytest.raises(SourceError, match=f"says {side} pixels a side, and .* takes 24 to 31") as caught:
+        check_source(folder, changed)
+    assert "inputs and preprocessing" in caught.value.hint
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        mnist.network()(image)
+
+
 def test_modules_that_do_not_exist_are_refused(folder: Path) -> None:
     data = {"loader": "predictors.models.nothing"}
     (folder / "model.yaml").write_text(card_text(data=data), encoding="utf-8")
