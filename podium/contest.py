@@ -1,11 +1,13 @@
 """The measured part of a race: start, warm, the phases of the profile in their order, interleaved where asked.
 
-What goes wrong with one candidate ends that candidate's course and nobody else's. The budget is looked at before each
-shot; what it cuts off is judged as it stands.
+What goes wrong with one candidate ends that candidate's course and nobody else's. A shot whose runs stayed void is
+played once more after everybody else's turns of the stage: what disturbed the machine has often passed by then. The
+budget is looked at before each shot; what it cuts off is judged as it stands.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,7 @@ from podium.targets.target import Candidate
 __all__ = ["Contest", "Measured", "block_of"]
 
 _CROSS_CHECK_S = 10.0
+_POSTPONED = 2
 
 
 @dataclass(slots=True)
@@ -50,6 +53,16 @@ class Measured:
     def blocks(self) -> list[BlockOutcome]:
         """Return the blocks of the hold, ready to be judged."""
         return [block_of(run) for run in self.holds]
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One step of one candidate's course; without `needed` the course goes on when its runs stay void."""
+
+    measured: Measured
+    what: str
+    action: Callable[[Measured], object]
+    needed: bool = True
 
 
 class Contest:
@@ -81,13 +94,17 @@ class Contest:
             for candidate in candidates
         }
         self._progress.stage("Starting the servers", len(everyone))
-        for measured in everyone.values():
-            self._attempt(measured, "start", self._start)
+        self._play(_Turn(one, "start", self._start) for one in everyone.values())
         self._progress.stage("Single-stream and offline", 3 * len(everyone))
-        for measured in everyone.values():
-            self._attempt(measured, "warm-up", self._warm)
-            self._attempt(measured, "single-stream", self._single_stream)
-            self._attempt(measured, "offline", self._offline)
+        self._play(
+            turn
+            for one in everyone.values()
+            for turn in (
+                _Turn(one, "warm-up", self._warm),
+                _Turn(one, "single-stream", self._single_stream, needed=False),
+                _Turn(one, "offline", self._offline, needed=False),
+            )
+        )
         self._hold(list(everyone.values()))
         self._search(list(everyone.values()))
         return everyone
@@ -116,20 +133,21 @@ class Contest:
         turns = [(number, measured) for number in blocks for measured in _order(field_, number)]
         if phase.interleave == "none":
             turns = [(number, measured) for measured in field_ for number in blocks]
-        for number, measured in turns:
-            if phase.stop_when_oversaturated and self._is_settled(measured):
-                self._progress.step()
-                continue
-            if phase.restart and number > 0:
-                self._attempt(measured, "restart", self._restart)
-            block_number = partial(self._hold_block, number=number)
-            self._attempt(measured, f"hold block {number + 1}/{phase.blocks}", block_number)
+        self._play(
+            _Turn(measured, f"hold block {number + 1}/{phase.blocks}", partial(self._hold_block, number=number))
+            for number, measured in turns
+        )
 
     def _is_settled(self, measured: Measured) -> bool:
         profile = self._measurement.profile
         return is_settled(measured.blocks(), self._slo, level=profile.level, confidence=profile.confidence)
 
     def _hold_block(self, measured: Measured, *, number: int) -> None:
+        phase = self._measurement.profile.hold
+        if phase is None or (phase.stop_when_oversaturated and self._is_settled(measured)):
+            return
+        if phase.restart and number > 0:
+            self._restart(measured)
         run = self._measurement.hold_block(self._course(measured), rate=self._rate, block=number)
         measured.holds.append(run)
 
@@ -138,29 +156,25 @@ class Contest:
         if phase is None:
             return
         self._progress.stage("Search for the largest rate that holds", len(field_))
-        for measured in field_:
-            self._attempt(measured, "search", self._search_one)
+        self._play(_Turn(measured, "search", self._search_one) for measured in field_)
 
     def _search_one(self, measured: Measured) -> None:
         phase = self._measurement.profile.search
         if phase is None:
             return
         search = RateSearch(self._start_rate(measured), phase.precision, max_probes=phase.max_probes)
-        while (rate := search.next_rate()) is not None and not self._is_over():
-            self._progress.doing(f"{measured.candidate.variant_id}: search at {rate:.3g}/s")
-            number = len(measured.probes)
-            try:
-                run = self._measurement.probe(self._course(measured), rate=rate, number=number)
-            except VoidError as error:
-                if not measured.probes:
-                    raise
-                # The probes before it stand: the interval is wider, and nothing else is lost.
-                self._event(f"the search ended early: {error}", measured.candidate.variant_id)
-                break
-            measured.probes.append(run)
-            search.record(rate, judge_probe(block_of(run), self._slo))
-        if measured.probes:
-            measured.search = search.result()
+        for run in measured.probes:
+            search.record(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
+        try:
+            while (rate := search.next_rate()) is not None and not self._is_over():
+                self._progress.doing(f"{measured.candidate.variant_id}: search at {rate:.3g}/s")
+                run = self._measurement.probe(self._course(measured), rate=rate, number=len(measured.probes))
+                measured.probes.append(run)
+                search.record(rate, judge_probe(block_of(run), self._slo))
+        finally:
+            # Probes before a void one stand: the interval is wider, and nothing else is lost.
+            if measured.probes:
+                measured.search = search.result()
 
     def _start_rate(self, measured: Measured) -> float:
         offline = measured.offline.record if measured.offline else None
@@ -197,24 +211,52 @@ class Contest:
     def _course(self, measured: Measured) -> Course:
         return self._courses[measured.candidate.variant_id]
 
-    def _attempt(self, measured: Measured, what: str, action: Callable[[Measured], object]) -> None:
-        """Do a step of a candidate's course, unless that has ended; a trouble ends it."""
+    def _play(self, turns: Iterable[_Turn]) -> None:
+        """Play all turns in order; one whose runs stayed void comes again after the others.
+
+        That is once a turn, and for few turns of a candidate: where everything is void, waiting helps nobody.
+        """
+        waiting = deque((turn, True) for turn in turns)
+        postponed = Counter[str]()
+        while waiting:
+            turn, is_first = waiting.popleft()
+            name = turn.measured.candidate.variant_id
+            if self._attempt(turn, may_come_again=is_first and postponed[name] < _POSTPONED):
+                self._progress.step()
+            else:
+                postponed[name] += 1
+                waiting.append((turn, False))
+
+    def _attempt(self, turn: _Turn, *, may_come_again: bool) -> bool:
+        """Do a step of a candidate's course, unless that has ended; return False when it is to come again.
+
+        A trouble ends the course, unless it is a void run of a step that the verdict can do without.
+        """
+        measured, what = turn.measured, turn.what
         if measured.trouble:
-            self._progress.step()
-            return
+            return True
         name = measured.candidate.variant_id
         self._progress.doing(f"{name}: {what}")
         if self._is_over() and what not in {"start", "warm-up"}:
-            self._progress.step()
-            return
+            return True
         try:
-            action(measured)
+            turn.action(measured)
+        except VoidError as error:
+            if may_come_again:
+                return False
+            if not turn.needed or (measured.probes and measured.search is not None):
+                self._event(str(error), name)
+                return True
+            self._end(measured, error)
         except MachineError as error:
-            measured.trouble = str(error)
-            measured.void = _void_of(error)
-            self._event(measured.trouble, name)
-            self._measurement.target.remove(measured.candidate)
-        self._progress.step()
+            self._end(measured, error)
+        return True
+
+    def _end(self, measured: Measured, error: MachineError) -> None:
+        measured.trouble = str(error)
+        measured.void = _void_of(error)
+        self._event(measured.trouble, measured.candidate.variant_id)
+        self._measurement.target.remove(measured.candidate)
 
     def _is_over(self) -> bool:
         return time.monotonic() > self._deadline

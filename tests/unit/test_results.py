@@ -175,10 +175,10 @@ def test_trouble_makes_an_entry_void_and_names_the_proof(tmp_path: Path) -> None
     target.change = dropping
     found = entry(run(target, tmp_path, WHOLE), WHOLE)
     assert (found.status, found.void, found.needs) == ("VOID", "dropped", None)
-    assert found.reasons == ("hold was void 3 times, last as dropped: 1 arrivals found no free user",)
+    assert found.reasons == ("hold was void 2 times, last as dropped: 1 arrivals found no free user",)
     assert (found.hold, found.server_max_rps, found.cost_per_million, found.probes) == (None, None, None, ())
     assert found.single_stream_p90_ms is not None
-    assert len(found.runs) == 2 + 3
+    assert len(found.runs) == 2 + 6
 
 
 def test_trouble_after_a_proven_failure_leaves_the_failure(tmp_path: Path) -> None:
