@@ -48,6 +48,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.PodiumError, MACHINE),
     (predictors.errors.OverloadError, MACHINE),
     (predictors.errors.DeadlineError, MACHINE),
+    (predictors.errors.ListenError, MACHINE),
     (predictors.errors.PredictorError, REFUSED),
     (loadtest.errors.GeneratorError, MACHINE),
     (loadtest.errors.WriteError, MACHINE),

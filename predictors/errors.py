@@ -9,7 +9,8 @@
     ├── ArtifactError    the artifact is missing, damaged or wrong
     ├── InputError       the request means nothing to the model (the field is named)
     ├── OverloadError    the queue is full
-    └── DeadlineError    the answer would come too late
+    ├── DeadlineError    the answer would come too late
+    └── ListenError      this machine has no such address, or the port is not ours to take
 
 `str(error)` is one sentence; `hint` says what to do about it. Domain errors know nothing of HTTP, gRPC or
 exit codes: tables at the edges translate.
@@ -22,6 +23,7 @@ __all__ = [
     "DataError",
     "DeadlineError",
     "InputError",
+    "ListenError",
     "OverloadError",
     "PredictorError",
     "QualityError",
@@ -82,3 +84,7 @@ class OverloadError(PredictorError):
 
 class DeadlineError(PredictorError):
     """The deadline passed before the answer was there."""
+
+
+class ListenError(PredictorError):
+    """The machine does not let a server listen where it should; nothing is wrong with the model."""

@@ -7,9 +7,10 @@ and address.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -23,6 +24,7 @@ __all__ = [
     "DType",
     "FileEntry",
     "Golden",
+    "GraphTensor",
     "ModelIdentity",
     "Ops",
     "PreprocessingSpec",
@@ -60,11 +62,22 @@ DType = Literal[
 ]
 
 
-class TensorSpec(Strict):
-    """Name, numpy dtype and shape of one input or output; -1 in the first place is the batch."""
+class GraphTensor(Strict):
+    """Name, numpy dtype and shape of one input or output as a graph declares it; -1 is any size."""
 
     name: str = Field(min_length=1, max_length=256)
     dtype: DType = "float32"
+    shape: tuple[Annotated[int, Field(ge=-1)], ...] = Field(max_length=8)
+
+    @property
+    def item_elements(self) -> int:
+        """Number of elements of one item of the batch, which is the first dimension."""
+        return math.prod(self.shape[1:])
+
+
+class TensorSpec(GraphTensor):
+    """Name, numpy dtype and shape of one input or output; -1 in the first place is the batch."""
+
     shape: tuple[int, ...] = Field(min_length=1, max_length=8)
 
     @field_validator("shape")
@@ -75,14 +88,6 @@ class TensorSpec(Strict):
         if any(size < 1 for size in shape[1:]):
             raise ValueError(f"all dimensions but the first must be at least 1: {list(shape)}")
         return shape
-
-    @property
-    def item_elements(self) -> int:
-        """Number of elements of one item of the batch."""
-        product = 1
-        for size in self.shape[1:]:
-            product *= size
-        return product
 
 
 class ModelIdentity(Strict):

@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command(epilog="Example: podium serve food11-ort-int8 --cpus 1 --http-port 8080")
     def serve(
-        variant: Annotated[str, typer.Argument(help="Variant id, id@address, or artifact folder.")],
+        variant: Annotated[str, typer.Argument(help="Variant id, id@address, artifact folder, or bare model file.")],
         host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
         http_port: Annotated[int | None, typer.Option(help="V1 and V2; 0: a free one.", show_default="8080")] = None,
         grpc_port: Annotated[int | None, typer.Option(help="Kept for gRPC.", show_default="8081")] = None,
@@ -52,8 +52,9 @@ def register(app: typer.Typer) -> None:
         """Serve a variant over V1 and V2, with metrics on a port of their own.
 
         It is ready once digests, golden answers and every batch shape have been checked, and says so in
-        one line of JSON on stdout. SIGTERM lets it finish what it accepted. Each option has a form
-        PREDICTOR_... in the environment.
+        one line of JSON on stdout. A folder that holds no variant.yaml but exactly one model file (*.onnx, or
+        *.xml with its *.bin) is served too, as "unverified" and over V2 only. SIGTERM lets it finish what it
+        accepted. Each option has a form PREDICTOR_... in the environment.
         """
         import os
 

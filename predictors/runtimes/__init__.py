@@ -6,7 +6,9 @@ runtime is used by one thread at a time; queueing, batching and deadlines are th
 
 import importlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -15,11 +17,19 @@ import numpy.typing as npt
 from predictors.errors import ArtifactError
 from predictors.manifest import Variant
 
-__all__ = ["ENGINES", "Array", "Runtime", "load_runtime"]
+__all__ = ["ENGINES", "Array", "Graph", "Runtime", "load_runtime", "open_model_file"]
 
 Array = npt.NDArray[Any]
 
 ENGINES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The tensors that a graph declares: dtype and shape by name, -1 for an open size."""
+
+    inputs: Mapping[str, tuple[str, Sequence[int]]]
+    outputs: Mapping[str, tuple[str, Sequence[int]]]
 
 
 class Runtime(Protocol):
@@ -53,13 +63,28 @@ def load_runtime(folder: Path, variant: Variant, *, threads: int) -> Runtime:
     if package is None:
         known = ", ".join(sorted(ENGINES))
         raise ArtifactError(f"{variant.id}: there is no runtime {name}", f"known are {known}")
+    return cast(Runtime, _module(name, variant.id).load(folder, variant, threads=threads))
+
+
+def open_model_file(path: Path, engine: str, *, threads: int) -> tuple[Runtime, Graph]:
+    """Load a model file that has no manifest, and read off the graph what it takes and gives.
+
+    Raises:
+        ArtifactError: The engine is not installed, refuses the file, or the file has tensors (sequences,
+            strings) that no server can send.
+    """
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    return cast(tuple[Runtime, Graph], _module(engine, path.name).open_file(path, threads=threads))
+
+
+def _module(name: str, wanted_by: str) -> ModuleType:
     try:
-        module = importlib.import_module(f"predictors.runtimes.{name}")
+        return importlib.import_module(f"predictors.runtimes.{name}")
     except ModuleNotFoundError as error:
         raise ArtifactError(
-            f"{variant.id} needs {package}, which is not installed", f"install podium[serve-{name}]"
+            f"{wanted_by} needs {ENGINES[name]}, which is not installed", f"install podium[serve-{name}]"
         ) from error
-    return cast(Runtime, module.load(folder, variant, threads=threads))
 
 
 def model_file(folder: Path, variant: Variant, default: str) -> Path:

@@ -15,9 +15,9 @@ import openvino
 
 from predictors.errors import ArtifactError
 from predictors.manifest import Variant
-from predictors.runtimes import Array, check_options, check_tensors, model_file
+from predictors.runtimes import Array, Graph, check_options, check_tensors, model_file
 
-__all__ = ["OpenVinoRuntime", "load"]
+__all__ = ["OpenVinoRuntime", "load", "open_file"]
 
 
 class OpenVinoRuntime:
@@ -48,13 +48,7 @@ def load(folder: Path, variant: Variant, *, threads: int) -> OpenVinoRuntime:
     path = model_file(folder, variant, "model.xml")
     if variant.runtime.provider != "CPU":
         raise ArtifactError(f"{variant.id} needs the device {variant.runtime.provider}", "known is CPU")
-    properties = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": "1",
-        "INFERENCE_NUM_THREADS": threads,
-        "ENABLE_CPU_PINNING": False,
-        "INFERENCE_PRECISION_HINT": str(variant.runtime.options.get("inference_precision", "f32")),
-    }
+    properties = _properties(threads, str(variant.runtime.options.get("inference_precision", "f32")))
     core = openvino.Core()
     try:
         model = core.read_model(path)
@@ -66,11 +60,45 @@ def load(folder: Path, variant: Variant, *, threads: int) -> OpenVinoRuntime:
     return OpenVinoRuntime(compiled, [spec.name for spec in variant.outputs])
 
 
+def open_file(path: Path, *, threads: int) -> tuple[OpenVinoRuntime, Graph]:
+    """Read and compile a network (IR or ONNX) of anybody's making.
+
+    Raises:
+        ArtifactError: The file is refused, or a tensor is of a type that cannot be sent.
+    """
+    core = openvino.Core()
+    try:
+        model = core.read_model(path)
+        graph = Graph(
+            inputs={_name(port): _described(port) for port in model.inputs},
+            outputs={_name(port): _described(port) for port in model.outputs},
+        )
+        compiled = core.compile_model(model, "CPU", _properties(threads, "f32"))
+    except RuntimeError as error:
+        remedy = "check that the file is a whole model, and the .bin beside an .xml is its own"
+        raise ArtifactError(f"{path.name}: openvino refuses {path.name}", remedy) from error
+    return OpenVinoRuntime(compiled, list(graph.outputs)), graph
+
+
+def _properties(threads: int, precision: str) -> dict[str, Any]:
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+
+
 def _name(port: Any) -> str:
     return str(port.get_any_name())
 
 
 def _described(port: Any) -> tuple[str, list[int]]:
     shape = port.get_partial_shape()
-    sizes = [size.get_length() if size.is_static else -1 for size in shape]
-    return port.get_element_type().to_dtype().name, sizes
+    sizes = [size.get_length() if size.is_static else -1 for size in shape] if shape.rank.is_static else []
+    kind = port.get_element_type()
+    try:
+        return kind.to_dtype().name, sizes
+    except RuntimeError as error:
+        raise ArtifactError(f"{_name(port)} is {kind}, which no server can send", "convert it anew") from error

@@ -14,9 +14,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from predictors.errors import ArtifactError
 from predictors.manifest import Variant
-from predictors.runtimes import Array, check_options, check_tensors, model_file
+from predictors.runtimes import Array, Graph, check_options, check_tensors, model_file
 
-__all__ = ["OrtRuntime", "load"]
+__all__ = ["OrtRuntime", "load", "open_file"]
 
 _REFUSALS = (
     state.Fail,
@@ -55,6 +55,27 @@ def load(folder: Path, variant: Variant, *, threads: int) -> OrtRuntime:
     """
     check_options(variant, {"model"})
     path = model_file(folder, variant, "model.onnx")
+    session = _session(path, variant.id, variant.runtime.provider, threads, "rebuild the variant")
+    check_tensors(variant, "inputs", {item.name: _described(item) for item in session.get_inputs()})
+    check_tensors(variant, "outputs", {item.name: _described(item) for item in session.get_outputs()})
+    return OrtRuntime(session)
+
+
+def open_file(path: Path, *, threads: int) -> tuple[OrtRuntime, Graph]:
+    """Open a session on an ONNX file of anybody's making.
+
+    Raises:
+        ArtifactError: The file is refused, or a tensor is of a type that cannot be sent.
+    """
+    session = _session(path, path.name, "CPUExecutionProvider", threads, "check that the file is a whole ONNX model")
+    graph = Graph(
+        inputs={item.name: _described(item) for item in session.get_inputs()},
+        outputs={item.name: _described(item) for item in session.get_outputs()},
+    )
+    return OrtRuntime(session), graph
+
+
+def _session(path: Path, wanted_by: str, provider: str, threads: int, remedy: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -63,21 +84,18 @@ def load(folder: Path, variant: Variant, *, threads: int) -> OrtRuntime:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = 3
-    provider = variant.runtime.provider
     if provider not in onnxruntime.get_available_providers():
         raise ArtifactError(
-            f"{variant.id} needs {provider}, which this onnxruntime does not have",
+            f"{wanted_by} needs {provider}, which this onnxruntime does not have",
             f"it has {', '.join(onnxruntime.get_available_providers())}",
         )
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[provider])
     except _REFUSALS as error:
-        raise ArtifactError(f"{variant.id}: onnxruntime refuses {path.name}", "rebuild the variant") from error
+        raise ArtifactError(f"{wanted_by}: onnxruntime refuses {path.name}", remedy) from error
     if session.get_providers()[0] != provider:
-        raise ArtifactError(f"{variant.id}: onnxruntime fell back from {provider}", "check the accelerator")
-    check_tensors(variant, "inputs", {item.name: _described(item) for item in session.get_inputs()})
-    check_tensors(variant, "outputs", {item.name: _described(item) for item in session.get_outputs()})
-    return OrtRuntime(session)
+        raise ArtifactError(f"{wanted_by}: onnxruntime fell back from {provider}", "check the accelerator")
+    return session
 
 
 def _described(item: Any) -> tuple[str, list[int]]:

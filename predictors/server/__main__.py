@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from predictors.errors import PredictorError
+from predictors.errors import ListenError, PredictorError
 from predictors.server import logs, process
 from predictors.server.settings import Settings, effective, flag_of
 
@@ -15,7 +15,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m predictors.server", description="Serve one variant.")
-    parser.add_argument("variant", nargs="?", help="variant id, id@address, or artifact folder")
+    parser.add_argument("variant", nargs="?", help="variant id, id@address, artifact folder, or bare model file")
     for name, field in Settings.model_fields.items():
         if name != "variant":
             parser.add_argument(f"--{flag_of(name)}", dest=name, help=field.description)
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return process.run(settings)
     except PredictorError as error:
         sys.stderr.write(f"error: {error} ({error.hint})\n")
-        return 3
+        return 4 if isinstance(error, ListenError) else 3
     except OSError as error:
         sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
         return 4

@@ -81,6 +81,7 @@ class Admin:
         return {
             "variant": model.variant.id,
             "address": model.address,
+            "verification": model.verification,
             "image": settings.image or None,
             "preprocessing_hash": model.variant.preprocessing.hash if model.variant.preprocessing else None,
             "state": predictor.state.value,
@@ -90,6 +91,7 @@ class Admin:
             "providers": list(engine.runtime.providers) if engine else [],
             "max_batch": settings.max_batch,
             "gather": engine.gather if engine else None,
+            "is_batched": model.is_batched,
             "queue": settings.queue,
             "in_flight": predictor.in_flight,
             "batches": dict(sorted(batcher.batches.items())) if batcher else {},

@@ -35,12 +35,15 @@ class BatchPolicy:
         gather: Largest batch that is made of several requests.
         delay_s: How long a batch that is not full waits for more.
         queue: Most items that may wait.
+        is_batched: Whether the first dimension of the tensors is the batch. If not, every job counts as one
+            item and is computed alone, as it came.
     """
 
     max_items: int
     gather: int
     delay_s: float
     queue: int
+    is_batched: bool = True
 
 
 def batch_shapes(max_items: int) -> tuple[int, ...]:
@@ -71,7 +74,7 @@ class Batcher:
         self._engine = engine
         self._preparation = preparation
         self._delay_ns = int(policy.delay_s * 1e9)
-        self._shapes = batch_shapes(policy.max_items)
+        self._shapes = batch_shapes(policy.max_items if policy.is_batched else 1)
         self._ready: deque[Job] = deque()
         self._is_scheduled = False
         self._seconds_per_item = 0.0
@@ -131,7 +134,7 @@ class Batcher:
         job.inputs = outcome.value
         if job.inputs is not None:
             # Only now is it known how many items an encoded body holds.
-            items = len(next(iter(job.inputs.values())))
+            items = len(next(iter(job.inputs.values()))) if self._policy.is_batched else 1
             self.waiting += items - job.items
             job.items = items
         self._enqueue(job)
@@ -184,14 +187,18 @@ class Batcher:
         items = sum(job.items for job in good)
         if not items:
             return 0, 0
-        feed = _gathered(good, items, next(shape for shape in self._shapes if shape >= items))
+        shape = next(shape for shape in self._shapes if shape >= items)
+        feed = _gathered(good, items, shape)
         gathered = time.monotonic_ns()
         outputs = self._run(feed)
         ended = time.monotonic_ns()
         for job in good:
             job.watch.mark_at(BATCH, gathered)
             job.watch.mark_at(COMPUTE, ended)
-        _hand_out(good, outputs)
+        if self._policy.is_batched:
+            _hand_out(good, outputs, shape)
+        else:
+            good[0].outputs = outputs
         return items, ended - began
 
     def _computed(self, batch: list[Job], outcome: Outcome[tuple[int, int]]) -> None:
@@ -239,13 +246,13 @@ def _gathered(batch: list[Job], items: int, shape: int) -> Tensors:
     return feed
 
 
-def _hand_out(batch: list[Job], outputs: Tensors) -> None:
+def _hand_out(batch: list[Job], outputs: Tensors, shape: int) -> None:
+    for name, values in outputs.items():
+        if len(values) != shape:
+            raise PredictorError(f"the engine gave {len(values)} items of {name} for a batch of {shape}")
     start = 0
     for job in batch:
         stop = start + job.items
-        for name, values in outputs.items():
-            if len(values) < stop:
-                raise PredictorError(f"the engine gave {len(values)} items of {name} for a batch of {stop}")
         job.outputs = {name: values[start:stop] for name, values in outputs.items()}
         start = stop
 

@@ -1,4 +1,4 @@
-"""The predictor itself: one artifact, its engine, its queue, and whether it may be asked.
+"""The predictor itself: one model, its engine, its queue, and whether it may be asked.
 
 States follow each other and never go back: loading, ready, draining (not ready, still serving), refusing
 (finishing what was accepted). Front ends ask this object and nothing else, so that every protocol has the
@@ -8,22 +8,23 @@ same admission.
 import asyncio
 import gc
 import time
+from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
+from typing import TypeVar
 
-from predictors.fingerprint import environment, fingerprint
-from predictors.measured import read_measured
 from predictors.server.batcher import Batcher, BatchPolicy
 from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
-from predictors.server.loading import Engine, load_engine
+from predictors.server.loading import Engine
 from predictors.server.model import ServedModel
+from predictors.server.origin import Origin
 from predictors.server.settings import Settings
-from predictors.store import StoredVariant
 
 __all__ = ["Predictor", "State"]
 
 _CLOSE_S = 0.5
+
+T = TypeVar("T")
 
 
 class State(StrEnum):
@@ -36,19 +37,27 @@ class State(StrEnum):
 
 
 class Predictor:
-    """A variant that can be asked."""
+    """A model that can be asked, once it is opened (it is known what it takes) and loaded (it is warm)."""
 
-    def __init__(self, stored: StoredVariant, model: ServedModel, settings: Settings) -> None:
-        self.model = model
+    def __init__(self, origin: Origin, settings: Settings) -> None:
         self.settings = settings
         self.state = State.LOADING
         self.ready_s: dict[str, float] = {}
         self.engine: Engine | None = None
         self.batcher: Batcher | None = None
-        self._folder: Path = stored.folder
+        self._origin = origin
+        self._model = origin.model
         self._began = time.monotonic()
         self._refused_since_ns = 0
-        self._lanes: list[Lane] = []
+        self._compute: Lane | None = None
+        self._preparation: Lane | None = None
+
+    @property
+    def model(self) -> ServedModel:
+        """What is served; there is none before a bare model is opened."""
+        if self._model is None:
+            raise RuntimeError("the model was asked for before it was opened")
+        return self._model
 
     @property
     def is_ready(self) -> bool:
@@ -66,27 +75,33 @@ class Predictor:
             return started_ns < self._refused_since_ns
         return self.state is not State.LOADING
 
-    async def load(self) -> None:
-        """Load and check the artifact in the engine's own thread, then become ready.
+    async def open(self) -> None:
+        """Learn what the model takes and gives, where that is not known already.
 
         Raises:
-            ArtifactError: The artifact is refused.
+            ArtifactError: The model is refused.
+        """
+        if self._model is None:
+            self._model = await self._in_engine(self._origin.open)
+
+    async def load(self) -> None:
+        """Load and check the model in the engine's own thread, then become ready.
+
+        Raises:
+            ArtifactError: The model is refused.
         """
         loop = asyncio.get_running_loop()
-        compute = Lane("engine", loop)
-        self._lanes.append(compute)
-        loaded: asyncio.Future[Outcome[Engine]] = loop.create_future()
-        compute.put(self._load, loaded.set_result)
-        engine = (await loaded).result()
-        threads = self.settings.threads
+        engine = await self._in_engine(self._origin.load)
+        compute = self._engine_lane()
         # With one core a second thread would only take turns with the engine; with more it decodes beside it.
-        preparation = compute if threads == 1 else Lane("preparation", loop)
-        self._lanes.append(preparation)
+        preparation = compute if self.settings.threads == 1 else Lane("preparation", loop)
+        self._preparation = preparation
         policy = BatchPolicy(
             max_items=self.settings.max_batch,
             gather=engine.gather,
             delay_s=self.settings.max_delay_s,
             queue=self.settings.queue,
+            is_batched=self.model.is_batched,
         )
         self.engine = engine
         self.batcher = Batcher(engine.runtime.run, loop, policy=policy, engine=compute, preparation=preparation)
@@ -128,21 +143,15 @@ class Predictor:
 
     def close(self) -> bool:
         """Let the threads end; tell whether they did, which an engine in the midst of its work does not."""
-        return all(lane.close(_CLOSE_S) for lane in self._lanes)
+        lanes = {lane for lane in (self._compute, self._preparation) if lane is not None}
+        return all(lane.close(_CLOSE_S) for lane in lanes)
 
-    def _load(self) -> Engine:
-        return load_engine(
-            self._folder,
-            self.model.variant,
-            self.model.preprocessing,
-            threads=self.settings.threads,
-            max_batch=self.settings.max_batch,
-            gather=self.settings.gather or self._recorded_gather(),
-        )
+    def _engine_lane(self) -> Lane:
+        if self._compute is None:
+            self._compute = Lane("engine", asyncio.get_running_loop())
+        return self._compute
 
-    def _recorded_gather(self) -> int | None:
-        """Read the batch size that `podium benchmark` found to pay on this kind of machine."""
-        settings = self.settings
-        where = fingerprint(environment(settings.node_class, settings.cpus or 1.0))
-        batching = read_measured(self._folder, where).batching
-        return batching.max_batch if batching is not None else None
+    async def _in_engine(self, work: Callable[[], T]) -> T:
+        done: asyncio.Future[Outcome[T]] = asyncio.get_running_loop().create_future()
+        self._engine_lane().put(work, done.set_result)
+        return (await done).result()

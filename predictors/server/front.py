@@ -106,6 +106,8 @@ class FrontEnd:
         self._responder.say(exchange, 200 if is_ready else 503, yes if is_ready else no)
 
     def _predict(self, exchange: Exchange) -> None:
+        if self._predictor.model.is_bare:
+            raise HttpError(501, "not_implemented", "a model without a manifest is asked over V2 only")
         kind = _media_type(exchange)
         if kind == _JSON:
             self._compute(exchange, "v1-json", self._v1.json)

@@ -23,9 +23,9 @@ from predictors.runtimes import Runtime, load_runtime
 from predictors.server.answer import Tensors
 from predictors.server.batcher import batch_shapes
 
-__all__ = ["Engine", "build_preprocessing", "load_engine"]
+__all__ = ["CURVE", "Engine", "build_preprocessing", "load_engine", "timed"]
 
-_CURVE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CURVE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +74,19 @@ def load_engine(
         ArtifactError: A digest, the engine, or a golden answer says no.
     """
     ready_s: dict[str, float] = {}
-    with _timed(ready_s, "verify"):
+    with timed(ready_s, "verify"):
         verify_files(folder, variant)
-    with _timed(ready_s, "load"):
+    with timed(ready_s, "load"):
         runtime = load_runtime(folder, variant, threads=threads)
-    with _timed(ready_s, "golden"):
+    with timed(ready_s, "golden"):
         check_golden(folder, variant, runtime.run)
-    with _timed(ready_s, "warm_up"):
+    with timed(ready_s, "warm_up"):
         _warm_decoders(images)
         golden, _ = read_golden(folder, variant)
         timer = EngineTimer(runtime.run, lambda size: _tiled(golden, size))
         for shape in batch_shapes(max_batch):
             timer.warm(shape)
-        worth = gather or worthwhile_batch([size for size in _CURVE if size <= max_batch], timer.quick)
+        worth = gather or worthwhile_batch([size for size in CURVE if size <= max_batch], timer.quick)
     return Engine(runtime, min(worth, max_batch), ready_s)
 
 
@@ -104,7 +104,8 @@ def _tiled(golden: Tensors, size: int) -> Tensors:
 
 
 @contextmanager
-def _timed(parts: dict[str, float], name: str) -> Iterator[None]:
+def timed(parts: dict[str, float], name: str) -> Iterator[None]:
+    """Note in `parts` how many seconds the block took."""
     began = time.monotonic()
     yield
     parts[name] = time.monotonic() - began

@@ -1,10 +1,14 @@
 """The life of a server process: bind, listen, load, tell that it is ready, serve, drain, end.
 
 Ports are bound before anything is loaded, so that a port in use ends it at once; they answer while it
-loads, so that a probe is told "not ready" and not refused. After SIGTERM or SIGINT it is not ready at once,
-serves on for the pre-stop margin (whoever routes to it has not heard yet), then refuses new work, finishes
-what it accepted and exits with 0. What is still unfinished when the grace time is over is lost, and the
-exit code says so.
+loads, so that a probe is told "not ready" and not refused. Only a bare model is opened before they listen,
+because nothing can be said of it until then.
+
+After SIGTERM or SIGINT it is not ready at once and serves on for the pre-stop margin, because whoever routes
+to it has not heard yet. From the first moment each answer closes its connection: a client that keeps one
+open is routed once, when it connects, so it would send here until it is refused. After the margin it refuses
+new work, finishes what it accepted and exits with 0. What is still unfinished when the grace time is over is
+lost, and the exit code says so.
 """
 
 import asyncio
@@ -16,24 +20,22 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
+from collections.abc import Coroutine
+from typing import Any
 
 import uvloop
 
-from predictors.errors import PredictorError
-from predictors.manifest import read_variant
+from predictors.errors import ListenError
 from predictors.server.admin import Admin
 from predictors.server.connection import Timeouts
 from predictors.server.core import Predictor
 from predictors.server.front import FrontEnd
 from predictors.server.head import WireLimits
 from predictors.server.http import Port
-from predictors.server.loading import build_preprocessing
 from predictors.server.metrics import Metrics
-from predictors.server.model import ServedModel
+from predictors.server.origin import find_origin
 from predictors.server.responder import Responder
 from predictors.server.settings import Settings
-from predictors.store import Store, default_store
 
 __all__ = ["run"]
 
@@ -47,33 +49,48 @@ def run(settings: Settings) -> int:
     """Serve until told to stop; return the exit code.
 
     Raises:
-        PredictorError: The artifact cannot be found or is refused.
-        OSError: A port is in use, or the address is not ours.
+        PredictorError: The model cannot be found or is refused, or the address is not ours to listen on.
+        OSError: A port is in use.
     """
     _log.info("settings", extra={"fields": settings.model_dump()})
-    store = Store(Path(settings.store) if settings.store else default_store())
-    stored = store.find(settings.variant)
-    variant = read_variant(stored.folder)
-    model = ServedModel(
-        name=settings.model_name or variant.model.name,
-        version=variant.model.version,
-        address=stored.address,
-        variant=variant,
-        preprocessing=build_preprocessing(variant),
-        max_items=settings.max_batch,
-    )
+    origin = find_origin(settings)
     with (
         _bound(settings.host, settings.http_port) as data,
         _bound(settings.host, settings.metrics_port) as side,
     ):
-        predictor = Predictor(stored, model, settings)
+        predictor = Predictor(origin, settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code = runner.run(_Process(predictor).live(data, side))
+            code = runner.run(_live(predictor, data, side))
         if not predictor.close():
             # An engine cannot be interrupted, and an interpreter that ends under its thread crashes.
             logging.shutdown()
             os._exit(code)
         return code
+
+
+async def _live(predictor: Predictor, data: socket.socket, side: socket.socket) -> int:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    stopping = asyncio.ensure_future(told.wait())
+    if not await _done_first(predictor.open(), stopping):
+        return 0
+    if predictor.model.is_bare:
+        known = {"variant": predictor.model.identity, "is_batched": predictor.model.is_batched}
+        _log.warning("unverified: a bare model has no digest and no golden answers", extra={"fields": known})
+    return await _Process(predictor).live(data, side, stopping)
+
+
+async def _done_first(work: Coroutine[Any, Any, None], stopping: asyncio.Future[Any]) -> bool:
+    """Wait for `work` and pass on what it raises; tell whether it was done before it was to stop."""
+    doing = asyncio.ensure_future(work)
+    await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if not doing.done():
+        _log.info("told to stop while loading")
+        return False
+    doing.result()
+    return True
 
 
 class _Process:
@@ -99,21 +116,12 @@ class _Process:
             connections=_ADMIN_CONNECTIONS,
         )
 
-    async def live(self, data: socket.socket, side: socket.socket) -> int:
-        told = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, told.set)
+    async def live(self, data: socket.socket, side: socket.socket, stopping: asyncio.Future[Any]) -> int:
         await self._data.listen(data)
         await self._side.listen(side)
-        loading = asyncio.ensure_future(self._predictor.load())
-        stopping = asyncio.ensure_future(told.wait())
         try:
-            await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if not loading.done():
-                _log.info("told to stop while loading")
+            if not await _done_first(self._predictor.load(), stopping):
                 return 0
-            loading.result()
             self._tell_ready(data.getsockname()[1], side.getsockname()[1])
             await stopping
             return await self._drain()
@@ -138,10 +146,10 @@ class _Process:
     async def _drain(self) -> int:
         began = time.monotonic()
         self._predictor.drain()
+        self._data.drain()
         _log.info("draining", extra={"fields": {"in_flight": self._predictor.in_flight}})
         await asyncio.sleep(self._settings.pre_stop_s)
         self._predictor.refuse()
-        self._data.drain()
         while self._predictor.in_flight or self._data.busy:
             if time.monotonic() - began > self._settings.grace_s:
                 unfinished = {"in_flight": self._predictor.in_flight}
@@ -162,5 +170,5 @@ def _bound(host: str, port: int) -> socket.socket:
         sock.close()
         if error.errno == errno.EADDRINUSE:
             raise OSError(errno.EADDRINUSE, "the port is in use", f"{host}:{port}") from error
-        raise PredictorError(f"cannot listen on {host}:{port}: {error.strerror}", "choose another address") from error
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}", "choose another address") from error
     return sock

@@ -37,7 +37,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 class Settings(Strict):
     """Every field says unit, default, bound and consequence."""
 
-    variant: str = Field(min_length=1, description="Variant id, `id@address`, or artifact folder.")
+    variant: str = Field(min_length=1, description="Variant id, `id@address`, artifact folder, or bare model file.")
     store: str = Field(default="", description="Folder of the artifact store; empty for the default one.")
     model_name: str = Field(
         default="",

@@ -5,6 +5,7 @@ outside the type's range and one that is not finite are refused, and the number 
 shape says. What does not change from request to request is worked out once, in `TensorReader`.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.errors import InputError
-from predictors.manifest import TensorSpec
+from predictors.manifest import GraphTensor
 
 __all__ = ["DATATYPES", "Array", "TensorReader", "datatype_of"]
 
@@ -43,44 +44,54 @@ def datatype_of(dtype: str) -> str:
 
 
 class TensorReader:
-    """Reads the values of one input of the model."""
+    """Reads the values of one input of the model.
 
-    def __init__(self, spec: TensorSpec, max_items: int) -> None:
+    Where the model has no batch dimension (`is_batched` is false), a request's tensor has the whole shape
+    that the graph declares, and `max_items` says nothing.
+    """
+
+    def __init__(self, spec: GraphTensor, max_items: int, *, is_batched: bool = True) -> None:
         self.name = spec.name
         self.datatype = datatype_of(spec.dtype)
+        self.item_shape = spec.shape[1:]
+        self._is_batched = is_batched
         self._max_items = max_items
         self._shape = spec.shape
-        self._item_shape = spec.shape[1:]
-        self._item_elements = spec.item_elements
         self._dtype = np.dtype(spec.dtype)
         self._wire_dtype = self._dtype.newbyteorder("<")
-        self._item_bytes = spec.item_elements * self._dtype.itemsize
         kind = self._dtype.kind
         self._kind = kind
         limits = {"f": np.finfo, "b": None}.get(kind, np.iinfo)
         self._low, self._high = (limits(self._dtype).min, limits(self._dtype).max) if limits else (0, 1)
 
-    def items(self, shape: Any, *, field: str) -> int:
-        """Check a shape of a request and return the size of its batch.
+    def shape_of(self, shape: Any, *, field: str) -> tuple[int, ...]:
+        """Check the shape of a tensor in a request and return it.
 
         Raises:
             InputError: It is no list of positive integers, has another rank or size, or too many items.
         """
         if not isinstance(shape, list) or not all(type(size) is int for size in shape):
             raise InputError(f"{field}: the shape must be a list of integers", field=field)
-        if tuple(shape[1:]) != self._item_shape or not shape or shape[0] < 1:
+        if not self._fits(shape):
             raise InputError(f"{field}: {self.name} takes the shape {list(self._shape)}", field=field)
-        if shape[0] > self._max_items:
+        if self._is_batched and shape[0] > self._max_items:
             raise InputError(f"{field}: at most {self._max_items} items go in one request", field=field)
-        return int(shape[0])
+        return tuple(shape)
 
-    def from_bytes(self, items: int, data: bytes | memoryview, *, field: str) -> Array:
+    def _fits(self, shape: list[int]) -> bool:
+        if self._is_batched:
+            return bool(shape) and shape[0] >= 1 and tuple(shape[1:]) == self.item_shape
+        return len(shape) == len(self._shape) and all(
+            size == wanted or (wanted == -1 and size >= 1) for size, wanted in zip(shape, self._shape, strict=True)
+        )
+
+    def from_bytes(self, shape: tuple[int, ...], data: bytes | memoryview, *, field: str) -> Array:
         """Read little-endian values in row order, without a copy.
 
         Raises:
             InputError: The size is not what the shape needs, or a value is not finite.
         """
-        wanted = items * self._item_bytes
+        wanted = math.prod(shape) * self._dtype.itemsize
         if len(data) != wanted:
             raise InputError(f"{field}: {len(data)} bytes came, the shape needs {wanted}", field=field)
         array = np.frombuffer(data, dtype=self._wire_dtype)
@@ -88,9 +99,9 @@ class TensorReader:
             raise InputError(f"{field}: a value is not finite", field=field)
         if self._kind == "b" and (np.frombuffer(data, dtype=np.uint8) > 1).any():
             raise InputError(f"{field}: a boolean must be 0 or 1", field=field)
-        return array.reshape(items, *self._item_shape)
+        return array.reshape(shape)
 
-    def from_json(self, items: int, data: Any, *, field: str, booleans: bool = False) -> Array:
+    def from_json(self, shape: tuple[int, ...], data: Any, *, field: str, booleans: bool = False) -> Array:
         """Read values from a flat list in row order, or from lists nested as the shape.
 
         With `booleans` the text held a JSON boolean somewhere, so that it must be looked for among the
@@ -106,8 +117,7 @@ class TensorReader:
             found = np.array(data)
         except (ValueError, OverflowError) as error:
             raise InputError(f"{field}: the lists are of different lengths or kinds", field=field) from error
-        shape = (items, *self._item_shape)
-        if found.size != items * self._item_elements or (found.ndim > 1 and found.shape != shape):
+        if found.size != math.prod(shape) or (found.ndim > 1 and found.shape != shape):
             told = f"{found.size} values in the shape {list(found.shape)}"
             raise InputError(f"{field}: {told} came, {list(shape)} is needed", field=field)
         kind = found.dtype.kind

@@ -101,14 +101,15 @@ class V1:
                 told = f"instances[0]: must be an object with {', '.join(readers)}"
                 raise InputError(told, field="instances[0]")
             (reader,) = readers.values()
-            return {reader.name: reader.from_json(items, instances, field="instances", booleans=booleans)}
+            shape = (items, *reader.item_shape)
+            return {reader.name: reader.from_json(shape, instances, field="instances", booleans=booleans)}
         for place, instance in enumerate(instances):
             if not isinstance(instance, dict) or instance.keys() != readers.keys():
                 told = f"instances[{place}]: must be an object with {', '.join(readers)}"
                 raise InputError(told, field=f"instances[{place}]")
         return {
             name: reader.from_json(
-                items,
+                (items, *reader.item_shape),
                 [instance[name] for instance in instances],
                 field=f"instances[].{name}",
                 booleans=booleans,

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from predictors.errors import InputError
-from predictors.manifest import TensorSpec
+from predictors.manifest import GraphTensor
 from predictors.server import document
 from predictors.server.answer import Call, Encoded, Tensors, no_finite_answer
 from predictors.server.images import ImageReader
@@ -39,12 +39,22 @@ class V2:
             {
                 "name": self._model.name,
                 "versions": [self._model.version],
-                "platform": f"{variant.runtime.name}-{variant.precision}",
+                "platform": self._platform(),
                 "inputs": [_described(spec) for spec in variant.inputs],
                 "outputs": [_described(spec) for spec in variant.outputs],
-                "parameters": {"variant": self._model.identity, "labels": list(variant.labels)},
+                "parameters": {
+                    "variant": self._model.identity,
+                    "verification": self._model.verification,
+                    "labels": list(variant.labels),
+                },
             }
         )
+
+    def _platform(self) -> str:
+        variant = self._model.variant
+        if not self._model.is_bare:
+            return f"{variant.runtime.name}-{variant.precision}"
+        return {"ort": "onnxruntime_onnx", "openvino": "openvino"}[variant.runtime.name]
 
     def understand(self, body: bytes, json_bytes: str | None) -> Call:
         """Understand a request; `json_bytes` is the value of `Inference-Header-Content-Length`.
@@ -68,7 +78,8 @@ class V2:
         reader = self._images
         if images and reader is not None:
             return Call(encode=encode, items=len(images), prepare=lambda watch: reader.read(images, watch))
-        return Call(encode=encode, inputs=inputs, items=len(next(iter(inputs.values()))))
+        items = len(next(iter(inputs.values()))) if self._model.is_batched else 1
+        return Call(encode=encode, inputs=inputs, items=items)
 
     def _inputs(self, root: dict[str, Any], rest: memoryview, booleans: bool) -> tuple[Tensors, list[bytes]]:
         listed = root.get("inputs")
@@ -91,7 +102,7 @@ class V2:
             found[reader.name] = _tensor(reader, item, raw, field, booleans)
         if len(rest):
             raise InputError(f"the body has {len(rest)} bytes that belong to no input", field="inputs")
-        if len({len(values) for values in found.values()}) > 1:
+        if len(found) > 1 and self._model.is_batched and len({len(values) for values in found.values()}) > 1:
             raise InputError("inputs: the batch sizes differ", field="inputs")
         return found, images
 
@@ -167,10 +178,10 @@ def _tensor(reader: TensorReader, item: dict[str, Any], raw: memoryview | None, 
     if item.get("datatype") != reader.datatype:
         told = f"{field}.datatype: {reader.name} takes {reader.datatype}"
         raise InputError(told, field=f"{field}.datatype")
-    items = reader.items(item.get("shape"), field=f"{field}.shape")
+    shape = reader.shape_of(item.get("shape"), field=f"{field}.shape")
     if raw is not None:
-        return reader.from_bytes(items, raw, field=field)
-    return reader.from_json(items, item.get("data"), field=f"{field}.data", booleans=booleans)
+        return reader.from_bytes(shape, raw, field=field)
+    return reader.from_json(shape, item.get("data"), field=f"{field}.data", booleans=booleans)
 
 
 def _binary_size(item: dict[str, Any], field: str, available: int) -> int | None:
@@ -216,5 +227,5 @@ def _byte_strings(raw: memoryview | None, shape: Any, field: str, max_items: int
     return strings
 
 
-def _described(spec: TensorSpec) -> dict[str, Any]:
+def _described(spec: GraphTensor) -> dict[str, Any]:
     return {"name": spec.name, "datatype": datatype_of(spec.dtype), "shape": list(spec.shape)}

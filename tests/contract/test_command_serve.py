@@ -55,6 +55,16 @@ def test_a_port_in_use_is_exit_code_four(vector_folder: Path) -> None:
     assert f"127.0.0.1:{port}: the port is in use" in ended.stderr
 
 
+@pytest.mark.parametrize("program", [COMMAND, [sys.executable, "-m", "predictors.server"]])
+def test_an_address_that_is_not_ours_is_exit_code_four(vector_folder: Path, program: list[str]) -> None:
+    arguments = [str(vector_folder), *FREE, "--host", "192.0.2.1"]
+    ended = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 4
+    assert "cannot listen on 192.0.2.1:0: Cannot assign requested address" in ended.stderr
+    assert "choose another address" in ended.stderr
+    assert ended.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [(["nothing-ort-fp32", *FREE], "there is no variant"), (["x", *FREE, "--queue", "0"], "queue")],

@@ -19,16 +19,16 @@ BOOL = TensorReader(TensorSpec(name="x", dtype="bool", shape=(-1, 2)), 4)
 
 def refused(reader: TensorReader, items: int, data: Any, *, booleans: bool = False) -> str:
     with pytest.raises(InputError) as caught:
-        reader.from_json(items, data, field="inputs[0].data", booleans=booleans)
+        reader.from_json((items, *reader.item_shape), data, field="inputs[0].data", booleans=booleans)
     assert caught.value.field == "inputs[0].data"
     return str(caught.value)
 
 
 @given(hnp.arrays(np.float32, (2, 2, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
 def test_flat_nested_and_binary_give_the_same_tensor(values: np.ndarray[Any, Any]) -> None:
-    flat = F32.from_json(2, values.ravel().tolist(), field="f")
-    nested = F32.from_json(2, values.tolist(), field="f")
-    binary = F32.from_bytes(2, values.astype("<f4").tobytes(), field="f")
+    flat = F32.from_json((2, *F32.item_shape), values.ravel().tolist(), field="f")
+    nested = F32.from_json((2, *F32.item_shape), values.tolist(), field="f")
+    binary = F32.from_bytes((2, *F32.item_shape), values.astype("<f4").tobytes(), field="f")
     for found in (flat, nested, binary):
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, values)
@@ -39,7 +39,7 @@ def test_every_datatype_travels_as_binary(name: str) -> None:
     spec = TensorSpec.model_validate({"name": "x", "dtype": DATATYPES[name], "shape": [-1, 3]})
     reader = TensorReader(spec, 4)
     values = np.array([[0, 1, 1]], dtype=DATATYPES[name])
-    np.testing.assert_array_equal(reader.from_bytes(1, values.tobytes(), field="f"), values)
+    np.testing.assert_array_equal(reader.from_bytes((1, *reader.item_shape), values.tobytes(), field="f"), values)
     assert datatype_of(spec.dtype) == name
 
 
@@ -75,8 +75,8 @@ def test_values_of_another_kind_or_number_are_refused(data: Any) -> None:
 def test_a_boolean_among_numbers_is_found_when_it_is_suspected() -> None:
     assert "must be numbers" in refused(F32, 1, [1, 2, 3, 4, 5, True], booleans=True)
     assert "must be numbers" in refused(F32, 1, [[[1, 2, 3], [4, 5, False]]], booleans=True)
-    F32.from_json(1, [1, 2, 3, 4, 5, 6], field="f", booleans=True)
-    assert BOOL.from_json(1, [True, False], field="f", booleans=True).tolist() == [[True, False]]
+    F32.from_json((1, *F32.item_shape), [1, 2, 3, 4, 5, 6], field="f", booleans=True)
+    assert BOOL.from_json((1, *BOOL.item_shape), [True, False], field="f", booleans=True).tolist() == [[True, False]]
 
 
 @pytest.mark.parametrize("data", [[1.0, 2], [-1, 2], [256, 2], [2**70, 0], [True, False], [1.5, 2.5]])
@@ -85,26 +85,26 @@ def test_an_integer_must_be_one_and_in_range(data: Any) -> None:
 
 
 def test_integers_within_the_range_are_taken() -> None:
-    assert U8.from_json(1, [0, 255], field="f").dtype == np.uint8
+    assert U8.from_json((1, *U8.item_shape), [0, 255], field="f").dtype == np.uint8
     refused(BOOL, 1, [0, 1])
 
 
 @pytest.mark.parametrize("size", [0, 23, 25, 48])
 def test_binary_data_must_have_the_size_of_the_shape(size: int) -> None:
     with pytest.raises(InputError, match="the shape needs 24"):
-        F32.from_bytes(1, b"\0" * size, field="f")
+        F32.from_bytes((1, *F32.item_shape), b"\0" * size, field="f")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_binary_values_must_be_finite(value: str) -> None:
     values = np.array([0, 0, 0, 0, 0, float(value)], dtype=np.float32)
     with pytest.raises(InputError, match="is not finite"):
-        F32.from_bytes(1, values.tobytes(), field="f")
+        F32.from_bytes((1, *F32.item_shape), values.tobytes(), field="f")
 
 
 def test_a_binary_boolean_is_zero_or_one() -> None:
     with pytest.raises(InputError, match="must be 0 or 1"):
-        BOOL.from_bytes(1, b"\x02\x00", field="f")
+        BOOL.from_bytes((1, *BOOL.item_shape), b"\x02\x00", field="f")
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_a_binary_boolean_is_zero_or_one() -> None:
 )
 def test_a_shape_that_is_not_the_models_is_refused(shape: Any) -> None:
     with pytest.raises(InputError) as caught:
-        F32.items(shape, field="inputs[0].shape")
+        F32.shape_of(shape, field="inputs[0].shape")
     assert caught.value.field == "inputs[0].shape"
 
 
 def test_a_batch_up_to_the_limit_is_taken() -> None:
-    assert F32.items([4, 2, 3], field="f") == 4
+    assert F32.shape_of([4, 2, 3], field="f") == (4, 2, 3)

@@ -1,0 +1,130 @@
+"""Where a served model comes from: an artifact with a manifest, or a bare model file.
+
+An origin knows how to describe the model to the front ends and how to make its engine. An artifact is
+described by its manifest at once; of a bare file nothing is known until the engine has read it.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from predictors.bare import BareFile, find_bare
+from predictors.fingerprint import environment, fingerprint
+from predictors.manifest import read_variant
+from predictors.measured import read_measured
+from predictors.server.bare import OpenedBare, open_bare, warm_bare
+from predictors.server.loading import Engine, build_preprocessing, load_engine
+from predictors.server.model import ServedModel
+from predictors.server.settings import Settings
+from predictors.store import Store, StoredVariant, default_store
+
+__all__ = ["ArtifactOrigin", "BareOrigin", "Origin", "find_origin"]
+
+
+class Origin(Protocol):
+    """What can be served."""
+
+    @property
+    def model(self) -> ServedModel | None:
+        """The model, where it is known without an engine."""
+        ...
+
+    def open(self) -> ServedModel:
+        """Learn what the model takes and gives; this may load it, so it runs in the engine's thread.
+
+        Raises:
+            ArtifactError: It is refused.
+        """
+        ...
+
+    def load(self) -> Engine:
+        """Check the model and warm its engine, in the engine's thread, after `open`.
+
+        Raises:
+            ArtifactError: It is refused.
+        """
+        ...
+
+
+class ArtifactOrigin:
+    """A variant in the store or in a folder of its own."""
+
+    def __init__(self, stored: StoredVariant, settings: Settings) -> None:
+        variant = read_variant(stored.folder)
+        self._folder = stored.folder
+        self._variant = variant
+        self._settings = settings
+        self.model: ServedModel = ServedModel(
+            name=settings.model_name or variant.model.name,
+            version=variant.model.version,
+            address=stored.address,
+            variant=variant,
+            preprocessing=build_preprocessing(variant),
+            max_items=settings.max_batch,
+        )
+
+    def open(self) -> ServedModel:
+        """Return what the manifest says."""
+        return self.model
+
+    def load(self) -> Engine:
+        """Check digests and golden answers, and run every batch shape."""
+        settings = self._settings
+        return load_engine(
+            self._folder,
+            self._variant,
+            self.model.preprocessing,
+            threads=settings.threads,
+            max_batch=settings.max_batch,
+            gather=settings.gather or self._recorded_gather(),
+        )
+
+    def _recorded_gather(self) -> int | None:
+        """Read the batch size that `podium benchmark` found to pay on this kind of machine."""
+        settings = self._settings
+        where = fingerprint(environment(settings.node_class, settings.cpus or 1.0))
+        batching = read_measured(self._folder, where).batching
+        return batching.max_batch if batching is not None else None
+
+
+class BareOrigin:
+    """A model file without a manifest."""
+
+    def __init__(self, file: BareFile, settings: Settings) -> None:
+        self.model: ServedModel | None = None
+        self._file = file
+        self._settings = settings
+        self._opened: OpenedBare | None = None
+
+    def open(self) -> ServedModel:
+        """Load the file, read its tensors off the graph, and run it on zeros."""
+        settings = self._settings
+        name = settings.model_name or self._file.name
+        opened = self._opened = open_bare(self._file, name=name, threads=settings.threads)
+        self.model = ServedModel(
+            name=name,
+            version="1",
+            address=self._file.address(),
+            variant=opened.model,
+            preprocessing=None,
+            max_items=settings.max_batch,
+        )
+        return self.model
+
+    def load(self) -> Engine:
+        """Run every batch shape."""
+        if self._opened is None:
+            raise RuntimeError("a bare model was loaded before it was opened")
+        return warm_bare(self._opened, max_batch=self._settings.max_batch, gather=self._settings.gather)
+
+
+def find_origin(settings: Settings) -> Origin:
+    """Find what the settings ask to serve: a bare file or a folder that holds just one, else a variant.
+
+    Raises:
+        ArtifactError: There is nothing of that name, or it cannot be told which file is meant.
+    """
+    bare = find_bare(settings.variant)
+    if bare is not None:
+        return BareOrigin(bare, settings)
+    store = Store(Path(settings.store) if settings.store else default_store())
+    return ArtifactOrigin(store.find(settings.variant), settings)
