@@ -148,6 +148,22 @@ def test_a_deployment_is_a_ready_server_on_its_core(place: LocalTarget, deployme
     assert b"OMP_NUM_THREADS=1" in environment
 
 
+def test_a_proxy_of_the_environment_stands_between_nobody(
+    tmp_path: Path, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing listens there.
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(local, "READY_DEADLINE_S", 30.0)
+    found = target(tmp_path)
+    try:
+        facts = found.observe(found.deploy(candidate(artifact)))
+        assert facts.state["address"] == address_of(artifact)
+    finally:
+        found.cleanup()
+
+
 def test_deploying_again_gives_the_running_server(place: LocalTarget, deployment: Deployment) -> None:
     assert place.deploy(deployment.candidate) is deployment
 
