@@ -28,7 +28,7 @@ from podium.targets.target import Candidate
 
 __all__ = ["Contest", "Measured", "block_of"]
 
-_CROSS_CHECK_S = 10.0
+_CROSS_CHECK_S = 6.0
 _POSTPONED = 2
 
 

@@ -11,10 +11,11 @@ __all__ = ["cross_check"]
 
 
 def cross_check(contest: Contest, measured: Mapping[str, Measured], best: Entry | None) -> CrossCheck | None:
-    """Let a second tool repeat a hold of the winner, or of the first candidate that came through."""
-    chosen = next(
-        (one for name, one in measured.items() if not one.trouble and (best is None or name == best.id)), None
-    )
+    """Let a second tool repeat a hold of the winner, or else of the candidate that took the largest rate."""
+    sound = [one for one in measured.values() if not one.trouble]
+    if best is not None:
+        sound = [one for one in sound if one.candidate.variant_id == best.id]
+    chosen = max(sound, key=lambda one: one.search.value if one.search else 0.0, default=None)
     if chosen is None or not chosen.holds:
         return None
     found = contest.cross_check(chosen)

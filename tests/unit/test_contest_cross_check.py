@@ -59,7 +59,7 @@ def test_the_cross_check_is_a_run_of_its_own_beside_vegetas(tmp_path: Path, vege
     assert reference.path.name == "06-cross-check.json"
     gaps = np.diff(target.shots[-1][1].schedule if target.shots[-1][1].schedule is not None else [])
     assert set(gaps.tolist()) == {25_000_000}
-    assert (second.generator.tool, second.planned, second.shot.seconds) == ("vegeta", 400, 10.0)
+    assert (second.generator.tool, second.planned, second.shot.seconds) == ("vegeta", 240, 6.0)
 
 
 def test_a_server_that_ended_before_the_cross_check_is_started_again(tmp_path: Path, vegeta: Path) -> None:
