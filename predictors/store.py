@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,10 @@ class Store:
         return StoredVariant(variant.id, address, target)
 
     def by_build_key(self, model: str, key: str) -> StoredVariant | None:
-        """Find what was built for a key; None if nothing was, or it is gone."""
+        """Find what was built for a key; None if nothing was, or it is gone.
+
+        One whose manifest is damaged is taken away: in its place it could not be built again.
+        """
         path = self.root / model / _BUILDS / key
         try:
             address = path.read_text(encoding="ascii").strip()
@@ -79,16 +83,21 @@ class Store:
         folder = self.root / model / address
         if not (folder / MANIFEST).is_file():
             return None
-        return StoredVariant(read_variant(folder).id, address, folder)
+        try:
+            return StoredVariant(read_variant(folder).id, address, folder)
+        except ArtifactError:
+            shutil.rmtree(folder)
+            return None
 
     def list(self) -> Sequence[StoredVariant]:
-        """List all variants, the newest first."""
+        """List all variants, the newest first; one with a damaged manifest stands in nobody's way."""
         manifests = sorted(self.root.glob(f"*/*/{MANIFEST}"), key=lambda path: (-path.stat().st_mtime_ns, str(path)))
-        return [
-            StoredVariant(read_variant(path.parent).id, path.parent.name, path.parent)
-            for path in manifests
-            if path.parent.parent.name != _STAGING
-        ]
+        found: list[StoredVariant] = []
+        for path in manifests:
+            if path.parent.parent.name != _STAGING:
+                with suppress(ArtifactError):
+                    found.append(StoredVariant(read_variant(path.parent).id, path.parent.name, path.parent))
+        return found
 
     def find(self, id_or_folder: str | Path) -> StoredVariant:
         """Find a variant by id (its newest address), by `id@address` (or the start of one), or by folder.

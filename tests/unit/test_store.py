@@ -92,6 +92,18 @@ def test_a_folder_without_a_manifest_is_not_put(store: Store) -> None:
     assert store.list() == []
 
 
+def test_one_damaged_manifest_stands_in_nobodys_way(store: Store) -> None:
+    whole, damaged = put(store), put(store, version="2", key="abc")
+    (damaged.folder / "variant.yaml").write_text("")
+    assert store.list() == [whole]
+    assert store.find(whole.id) == whole
+    with pytest.raises(ArtifactError, match=r"variant\.yaml"):
+        store.find(damaged.folder)
+    assert store.by_build_key("tiny", "abc") is None
+    assert put(store, version="2", key="abc") == damaged
+    assert store.list() == [damaged, whole]
+
+
 def test_a_folder_of_another_file_system_is_copied_in(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
