@@ -7,6 +7,7 @@ Where the first word names a module, only that one is imported.
 import importlib
 import os
 import pkgutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,8 @@ def build_app(wanted: str | None = None) -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with the code of `contracts.md`, section 7."""
     sys.excepthook = exits.report_bug
+    # Whoever ends a command from outside means what Ctrl-C means: end what was started, leave nothing half.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments, program=_program_name()))
 
 

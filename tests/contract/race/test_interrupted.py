@@ -32,7 +32,11 @@ def is_holding(place: Place) -> bool:
     return bool(place.processes("open-loop.js")) and bool(run_files(place.folder))
 
 
-MOMENTS: tuple[Callable[[Place], bool], ...] = (is_building, is_warming_up, is_holding)
+MOMENTS: tuple[tuple[Callable[[Place], bool], signal.Signals], ...] = (
+    (is_building, signal.SIGINT),
+    (is_warming_up, signal.SIGTERM),
+    (is_holding, signal.SIGINT),
+)
 
 
 def assert_nothing_is_half(place: Place) -> None:
@@ -45,14 +49,14 @@ def assert_nothing_is_half(place: Place) -> None:
     assert not (place.runs / "latest").exists()
 
 
-def test_ctrl_c_at_any_moment_ends_all_and_the_next_run_goes_on(workshop: Workshop, tmp_path: Path) -> None:
+def test_an_interruption_at_any_moment_ends_all_and_the_next_run_goes_on(workshop: Workshop, tmp_path: Path) -> None:
     # A store of its own, so that there is something to build.
     place = workshop.place(tmp_path, profile=SHORT, variants=VARIANTS, store=tmp_path / "store")
-    for is_reached in MOMENTS:
+    for is_reached, number in MOMENTS:
         with place.started() as process:
             eventually(lambda check=is_reached: check(place), STEP_S, 0.01)  # type: ignore[misc]
             began = time.monotonic()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             end = ended(process)
             assert time.monotonic() - began < 15
             assert end.code == 130, (is_reached.__name__, end.err)
@@ -75,13 +79,12 @@ def test_ctrl_c_at_any_moment_ends_all_and_the_next_run_goes_on(workshop: Worksh
         assert len(seeds) == len(set(seeds)) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_race_leaves_no_process(workshop: Workshop, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_killed_race_leaves_no_process(workshop: Workshop, tmp_path: Path) -> None:
     place = workshop.place(tmp_path, profile=SHORT, variants=VARIANTS)
     with place.started() as process:
         eventually(lambda: is_warming_up(place), STEP_S)
         assert len(place.servers()) == 2
-        os.kill(process.pid, number)
+        os.kill(process.pid, signal.SIGKILL)
         process.wait(15)
         # The kernel ends servers at once; the generator looks for its parent once in a while.
         eventually(lambda: not place.servers(), 2.0)
