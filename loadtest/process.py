@@ -17,7 +17,7 @@ from pathlib import Path
 
 from loadtest.errors import GeneratorError
 
-__all__ = ["Child", "Usage", "last_lines", "prefer", "scratch", "start", "throttled_periods", "wait_all"]
+__all__ = ["Child", "Usage", "cpu_quota", "last_lines", "prefer", "scratch", "start", "throttled_periods", "wait_all"]
 
 _PAUSE_S = 0.01
 _NICE = -10
@@ -158,19 +158,7 @@ def last_lines(log: Path, count: int = 5) -> str:
 
 def throttled_periods(root: Path = Path("/")) -> int | None:
     """Return in how many periods this process's cgroup has been throttled; None where nobody counts."""
-    try:
-        groups = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    mount = root / "sys/fs/cgroup"
-    places = []
-    for line in groups:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            places += [mount / path.lstrip("/"), mount]
-        elif "cpu" in controllers.split(","):
-            places += [mount / controllers / path.lstrip("/"), mount / controllers, mount / "cpu"]
-    for place in places:
+    for place in _cpu_groups(root):
         try:
             text = (place / "cpu.stat").read_text()
         except OSError:
@@ -180,6 +168,38 @@ def throttled_periods(root: Path = Path("/")) -> int | None:
             if name == "nr_throttled":
                 return int(value)
     return None
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return how many cores this process's cgroup may use; None where it has no limit."""
+    for place in _cpu_groups(root):
+        try:
+            if (place / "cpu.max").exists():
+                quota, period = (place / "cpu.max").read_text().split()
+            else:
+                quota = (place / "cpu.cfs_quota_us").read_text()
+                period = (place / "cpu.cfs_period_us").read_text()
+        except (OSError, ValueError):
+            continue
+        return None if quota.strip() in {"max", "-1"} else int(quota) / int(period)
+    return None
+
+
+def _cpu_groups(root: Path) -> list[Path]:
+    """Return where this process's CPU controller may be, the nearest place first."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    mount = root / "sys/fs/cgroup"
+    places = []
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            places += [mount / path.lstrip("/"), mount]
+        elif "cpu" in controllers.split(","):
+            places += [mount / controllers / path.lstrip("/"), mount / controllers, mount / "cpu"]
+    return places
 
 
 @contextlib.contextmanager

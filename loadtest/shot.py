@@ -111,6 +111,8 @@ class GeneratorFacts:
         http_requests: requests as the tool itself counted them.
         start_spread_ns: between the first and the last runner's start.
         cores: CPU numbers it was held on; empty for all.
+        cpus: cores that it could use, where that is not their number.
+        nodes: names of the nodes that it ran on; empty where there is only one machine.
     """
 
     tool: str
@@ -123,6 +125,8 @@ class GeneratorFacts:
     http_requests: int
     start_spread_ns: int
     cores: tuple[int, ...]
+    cpus: float | None = None
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from loadtest.samples import Samples
 from loadtest.schedule import constant
 from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
 
-__all__ = ["attack", "cross_check", "find_vegeta"]
+__all__ = ["attack", "cross_check", "find_vegeta", "plan_attack"]
 
 _NS = 1_000_000_000
 _MAX_TARGETS = 1_000
@@ -93,9 +93,8 @@ def attack(
         GeneratorError: vegeta is missing, failed or did not end, or the disk refuses.
     """
     program = vegeta or find_vegeta()
-    pace = Fraction(rate).limit_denominator(1000)
+    shot, pace = plan_attack(rate, seconds, timeout_s)
     schedule = constant(float(pace), seconds)
-    shot = Shot("open", users=1, timeout_s=timeout_s, schedule=schedule, seconds=seconds)
     held = None if cores is None else frozenset(cores)
     before = throttled_periods()
     with scratch(workdir) as folder:
@@ -109,6 +108,17 @@ def attack(
         _run(encode, folder, held, START_S)
         version = _version(program, folder, held)
         return _outcome(points, shot, pace, usage, version, before, held)
+
+
+def plan_attack(rate: float, seconds: float, timeout_s: float) -> tuple[Shot, Fraction]:
+    """Return what an attack plays, and its rate to a thousandth.
+
+    Raises:
+        ScheduleError: a rate or a length that cannot be played.
+    """
+    pace = Fraction(rate).limit_denominator(1000)
+    schedule = constant(float(pace), seconds)
+    return Shot("open", users=1, timeout_s=timeout_s, schedule=schedule, seconds=seconds), pace
 
 
 def _write_targets(path: Path, endpoint: Endpoint, payloads: PayloadSet, count: int) -> None:

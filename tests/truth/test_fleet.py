@@ -1,0 +1,156 @@
+"""Truth of a fleet: several runners on one schedule, merged, against what the schedule says of a known server."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from loadtest.errors import GeneratorError
+from loadtest.fleet import Fleet
+from loadtest.histogram import Histogram
+from loadtest.schedule import constant, poisson, users_for
+from loadtest.shot import Endpoint, Shot
+from tests.eventually import eventually
+from tests.loads import payloads
+
+pytestmark = [pytest.mark.truth, pytest.mark.timeout(180)]
+
+NS = 1_000_000_000
+RUNNERS = 4
+SERVICE_S = 0.050
+STALL_S = 1.0
+STALLED = 100
+
+
+class Place:
+    """A results server and runners on loopback; `begin` starts a runner."""
+
+    def __init__(self, folder: Path, k6: Path, stack: ExitStack) -> None:
+        self._folder, self._k6, self._stack = folder, k6, stack
+        server = self._start(
+            "-m", "loadtest.results_server", "--host", "127.0.0.1", "--port", "0", "--folder", f"{folder}/data"
+        )
+        assert server.stdout is not None
+        port = json.loads(server.stdout.readline())["port"]
+        self.url = f"http://127.0.0.1:{port}"
+
+    def begin(self, index: int, pod: str = "") -> subprocess.Popen[str]:
+        work = ["--results", self.url, "--folder", str(self._folder / f"work-{index}"), "--index", str(index)]
+        return self._start("-m", "loadtest.cluster_runner", *work, pod=pod or f"runner-{index}")
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+    ) -> bytes:
+        request = urllib.request.Request(  # noqa: S310
+            self.url + path, data=body, method=method, headers=dict(headers or {})
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            raise GeneratorError(error.read().decode()) from error
+
+    def _start(self, *words: str, pod: str = "") -> subprocess.Popen[str]:
+        environment = {**os.environ, "PODIUM_K6": str(self._k6), "POD_NAME": pod, "NODE_NAME": "here"}
+        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True, env=environment)
+        assert process.stdout is not None
+        self._stack.callback(process.stdout.close)
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        return process
+
+
+@pytest.fixture
+def place(tmp_path: Path, k6: Path) -> Iterator[Place]:
+    with ExitStack() as stack:
+        yield Place(tmp_path, k6, stack)
+
+
+def answered(schedule: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return when each request is answered by one worker that stalls once, all in ns since the start."""
+    ends, free = [], 0.0
+    for number, arrival in enumerate(schedule.tolist()):
+        free = max(free, arrival) + (SERVICE_S + (STALL_S if number == STALLED else 0.0)) * NS
+        ends.append(round(free))
+    return np.array(ends, dtype=np.int64)
+
+
+def test_four_runners_see_what_the_schedule_says(place: Place, serve: Callable[..., Endpoint], tmp_path: Path) -> None:
+    endpoint = serve(service_ms=SERVICE_S * 1000, stall_request=STALLED, stall_s=STALL_S)
+    for index in range(RUNNERS):
+        place.begin(index)
+    fleet = Fleet(place.send, runners=RUNNERS)
+    shot = Shot("open", users=users_for(12, 4), timeout_s=4, schedule=poisson(12, 20, 3), seconds=20)
+    assert shot.schedule is not None
+    outcome = fleet.play(endpoint, shot, payloads(tmp_path / "payloads"), workdir=tmp_path / "out")
+    expected = answered(shot.schedule) - shot.schedule
+    seen = Histogram.of_ns(outcome.samples.latency_intended_ns)
+    known = Histogram.of_ns(expected)
+    assert len(outcome.samples) == outcome.planned == len(shot.schedule)
+    assert outcome.generator.runners == RUNNERS
+    assert outcome.generator.start_spread_ns < 10_000_000
+    for percent in (50, 99, 100):
+        assert seen.percentile_ms(percent) == pytest.approx(known.percentile_ms(percent), rel=0.03, abs=1.0)
+    assert [one.runner for one in fleet.facts()] == list(range(RUNNERS))
+    fleet.end()
+
+
+def test_a_closed_loop_and_vegeta_come_back_whole(
+    place: Place, serve: Callable[..., Endpoint], tmp_path: Path, vegeta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_VEGETA", str(vegeta))
+    endpoint = serve(service_ms=5.0)
+    runners = [place.begin(index) for index in range(2)]
+    fleet = Fleet(place.send, runners=2)
+    bodies = payloads(tmp_path / "payloads")
+    one = fleet.play(endpoint, Shot("closed", users=1, timeout_s=2, requests=20), bodies, workdir=tmp_path / "out")
+    assert (len(one.samples), one.generator.runners) == (20, 1)
+    two = fleet.attack(endpoint, bodies, rate=50, seconds=2, timeout_s=2, workdir=tmp_path / "out")
+    assert two.generator.tool == "vegeta"
+    assert np.array_equal(np.sort(two.samples.intended_ns), constant(50, 2))
+    fleet.end()
+    assert [runner.wait(30) for runner in runners] == [0, 0]
+    assert not list((tmp_path / "data" / "results").iterdir())
+
+
+def test_a_runner_that_is_replaced_while_it_plays_loses_the_order(
+    place: Place, serve: Callable[..., Endpoint], tmp_path: Path
+) -> None:
+    endpoint = serve(service_ms=5.0)
+    first = place.begin(0, pod="first")
+    fleet = Fleet(place.send, runners=1, guard=lambda: replace(place, first))
+    shot = Shot("open", users=10, timeout_s=2, schedule=constant(20, 60), seconds=60)
+    with pytest.raises(GeneratorError, match="runner 0 was replaced: first by second"):
+        fleet.play(endpoint, shot, payloads(tmp_path / "payloads"), workdir=tmp_path / "out")
+
+
+def replace(place: Place, runner: "subprocess.Popen[str]") -> None:
+    if runner.poll() is None:
+        runner.kill()
+        runner.wait()
+        place.begin(0, pod="second")
+
+
+def test_a_generator_that_is_missing_is_told(place: Place, serve: Callable[..., Endpoint], tmp_path: Path) -> None:
+    place._k6 = tmp_path / "no-k6"
+    place.begin(0)
+    fleet = Fleet(place.send, runners=1)
+    shot = Shot("closed", users=1, timeout_s=2, requests=1)
+    with pytest.raises(GeneratorError, match="runner 0 on here: there is no k6"):
+        fleet.play(serve(service_ms=5.0), shot, payloads(tmp_path / "payloads"), workdir=tmp_path / "out")
+    assert eventually(lambda: [one.node for one in fleet.facts()]) == ["here"]
