@@ -186,12 +186,7 @@ def _release(wish: Wish, platform: Platform) -> Release:
         node_class=node_class,
         mode=wish.mode,
         replicas=wish.replicas,
-        frozen=wish.replicas[0] == wish.replicas[1],
-        annotations={
-            f"{ANNOTATION_PREFIX}variant": variant.id,
-            f"{ANNOTATION_PREFIX}address": wish.stored.address,
-            f"{ANNOTATION_PREFIX}emulated": str(node_class.emulated).lower(),
-        },
+        annotations={f"{ANNOTATION_PREFIX}emulated": "true"} if node_class.emulated else {},
     )
 
 

@@ -49,7 +49,7 @@ class Release:
     node_class: NodeClass
     mode: Mode = "Standard"
     replicas: tuple[int, int] = (1, 3)
-    frozen: bool = False
+    is_race: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,9 +72,9 @@ def values_of(release: Release, platform: Platform) -> dict[str, Any]:
         "storageUri": release.storage_uri(platform.claim),
         "mode": release.mode,
         "replicas": {"min": low, "max": high},
-        "autoscaling": {"enabled": not release.frozen and high > low},
+        "autoscaling": {"enabled": release.mode == "Standard" and high > low},
         # A budget above the fewest replicas would block every drain.
-        "pdb": {"enabled": not release.frozen and low > 1, "minAvailable": max(1, low - 1)},
+        "pdb": {"enabled": not release.is_race and low > 1, "minAvailable": max(1, low - 1)},
         "labels": dict(release.labels),
         "annotations": dict(release.annotations),
         **helm_values(release.node_class),
@@ -95,10 +95,11 @@ def check_site(cluster: Cluster, platform: Platform, release: Release) -> None:
             "./scripts/cluster-up installs it on the test cluster; elsewhere install KServe 0.19 or later",
         )
     runtime = release.variant.runtime.name
-    if cluster.get(CLUSTER_RUNTIME, f"podium-{runtime}") is None:
+    suffix = "" if release.mode == "Standard" else "-knative"
+    if cluster.get(CLUSTER_RUNTIME, f"podium-{runtime}{suffix}") is None:
         known = ", ".join(sorted(platform.images)) or "none"
         raise ClusterError(
-            f"There is no serving runtime podium-{runtime} on {cluster.context} (images: {known})",
+            f"There is no serving runtime podium-{runtime}{suffix} on {cluster.context} (images: {known})",
             f"./scripts/cluster-up{' --with-torch' if runtime == 'torch' else ''}, or install the chart platform with "
             f"its image",
         )
