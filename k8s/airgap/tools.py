@@ -1,4 +1,4 @@
-"""`python -m k8s.airgap.tools NAME...`: puts programs that Podium needs on any machine, such as helm, into `.podium/bin`.
+"""`python -m k8s.airgap.tools NAME...`: puts programs that Podium needs anywhere, such as helm, into `.podium/bin`.
 
 What is on the path already, and new enough, is left alone.
 """
@@ -12,31 +12,40 @@ from k8s.airgap import cache, golang, versions
 from k8s.airgap.shell import on_path, run, say
 from podium.errors import PodiumError
 
-__all__ = ["install", "is_on_path"]
+__all__ = ["find", "install", "is_on_path"]
 
 BIN = versions.ROOT / ".podium" / "bin"
 
 
-def is_on_path(name: str, pins: versions.Versions) -> bool:
-    """Return whether the path has a program of that name that is as new as `versions.yaml` asks."""
+def find(name: str, pins: versions.Versions) -> Path | None:
+    """Return the program of that name on the path if it is as new as `versions.yaml` asks, else None."""
     found = on_path(name)
     if found is None or name not in pins.at_least:
-        return False
-    return versions.is_at_least(run([found, "version"], what=f"The version of {found}"), pins.at_least[name])
+        return None
+    question = ["version", "--client"] if name == "kubectl" else ["version"]
+    said = run([found, *question], what=f"The version of {found}")
+    return found if versions.is_at_least(said, pins.at_least[name]) else None
 
 
-def install(name: str, pins: versions.Versions, store: cache.Cache, folder: Path = BIN) -> Path:
+def is_on_path(name: str, pins: versions.Versions) -> bool:
+    """Return whether the path has a program of that name that is as new as `versions.yaml` asks."""
+    return find(name, pins) is not None
+
+
+def install(name: str, pins: versions.Versions, store: cache.Cache, folder: Path = BIN, alias: str = "") -> Path:
     """Put a program into a folder, built where no cache has it, and return its path.
+
+    The file there bears the alias, if there is one: hyperkube called kubectl is kubectl.
 
     Raises:
         MachineError: it cannot be built here.
     """
     made = golang.obtain(golang.PROGRAMS[name], pins, store)
-    target = folder / name
+    target = folder / (alias or name)
     if target.exists() and made.samefile(target):
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{name}.{os.getpid()}"
+    part = folder / f".{target.name}.{os.getpid()}"
     try:
         part.hardlink_to(made)
     except OSError:

@@ -10,9 +10,8 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) -}}
 {{- $wrong = append $wrong (printf "release name %q: an InferenceService's name starts with a letter; rename the release" .Release.Name) -}}
 {{- end -}}
-{{- $longest := ternary 47 53 $knative -}}
-{{- if gt (len .Release.Name) $longest -}}
-{{- $wrong = append $wrong (printf "release name %q: has %d characters, and in mode %s KServe's own suffixes leave %d; shorten it" .Release.Name (len .Release.Name) $v.mode $longest) -}}
+{{- if and $knative (gt (len .Release.Name) 47) -}}
+{{- $wrong = append $wrong (printf "release name %q: has %d characters, and the names of Knative's revisions leave 47; shorten it" .Release.Name (len .Release.Name)) -}}
 {{- end -}}
 {{- if $v.variant.id -}}
 {{- if not (hasPrefix (printf "%s-%s-" $v.variant.model $v.variant.runtime) $v.variant.id) -}}

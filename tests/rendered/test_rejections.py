@@ -1,0 +1,236 @@
+"""What the charts refuse: every class of typo by the schema, every contradiction by one failure that lists them all."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.rendered.engine import CHARTS, RefusedError, ci_files, render
+
+GOOD = {"variant": "standard", "platform": "kind", "loadtest": "race"}
+
+
+def values_file(chart: str) -> Path:
+    (found,) = (path for path in ci_files(chart) if path.name == f"{GOOD[chart]}-values.yaml")
+    return found
+
+
+def refusal(chart: str, values: dict[str, Any], release: str = "food11") -> str:
+    with pytest.raises(RefusedError) as caught:
+        render(chart, values_file(chart), values=values, release=release)
+    return str(caught.value)
+
+
+ONE: dict[str, Any] = {"cpu": "1", "memory": "1Gi"}
+
+TYPOS = [
+    ("an unknown key", "variant", {"replica": {"min": 1}}, "'replica' not allowed"),
+    ("an unknown key below", "variant", {"replicas": {"minimum": 1}}, "'minimum' not allowed"),
+    (
+        "an unknown key of the autoscaler's behavior",
+        "variant",
+        {"autoscaling": {"behavior": {"scaleup": {}}}},
+        "scaleup",
+    ),
+    ("a text for a number", "variant", {"replicas": {"min": "two"}}, "/replicas/min"),
+    ("a number for a text", "variant", {"storageUri": 7}, "/storageUri"),
+    ("a text for a truth value", "variant", {"pdb": {"enabled": "yes"}}, "/pdb/enabled"),
+    ("a value that is none of the choices", "variant", {"mode": "Serverless"}, "/mode"),
+    (
+        "a number out of bounds",
+        "variant",
+        {"autoscaling": {"targetUtilization": 120}},
+        "/autoscaling/targetUtilization",
+    ),
+    ("a duration without a unit", "variant", {"preStop": "5"}, "/preStop"),
+    ("a list for a mapping", "variant", {"labels": ["team"]}, "/labels"),
+    ("a scheme that KServe does not know", "variant", {"storageUri": "ftp://host/x"}, "/storageUri"),
+    ("a missing value", "variant", {"nodeClass": None}, "nodeClass"),
+    ("a missing resource", "variant", {"resources": {"limits": {"memory": None}}}, "/resources/limits"),
+    ("a misspelled resource", "variant", {"resources": {"limits": {"Cpu": "1"}}}, "Cpu"),
+    ("a quantity that is none", "variant", {"resources": {"limits": {"cpu": "one"}}}, "/resources/limits/cpu"),
+    ("an id that is too long", "variant", {"variant": {"id": "food11-ort-" + "x" * 20}}, "/variant/id"),
+    ("a foreign annotation", "variant", {"annotations": {"example.com/x": "y"}}, "example.com/x"),
+    (
+        "an annotation that the chart sets",
+        "variant",
+        {"annotations": {"podium.dev/address": "y"}},
+        "podium.dev/address",
+    ),
+    ("a label that the chart sets", "variant", {"labels": {"app.kubernetes.io/name": "y"}}, "app.kubernetes.io/name"),
+    ("a label value that is none", "variant", {"labels": {"team": "a b"}}, "/labels/team"),
+    ("an image without a tag", "platform", {"images": {"ort": "registry.example/ort"}}, "/images/ort"),
+    (
+        "an image that changes under its name",
+        "platform",
+        {"images": {"ort": "registry.example/ort:latest"}},
+        "/images/ort",
+    ),
+    ("a relative folder", "platform", {"artifacts": {"hostPath": "store"}}, "/artifacts/hostPath"),
+    ("an unknown engine", "platform", {"images": {"onnx": "a/b:c"}}, "'onnx' not allowed"),
+    ("a namespace that is none", "platform", {"namespaces": ["Podium"]}, "/namespaces/0"),
+    ("no runner", "loadtest", {"runners": 0}, "/runners"),
+    ("half a runner", "loadtest", {"runners": 1.5}, "/runners"),
+    ("an unknown key of a run", "loadtest", {"run": {"id": "r1"}}, "'id' not allowed"),
+    ("a global value", "loadtest", {"global": {"image": "a/b:c"}}, "/global"),
+]
+
+
+@pytest.mark.parametrize(("chart", "values", "told"), [row[1:] for row in TYPOS], ids=[row[0] for row in TYPOS])
+def test_a_typo_is_refused_at_its_place(chart: str, values: dict[str, Any], told: str) -> None:
+    said = refusal(chart, values)
+    assert "don't meet the specifications" in said
+    assert told in said
+
+
+FROZEN = {"autoscaling": {"enabled": False}}
+CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("more at least than at most", "variant", {"replicas": {"min": 7}}, "replicas.min 7: is above replicas.max 6"),
+    ("frozen between two numbers", "variant", FROZEN, "replicas.max 6: nothing scales"),
+    ("no pod in Standard", "variant", {"replicas": {"min": 0}, "pdb": {"enabled": False}}, "replicas.min 0:"),
+    ("two autoscalers", "variant", {"mode": "Knative"}, "autoscaling.enabled true: Knative scales by itself"),
+    (
+        "metrics of one port",
+        "variant",
+        {"mode": "Knative", "podMonitor": {"enabled": True}},
+        "podMonitor.enabled true:",
+    ),
+    ("a rollout that cannot go on", "variant", {"rollout": {"maxSurge": 0}}, "rollout.maxSurge 0:"),
+    (
+        "a drain that cannot go on",
+        "variant",
+        {"pdb": {"minAvailable": 3}},
+        "pdb.minAvailable 3: is above replicas.min 2",
+    ),
+    (
+        "no time to drain",
+        "variant",
+        {"preStop": "60s"},
+        "gracePeriodSeconds 45: leaves less than 5 s after preStop 60s",
+    ),
+    ("gathering past a batch", "variant", {"serving": {"gather": 9, "maxBatch": 8}}, "serving.gather 9: is above"),
+    ("a limit above the request", "variant", {"resources": {"limits": {"cpu": "2"}}}, "resources.limits cpu: is"),
+    (
+        "a GPU limit alone",
+        "variant",
+        {"resources": {"limits": {"nvidia.com/gpu": 1}}},
+        "resources.requests nvidia.com/gpu",
+    ),
+    (
+        "a GPU request alone",
+        "variant",
+        {"resources": {"requests": {"nvidia.com/gpu": 1}}},
+        "resources.limits nvidia.com",
+    ),
+    (
+        "an id of another engine",
+        "variant",
+        {"variant": {"runtime": "torch"}},
+        'variant.id "food11-ort-int8": is not of',
+    ),
+    (
+        "an environment of its own",
+        "variant",
+        {"env": [{"name": "PREDICTOR_QUEUE", "value": "1"}]},
+        "env PREDICTOR_QUEUE:",
+    ),
+    ("what KServe refuses", "variant", {"env": [{"name": "PYTHONPATH", "value": "/x"}]}, "env PYTHONPATH:"),
+    ("everybody's account", "variant", {"serviceAccount": {"name": "default"}}, "serviceAccount.name default:"),
+    ("no folder", "platform", {"artifacts": {"hostPath": ""}}, 'artifacts.hostPath "": volume hostPath needs'),
+    (
+        "a folder that nobody reads",
+        "platform",
+        {"artifacts": {"volume": "storageClass"}},
+        "artifacts.hostPath /var/lib",
+    ),
+    (
+        "a class that nobody reads",
+        "platform",
+        {"artifacts": {"storageClassName": "x"}},
+        "artifacts.storageClassName x:",
+    ),
+    ("a claim nowhere", "platform", {"namespaces": []}, "namespaces []:"),
+    ("a namespace twice", "platform", {"namespaces": ["a", "a"]}, 'namespaces ["a","a"]: one stands twice'),
+    ("its own namespace", "platform", {"namespaces": ["podium-system"]}, "has the release's own namespace"),
+    (
+        "secrets for no pull",
+        "platform",
+        {"imagePullPolicy": "Never", "imagePullSecrets": [{"name": "x"}]},
+        "imagePullPolicy Never:",
+    ),
+    ("a plain limit above its request", "platform", {"resources": {"limits": {"cpu": 2}}}, "resources.limits cpu:"),
+    ("no image", "loadtest", {"image": ""}, 'image "": there is nothing to run'),
+    (
+        "a plan for stock k6",
+        "loadtest",
+        {"plan": {"rate": 1}, "testRun": {"enabled": True, "url": "http://x"}},
+        "plan: is",
+    ),
+    ("no URL", "loadtest", {"testRun": {"enabled": True}}, 'testRun.url "": there is nothing to ask'),
+    ("a URL that nobody asks", "loadtest", {"testRun": {"url": "http://x"}}, "testRun.url http://x: is read with"),
+    (
+        "more runners than requests",
+        "loadtest",
+        {"testRun": {"enabled": True, "url": "http://x", "rate": 2}},
+        "runners 4: are more than testRun.rate 2",
+    ),
+    (
+        "an opening in no wall",
+        "loadtest",
+        {"networkPolicy": {"enabled": False, "to": [{"podSelector": {}}]}},
+        "networkPolicy.to: opens a policy",
+    ),
+    ("the chart's own variable", "loadtest", {"env": [{"name": "RUNNERS", "value": "1"}]}, "env RUNNERS:"),
+]
+
+
+@pytest.mark.parametrize(
+    ("chart", "values", "told"), [row[1:] for row in CONTRADICTIONS], ids=[row[0] for row in CONTRADICTIONS]
+)
+def test_a_contradiction_is_refused_with_its_reason(chart: str, values: dict[str, Any], told: str) -> None:
+    said = refusal(chart, values)
+    assert f"the values of chart {chart} contradict each other:" in said
+    assert told in said
+
+
+def test_all_contradictions_are_listed_at_once() -> None:
+    said = refusal("variant", {"replicas": {"min": 7}, "rollout": {"maxSurge": 0}, "preStop": "60s"}, release="9x")
+    lines = [line for line in said.splitlines() if line.startswith("  - ")]
+    assert len(lines) == 4
+    assert all(": " in line and "; " in line for line in lines), "value: reason; replacement"
+
+
+KNATIVE: dict[str, Any] = {"mode": "Knative", "autoscaling": {"enabled": False}}
+
+
+@pytest.mark.parametrize(
+    ("chart", "values", "longest"), [("variant", {}, 53), ("variant", KNATIVE, 47), ("loadtest", {}, 45)]
+)
+def test_a_release_name_leaves_room_for_what_is_appended_to_it(
+    chart: str, values: dict[str, Any], longest: int
+) -> None:
+    render(chart, values_file(chart), values=values, release="x" * longest)
+    assert str(longest) in refusal(chart, values, release="x" * (longest + 1))
+
+
+@pytest.mark.parametrize("chart", sorted(GOOD))
+def test_every_default_fits_its_schema_and_has_a_place_in_it(chart: str) -> None:
+    """A default that the schema does not know would be refused only for those who set it."""
+    schema = yaml.safe_load((CHARTS / chart / "values.schema.json").read_text())
+    defaults = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
+
+    def compare(values: dict[str, Any], part: dict[str, Any], place: str) -> None:
+        if part.get("additionalProperties") is not False:
+            return
+        known = set(part["properties"]) - {"global"}
+        # What has no default has a description elsewhere: in the schema alone it would be a secret.
+        assert set(values) == known, place
+        for key, value in values.items():
+            below = part["properties"][key]
+            below = schema["definitions"][below["$ref"].rsplit("/", 1)[1]] if "$ref" in below else below
+            if isinstance(value, dict) and value and "properties" in below:
+                compare(value, below, f"{place}.{key}")
+
+    assert schema["additionalProperties"] is False
+    compare(defaults, schema, chart)
