@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from predictors.errors import BuildError, PredictorError
@@ -21,7 +21,7 @@ from predictors.images.catalog import IMAGES, ROOT, Image, choose
 from predictors.images.content import reference
 from predictors.images.context import assemble
 
-__all__ = ["build_images", "main"]
+__all__ = ["build_images", "listed", "main"]
 
 _WORK = Path(".podium")
 _MIB = 1024 * 1024
@@ -59,28 +59,37 @@ def build_images(images: Sequence[Image], asked_base: str | None = None, root: P
     with (work / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         base = base_image(asked_base, _say)
-        for image in images:
-            _build(image, base, root)
-        references = {image.name: reference(image, base, root) for image in IMAGES if image.is_deployed}
-        there = {name: value for name, value in references.items() if docker.exists(value)}
+        built = {image.name: _build(image, base, root) for image in images}
+        target = root / _WORK / "images.json"
+        earlier = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
+        there = listed(earlier, built, docker.exists)
         partial = work / "images.json"
         partial.write_text(json.dumps(there, indent=1) + "\n", encoding="utf-8")
-        partial.replace(root / _WORK / "images.json")
+        partial.replace(target)
     return there
 
 
-def _build(image: Image, base: str, root: Path) -> None:
+def listed(earlier: Mapping[str, str], built: Mapping[str, str], is_there: Callable[[str], bool]) -> dict[str, str]:
+    """Return the references for a cluster: those built now, and earlier ones of other images that are still there."""
+    known = {**{name: value for name, value in earlier.items() if is_there(value)}, **built}
+    return {image.name: known[image.name] for image in IMAGES if image.is_deployed and image.name in known}
+
+
+def _build(image: Image, base: str, root: Path) -> str:
     began = time.monotonic()
-    name = reference(image, base, root)
-    version = name.rpartition(":")[2]
-    bills = root / _WORK / "sbom"
+    name, context = reference(image, base, root), root / _WORK / "images" / image.name
     is_new = not docker.exists(name)
-    if is_new:
+    while not docker.exists(name):
         _say(f"building {image.name}")
-        context = root / _WORK / "images" / image.name
+        version = name.rpartition(":")[2]
         assemble(image, context, tag=version, debian=debian_status(base), version=_version(root), root=root)
+        if (now := reference(image, base, root)) != name:
+            _say(f"{image.name}: a file changed meanwhile, once more")
+            name = now
+            continue
         labels = {"TITLE": image.title, "VERSION": _version(root), "REVISION": _revision(root)}
         docker.build(context, root / image.dockerfile, name, {"BASE": base, **labels})
+        bills = root / _WORK / "sbom"
         bills.mkdir(parents=True, exist_ok=True)
         (bills / f"{image.name}-{version}.json").write_bytes((context / "sbom.json").read_bytes())
     size = docker.size_bytes(name) / _MIB
@@ -91,6 +100,7 @@ def _build(image: Image, base: str, root: Path) -> None:
             f"{image.name} has {size:.0f} MiB, more than the {image.limit_mib} MiB that it may have",
             f"look into .podium/images/{image.name}/packages for what it does not need",
         )
+    return name
 
 
 def _version(root: Path) -> str:

@@ -49,7 +49,9 @@ def assemble(image: Image, folder: Path, *, tag: str, debian: str, version: str,
         _copy(root / name, own / name, 0o644)
     for program in image.programs:
         _copy(root / BIN / program, programs / program, 0o755)
-    if image.launcher:
+    if not image.launcher:
+        (programs / "python").symlink_to("/usr/bin/python3")
+    else:
         source, name = image.launcher
         _copy(root / source, programs / name, 0o755)
     parts = {*python_components(folder / "packages"), *debian_components(debian), *_programs(image, root)}

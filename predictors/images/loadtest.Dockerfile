@@ -8,14 +8,14 @@ COPY packages /app
 RUN ["/usr/bin/python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/app"]
 COPY code /app
 RUN ["/usr/bin/python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/app/loadtest"]
+# With a link `python`, because commands that charts give name the interpreter so.
 COPY programs /usr/local/bin
 COPY sbom.json /usr/share/doc/podium/sbom.json
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PODIUM_K6=/usr/local/bin/k6 PODIUM_VEGETA=/usr/local/bin/vegeta
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 8080
-ENTRYPOINT ["/usr/bin/python3", "-m"]
-CMD ["loadtest.cluster_runner", "--help"]
+CMD ["python", "-m", "loadtest.cluster_runner", "--help"]
 ARG TITLE
 ARG VERSION
 ARG REVISION

@@ -25,8 +25,8 @@ ENV LD_LIBRARY_PATH=/app/nvidia/cu13/lib:/app/nvidia/cudnn/lib
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 8080 8081 8082
-ENTRYPOINT ["/app/bin/podium"]
-CMD ["serve", "/mnt/models", "--host", "0.0.0.0"]
+ENTRYPOINT ["/app/bin/podium", "serve"]
+CMD ["/mnt/models", "--host", "0.0.0.0"]
 LABEL org.opencontainers.image.title="podium predictor-gpu" \
       org.opencontainers.image.description="Serves one ONNX variant with onnxruntime on an NVIDIA GPU" \
       org.opencontainers.image.licenses="Apache-2.0"

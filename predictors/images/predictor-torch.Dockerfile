@@ -15,8 +15,8 @@ ENV OMP_WAIT_POLICY=PASSIVE
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 8080 8081 8082
-ENTRYPOINT ["/usr/local/bin/podium"]
-CMD ["serve", "/mnt/models", "--host", "0.0.0.0"]
+ENTRYPOINT ["/usr/local/bin/podium", "serve"]
+CMD ["/mnt/models", "--host", "0.0.0.0"]
 ARG TITLE
 ARG VERSION
 ARG REVISION

@@ -83,7 +83,7 @@ def bill(image: str, version: str, components: Iterable[Component]) -> str:
 
 
 def _license(found: Distribution) -> str:
-    said = found.metadata.get("License-Expression") or found.metadata.get("License") or ""
+    known = found.metadata.get_all("License-Expression") or found.metadata.get_all("License") or [""]
     # Some put the whole text of the license there.
-    first = said.strip().splitlines()[0].strip() if said.strip() else ""
+    first = (known[0].strip().splitlines() or [""])[0].strip()
     return "" if first.upper() == _UNKNOWN or len(first) > 80 else first

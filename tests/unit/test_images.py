@@ -12,6 +12,7 @@ import pytest
 from predictors.errors import BuildError
 from predictors.images import rootfs
 from predictors.images.base import upstream_pin
+from predictors.images.build import listed
 from predictors.images.catalog import IMAGES, ROOT, Image, choose
 from predictors.images.content import code, inputs, reference, tag
 from predictors.images.context import is_surplus
@@ -99,7 +100,7 @@ def test_a_cpu_predictor_holds_its_engine_and_no_training_code(engine: str) -> N
 def test_the_requirements_of_a_predictor_are_those_of_its_extra(engine: str) -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = settings["optional-dependencies"]
-    wanted = {*settings["dependencies"], *extras["serve"], *extras[f"serve-{engine}"]}
+    wanted = {*settings["dependencies"], *extras["serve"], *extras["serve-grpc"], *extras[f"serve-{engine}"]}
     names = {re.split(r"[<>=;\[ ]", line)[0] for line in wanted} - NOT_SERVING - {"podium"}
     if engine != "torch":
         names -= {"safetensors"}
@@ -202,3 +203,10 @@ def test_the_same_packages_give_the_same_bytes_whatever_their_order_and_date() -
         assert bundle is not None
         assert bundle.read() == b"-----ONE-----\n"
         assert {member.uid for member in made} == {0}
+
+
+def test_the_list_for_a_cluster_keeps_what_is_still_there_and_what_is_new_wins() -> None:
+    earlier = {"predictor-ort": "r/ort:1", "predictor-openvino": "r/openvino:1", "loadtest": "r/loadtest:1"}
+    built = {"predictor-ort": "r/ort:2", "stock-sdk": "r/stock-sdk:1"}
+    there = listed(earlier, built, {"r/openvino:1", "r/ort:1"}.__contains__)
+    assert there == {"predictor-ort": "r/ort:2", "predictor-openvino": "r/openvino:1"}
