@@ -39,7 +39,9 @@ class Image:
     layers: Sequence[str]
     entrypoint: Sequence[str]
     user: str = "0"
-    environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
+    environment: Mapping[str, str] = field(
+        default_factory=lambda: {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+    )
 
 
 def write_layer(layer: Layer) -> bytes:

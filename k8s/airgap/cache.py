@@ -7,11 +7,12 @@ when it is whole, so that a run that was broken off goes on where it stood.
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s.airgap.shell import run, say, step, succeeds
+from k8s.airgap.shell import on_path, run, say, step, succeeds
 
 _KEPT = 3
 _ZSTD = ("zstd", "-q", "-f", "--long=27")
@@ -60,7 +61,7 @@ class Cache:
         self.work.mkdir(parents=True, exist_ok=True)
         packed = self.outside / f"{name}-{wanted}.zst"
         part = self.work / f"{name}-{wanted}.part"
-        if packed.exists():
+        if packed.exists() and on_path("zstd") is not None:
             if succeeds([*_ZSTD, "-d", packed, "-o", part], timeout_s=300.0):
                 executable = packed.stat().st_mode & 0o111
                 part.chmod(0o755 if executable else 0o644)
@@ -77,6 +78,8 @@ class Cache:
         return here
 
     def _pack(self, file: Path, packed: Path) -> None:
+        if on_path("zstd") is None:
+            return
         packed.parent.mkdir(parents=True, exist_ok=True)
         half = packed.with_suffix(f".{os.getpid()}.part")
         run([*_ZSTD, "-6", "-T2", file, "-o", half], what=f"Packing {packed.name}")
@@ -87,6 +90,8 @@ class Cache:
     @staticmethod
     def _forget(folder: Path, name: str, *, keep: int) -> None:
         """Remove all but the newest files of that name: old keys are never asked for again, but by another clone."""
-        same = [path for path in folder.iterdir() if path.name.rsplit("-", 1)[0] == name and path.suffix != ".part"]
+        whole = (path for path in folder.iterdir() if path.suffix != ".part")
+        same = [path for path in whole if path.name.rsplit("-", 1)[0] == name and path.is_file()]
         for old in sorted(same, key=lambda path: path.stat().st_mtime)[:-keep]:
             old.unlink()
+            shutil.rmtree(old.with_name(old.name + ".d"), ignore_errors=True)

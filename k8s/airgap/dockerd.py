@@ -87,7 +87,9 @@ def ensure(state: Path) -> None:
     if answers():
         return
     if Path("/run/systemd/system").is_dir():
-        raise MachineError("Docker does not answer.", hint="Start it: sudo systemctl start docker; then run this again.")
+        raise MachineError(
+            "Docker does not answer.", hint="Start it: sudo systemctl start docker; then run this again."
+        )
     if os.geteuid() != 0:
         raise MachineError(
             "Docker does not answer, and only root may start it.",
@@ -115,7 +117,9 @@ def _start(state: Path) -> None:
     while not answers():
         if daemon.poll() is not None or time.monotonic() > deadline:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-            raise MachineError("The Docker daemon that we started does not answer.", hint=f"Its log {log} ends:\n{tail}")
+            raise MachineError(
+                "The Docker daemon that we started does not answer.", hint=f"Its log {log} ends:\n{tail}"
+            )
         time.sleep(0.2)
     (state / "dockerd.pid").write_text(f"{daemon.pid}\n")
 

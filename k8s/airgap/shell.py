@@ -54,7 +54,11 @@ def succeeds(command: Sequence[str | Path], *, timeout_s: float = 20.0) -> bool:
     """Return whether a program exists and ends with status 0 within the time."""
     try:
         done = subprocess.run(
-            [str(word) for word in command], capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=timeout_s
+            [str(word) for word in command],
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout_s,
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return False

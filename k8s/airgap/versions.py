@@ -24,7 +24,10 @@ def load(file: Path = FILE) -> Versions:
     """Read the pins."""
     read = yaml.safe_load(file.read_text())
     return Versions(
-        programs=dict(read["programs"]), at_least=dict(read["atLeast"]), images=dict(read["images"]), debian=read["debian"]
+        programs=dict(read["programs"]),
+        at_least=dict(read["atLeast"]),
+        images=dict(read["images"]),
+        debian=read["debian"],
     )
 
 

@@ -1,0 +1,148 @@
+"""The containers that are the cluster's nodes: which cores they may use, the device plugin, images.
+
+On one machine the control plane and the load generators share the first half of the cores, and the tested nodes the
+second half: a load that steals from the server that it measures gives figures that mean nothing.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from k8s.airgap.shell import run, succeeds
+from podium.errors import MachineError
+
+_TESTED = ("epyc", "a100")
+_UNIT = "podium-fakegpu.service"
+_TRIES = 20
+
+
+def cpusets(cores: int, classes: Mapping[str, str]) -> dict[str, str]:
+    """Return the cores of each node class, in cpuset form: `0-1` and `2-3` of four, `0` and `0` of one."""
+    half = max(1, cores // 2)
+    quiet = _span(0, half - 1)
+    tested = _span(half, cores - 1) if cores > 1 else quiet
+    return {name: tested if name in _TESTED else quiet for name in classes}
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def pin(container: str, cores: str) -> None:
+    """Let a node's container run on these cores only.
+
+    Raises:
+        MachineError: Docker refuses.
+    """
+    now = run(["docker", "inspect", "-f", "{{.HostConfig.CpusetCpus}}", container], what=f"Looking at {container}")
+    if now.strip() == cores:
+        return
+    update = ["docker", "update", "--cpuset-cpus", cores, container]
+    for _ in range(_TRIES):
+        _narrow_children(container, cores)
+        if succeeds(update):
+            return
+        time.sleep(0.1)
+    run(update, what=f"Giving {container} the cores {cores}")
+
+
+def _narrow_children(container: str, cores: str) -> None:
+    """Narrow the cgroups below a container's, deepest first: cgroup v1 refuses a parent smaller than its children."""
+    pid = run(["docker", "inspect", "-f", "{{.State.Pid}}", container], what=f"Looking at {container}").strip()
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if "cpuset" not in controllers.split(","):
+            continue
+        identity = run(["docker", "inspect", "-f", "{{.Id}}", container], what=f"Looking at {container}").strip()
+        top = Path("/sys/fs/cgroup/cpuset" + path.split(identity)[0] + identity)
+        for folder, _, _ in os.walk(top, topdown=False):
+            if Path(folder) == top:
+                continue
+            try:
+                (Path(folder) / "cpuset.cpus").write_text(cores)
+            except OSError:  # gone meanwhile, or it has a new child: the next try sees it
+                continue
+
+
+def offer_gpus(container: str, program: Path) -> None:
+    """Run the device plugin on a node as a unit of its own, which comes back with the node and with the kubelet.
+
+    Raises:
+        MachineError: the unit does not start.
+    """
+    target = "/usr/local/bin/fakegpu"
+    unit = Path(__file__).parent / "node" / "podium-fakegpu.service"
+    wanted = hashlib.sha256(program.read_bytes()).hexdigest()
+    there = succeeds(["docker", "exec", container, "sh", "-c", f"echo {wanted} {target} | sha256sum -c --status"])
+    if there and succeeds(["docker", "exec", container, "systemctl", "is-active", "--quiet", _UNIT]):
+        return
+    run(["docker", "cp", program, f"{container}:{target}"], what="Copying the device plugin")
+    run(["docker", "cp", unit, f"{container}:/etc/systemd/system/{_UNIT}"], what="Copying the device plugin's unit")
+    run(["docker", "exec", container, "systemctl", "daemon-reload"], what="Reading the device plugin's unit")
+    run(["docker", "exec", container, "systemctl", "enable", "--now", _UNIT], what="Starting the device plugin")
+
+
+def image_plan(images: Mapping[str, str], classes: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return which of our images each node's container needs: predictors where they serve, generators where they load.
+
+    PyTorch's image is gigabytes: it goes to one node.
+    """
+    plan: dict[str, list[str]] = {}
+    for name, reference in sorted(images.items()):
+        if name == "loadtest":
+            where = ["loadgen"]
+        elif name == "predictor-torch":
+            where = ["epyc"]
+        else:
+            where = list(_TESTED)
+        for node_class in where:
+            if node_class in classes:
+                plan.setdefault(classes[node_class], []).append(reference)
+    return plan
+
+
+def load_images(container: str, wanted: list[str]) -> list[str]:
+    """Import the images that a node lacks from Docker, and return their names.
+
+    Raises:
+        MachineError: Docker has no such image, or the node refuses it.
+    """
+    listing = ["docker", "exec", container, "ctr", "-n", "k8s.io", "images", "ls", "-q"]
+    there = set(run(listing, what=f"Images on {container}").splitlines())
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        into = [
+            "docker",
+            "exec",
+            "-i",
+            container,
+            "ctr",
+            "-n",
+            "k8s.io",
+            "images",
+            "import",
+            "--snapshotter",
+            "overlayfs",
+            "-",
+        ]
+        with subprocess.Popen(["docker", "save", *missing], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as saving:
+            done = subprocess.run(into, stdin=saving.stdout, capture_output=True, text=True, check=False)
+            said = saving.stderr.read().decode() if saving.stderr else ""
+        if done.returncode != 0 or saving.returncode != 0:
+            raise MachineError(f"{container} did not take {', '.join(missing)}.", hint=(said + done.stderr).strip())
+    return missing
+
+
+def containers(cluster: str) -> dict[str, bool]:
+    """Return the cluster's containers and whether each runs."""
+    label = f"label=io.x-k8s.kind.cluster={cluster}"
+    listed = run(["docker", "ps", "-a", "--filter", label, "--format", "{{json .}}"], what="The cluster's containers")
+    return {item["Names"]: item["State"] == "running" for item in map(json.loads, listed.splitlines())}
