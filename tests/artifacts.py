@@ -27,6 +27,7 @@ from predictors.manifest import (
     read_variant,
     write_variant,
 )
+from predictors.server.images import ImageReader
 from predictors.server.model import ServedModel
 
 __all__ = ["WEIGHTS", "image_artifact", "jpeg", "served_model", "vector_artifact", "vector_graph"]
@@ -119,6 +120,13 @@ def served_model(folder: Path, **changes: Any) -> ServedModel:
         preprocessing=preprocessing(spec.name, spec.params) if spec else None,
         max_items=4,
     )
+
+
+def images_of(model: ServedModel) -> ImageReader:
+    """Return the reader of the images that a model takes as `x`."""
+    if model.preprocessing is None:
+        raise ValueError("the model takes no images")
+    return ImageReader(model.preprocessing, "x")
 
 
 def _model(nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], shape: list[int]) -> onnx.ModelProto:

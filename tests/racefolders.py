@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from loadtest.records import ProofRecord, RunIdentity, record_from, write_run
 from loadtest.samples import Samples
 from loadtest.shot import Endpoint, GeneratorFacts, Outcome, Shot
 from podium.entry import Entry
-from podium.racefile import Race, write_race
+from podium.racefile import Race, read_race, write_race
 from tests.races import BLOCK_S, RACE_ID, RATE, VARIANTS, Variant, hold, measured, race
 
 PROOFS = (
@@ -89,3 +90,10 @@ def write_finished(folder: Path, *more: Entry) -> Race:
     finished = race((*entries, *more))
     write_race(folder, finished)
     return finished
+
+
+def change(folder: Path, **fields: Any) -> Race:
+    """Write the race of a folder again with other fields; return it."""
+    race = Race.model_validate({**read_race(folder).model_dump(), **fields})
+    write_race(folder, race)
+    return race

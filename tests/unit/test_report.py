@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from podium import figures
 from podium.entry import Entry
 from podium.errors import MachineError
-from podium.racefile import Race, RaceError, read_race, write_race
+from podium.racefile import RaceError, read_race, write_race
 from podium.report import render_report, report_html
 from podium.standings import COLUMNS, rows
 from tests import racefolders, races
 from tests.outline import outline
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("race")
-    racefolders.write_finished(folder, *races.unloaded())
-    return folder
-
-
-@pytest.fixture
-def folder(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "race"))
-
-
-def change(folder: Path, **fields: Any) -> Race:
-    race = Race.model_validate({**read_race(folder).model_dump(), **fields})
-    write_race(folder, race)
-    return race
 
 
 def test_report_shows_every_entry_with_every_figure_of_the_ranking(finished: Path) -> None:
@@ -105,16 +85,16 @@ def test_report_needs_no_network_and_no_script(finished: Path) -> None:
     assert "unsafe" not in policy
 
 
-def test_same_files_give_the_same_bytes(finished: Path, folder: Path) -> None:
-    first = render_report(folder).read_bytes()
-    assert render_report(folder).read_bytes() == first
+def test_same_files_give_the_same_bytes(finished: Path, race_folder: Path) -> None:
+    first = render_report(race_folder).read_bytes()
+    assert render_report(race_folder).read_bytes() == first
     assert report_html(finished).encode() == first
 
 
-def test_report_names_no_path_of_the_machine_that_made_it(folder: Path) -> None:
-    race = read_race(folder)
-    (folder / race.variants[0].runs[0]).unlink()
-    assert str(folder) not in report_html(folder)
+def test_report_names_no_path_of_the_machine_that_made_it(race_folder: Path) -> None:
+    race = read_race(race_folder)
+    (race_folder / race.variants[0].runs[0]).unlink()
+    assert str(race_folder) not in report_html(race_folder)
 
 
 def test_race_without_winner_files_or_extras_still_renders(tmp_path: Path) -> None:
@@ -156,28 +136,30 @@ def test_two_node_classes_are_told_apart_by_name(tmp_path: Path) -> None:
     assert "v on a100" in page
 
 
-def test_pareto_chart_falls_back_to_rates_where_nothing_has_a_price(folder: Path) -> None:
-    race = read_race(folder)
+def test_pareto_chart_falls_back_to_rates_where_nothing_has_a_price(race_folder: Path) -> None:
+    race = read_race(race_folder)
     unpriced = [entry.model_dump() | {"cost_per_million": None} for entry in race.variants]
-    change(folder, variants=unpriced)
-    assert "Accuracy against largest rate per second" in report_html(folder)
+    racefolders.change(race_folder, variants=unpriced)
+    assert "Accuracy against largest rate per second" in report_html(race_folder)
     unrated = [entry | {"server_max_rps": None, "quality": None} for entry in unpriced]
-    change(folder, variants=unrated)
-    assert "Largest rate per second against offline rate per second" in report_html(folder)
+    racefolders.change(race_folder, variants=unrated)
+    assert "Largest rate per second against offline rate per second" in report_html(race_folder)
 
 
-def test_entry_with_another_currency_is_left_out_of_the_cost_chart(folder: Path) -> None:
-    race = read_race(folder)
+def test_entry_with_another_currency_is_left_out_of_the_cost_chart(race_folder: Path) -> None:
+    race = read_race(race_folder)
     variants = [entry.model_dump() for entry in race.variants]
     variants[1]["cost_per_million"]["currency"] = "USD"
-    change(folder, variants=variants)
-    assert "Not drawn, for want of cost per million, EUR, or accuracy: food11-ort-int8 (PASS)" in report_html(folder)
+    racefolders.change(race_folder, variants=variants)
+    assert "Not drawn, for want of cost per million, EUR, or accuracy: food11-ort-int8 (PASS)" in report_html(
+        race_folder
+    )
 
 
 @pytest.mark.parametrize("clauses", ["p99", "p99<=100ms", "p50<=1s, p99.9<=2s, rate>=1/s"])
-def test_objective_of_any_form_renders(folder: Path, clauses: str) -> None:
-    change(folder, slo=clauses, quality="precision>=0.5" if "p50" in clauses else "nonsense")
-    walls = report_html(folder).count('class="wall"')
+def test_objective_of_any_form_renders(race_folder: Path, clauses: str) -> None:
+    racefolders.change(race_folder, slo=clauses, quality="precision>=0.5" if "p50" in clauses else "nonsense")
+    walls = report_html(race_folder).count('class="wall"')
     assert walls == 2 * {"p99": 0, "p99<=100ms": 1}.get(clauses, 2)
 
 

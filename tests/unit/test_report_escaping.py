@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from podium.entry import Proof
-from podium.racefile import Event, Race, SubmissionText, read_race, write_race
+from podium.racefile import Event, Race, SubmissionText, read_race
 from podium.report import report_html
-from tests import racefolders, races
+from tests import racefolders
 from tests.outline import outline
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>&\x1b"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("race")
-    racefolders.write_finished(folder, *races.unloaded())
-    return folder
-
-
-@pytest.fixture
-def folder(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "race"))
-
-
-def change(folder: Path, **fields: Any) -> Race:
-    race = Race.model_validate({**read_race(folder).model_dump(), **fields})
-    write_race(folder, race)
-    return race
 
 
 def hostile(race: Race) -> dict[str, Any]:
@@ -80,10 +59,10 @@ def hostile(race: Race) -> dict[str, Any]:
     }
 
 
-def test_no_string_of_a_race_becomes_markup(folder: Path) -> None:
-    clean = {tag for tag, _ in outline(report_html(folder)).tags}
-    change(folder, **hostile(read_race(folder)))
-    html = report_html(folder)
+def test_no_string_of_a_race_becomes_markup(race_folder: Path) -> None:
+    clean = {tag for tag, _ in outline(report_html(race_folder)).tags}
+    racefolders.change(race_folder, **hostile(read_race(race_folder)))
+    html = report_html(race_folder)
     parsed = outline(html)
     assert {tag for tag, _ in parsed.tags} <= clean
     assert not [name for _, attributes in parsed.tags for name in attributes if name.startswith("on")]
@@ -91,15 +70,15 @@ def test_no_string_of_a_race_becomes_markup(folder: Path) -> None:
     assert "\x1b" not in html
 
 
-def test_no_string_of_a_run_record_becomes_markup(folder: Path) -> None:
-    race = read_race(folder)
-    path = folder / race.variants[0].runs[0]
+def test_no_string_of_a_run_record_becomes_markup(race_folder: Path) -> None:
+    race = read_race(race_folder)
+    path = race_folder / race.variants[0].runs[0]
     record = json.loads(path.read_text())
     record["passport"] = [{"check": HOSTILE, "ok": None, "value": HOSTILE, "limit": HOSTILE, "evidence": HOSTILE}]
     record["generator"]["tool"] = record["started"] = record["fingerprint"] = HOSTILE
     record["codes"] = {HOSTILE: 1}
     path.write_text(json.dumps(record))
-    parsed = outline(report_html(folder))
+    parsed = outline(report_html(race_folder))
     assert not {tag for tag, _ in parsed.tags} & {"script", "img"}
     assert parsed.text.count("alert(1)") >= 8
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,20 +15,8 @@ from tests import racefolders, races
 from tests.outline import outline
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("race")
-    racefolders.write_finished(folder, *races.unloaded())
-    return folder
-
-
-@pytest.fixture
-def folder(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "race"))
-
-
-def damage(folder: Path, run: str, how: str) -> None:
-    record, log = folder / run, (folder / run).with_suffix(".hdr")
+def damage(race_folder: Path, run: str, how: str) -> None:
+    record, log = race_folder / run, (race_folder / run).with_suffix(".hdr")
     match how:
         case "record missing":
             record.unlink()
@@ -64,15 +51,15 @@ def damage(folder: Path, run: str, how: str) -> None:
         "log elsewhere",
     ],
 )
-def test_damaged_run_is_shown_as_such_and_the_rest_stands(folder: Path, how: str) -> None:
-    race = read_race(folder)
+def test_damaged_run_is_shown_as_such_and_the_rest_stands(race_folder: Path, how: str) -> None:
+    race = read_race(race_folder)
     run = race.variants[0].runs[1]
-    damage(folder, run, how)
-    page = outline(report_html(folder)).text
+    damage(race_folder, run, how)
+    page = outline(report_html(race_folder)).text
     assert "This report is not complete." in page
     assert run in page.split("Ranking", maxsplit=2)[1]
     assert "food11-openvino-int8 wins" in page
-    runs = load_runs(folder, race)[race.variants[0].id, "local"]
+    runs = load_runs(race_folder, race)[race.variants[0].id, "local"]
     assert [bool(found.problem) for found in runs] == [False, True, False, False, False]
     assert curve(valid_holds(runs))
 
@@ -81,27 +68,27 @@ def test_whole_report_says_nothing_of_being_incomplete(finished: Path) -> None:
     assert "not complete" not in report_html(finished)
 
 
-def test_variant_without_any_readable_run_has_no_curve_and_is_named(folder: Path) -> None:
-    race = read_race(folder)
+def test_variant_without_any_readable_run_has_no_curve_and_is_named(race_folder: Path) -> None:
+    race = read_race(race_folder)
     for run in race.variants[0].runs:
-        (folder / run).unlink()
-    html = report_html(folder)
+        (race_folder / run).unlink()
+    html = report_html(race_folder)
     assert "Not drawn, for want of a valid hold: food11-openvino-int8 (PASS)" in html
     assert 'id="series-0-wide-title"' not in html
 
 
-def test_void_run_is_shown_and_stays_out_of_the_curve(folder: Path) -> None:
-    race = read_race(folder)
+def test_void_run_is_shown_and_stays_out_of_the_curve(race_folder: Path) -> None:
+    race = read_race(race_folder)
     run = race.variants[0].runs[0]
-    record = json.loads((folder / run).read_text())
+    record = json.loads((race_folder / run).read_text())
     record["void"] = "growing-queue"
     failed = {"check": "growing-queue", "ok": False, "value": 0.2, "limit": 0.0, "evidence": "0.2 a second"}
     record["passport"].append(failed)
-    (folder / run).write_text(json.dumps(record))
-    runs = load_runs(folder, race)[race.variants[0].id, "local"]
+    (race_folder / run).write_text(json.dumps(record))
+    runs = load_runs(race_folder, race)[race.variants[0].id, "local"]
     assert [found.is_void for found in runs] == [True, False, False, False, False]
     assert len(valid_holds(runs)) == 4
-    page = outline(report_html(folder)).text
+    page = outline(report_html(race_folder)).text
     assert "void:growing-queue" in page
     assert "5 runs, 1 void" in page
     # It was played again, so the proofs of the variant are those of the runs that count.
@@ -112,30 +99,30 @@ def test_void_run_is_shown_and_stays_out_of_the_curve(folder: Path) -> None:
     assert "✕ void:late" in matrix
 
 
-def test_entry_that_is_void_shows_the_proofs_of_its_void_runs(folder: Path) -> None:
-    race = read_race(folder)
+def test_entry_that_is_void_shows_the_proofs_of_its_void_runs(race_folder: Path) -> None:
+    race = read_race(race_folder)
     variant = races.Variant("food11-late", 5.0, 2000, 1, "VOID")
-    runs = racefolders.write_hold(folder, variant, void="late")
+    runs = racefolders.write_hold(race_folder, variant, void="late")
     entry = Entry(id=variant.name, node_class="local", status="VOID", void="late", runs=runs)
-    write_race(folder, race.model_copy(update={"variants": (*race.variants, entry)}))
-    assert valid_holds(load_runs(folder, read_race(folder))[variant.name, "local"]) == ()
-    page = outline(report_html(folder)).text
+    write_race(race_folder, race.model_copy(update={"variants": (*race.variants, entry)}))
+    assert valid_holds(load_runs(race_folder, read_race(race_folder))[variant.name, "local"]) == ()
+    page = outline(report_html(race_folder)).text
     assert page.count("void:late") >= 6
     assert "5 runs, 5 void" in page
     assert "8 proofs hold" in page
 
 
-def test_run_without_answers_or_passport_is_told_plainly(folder: Path) -> None:
-    race = read_race(folder)
+def test_run_without_answers_or_passport_is_told_plainly(race_folder: Path) -> None:
+    race = read_race(race_folder)
     run = race.variants[0].runs[0]
-    record = json.loads((folder / run).read_text())
+    record = json.loads((race_folder / run).read_text())
     record |= {"sent": 0, "passport": [], "series": [], "phase": "search"}
-    (folder / run).write_text(json.dumps(record))
-    page = outline(report_html(folder)).text
+    (race_folder / run).write_text(json.dumps(record))
+    page = outline(report_html(race_folder)).text
     assert "search, 0 requests, no proof was recorded" in page
     assert "not complete" not in page
-    (folder / run).with_suffix(".hdr").unlink()
-    assert "its histogram 03-hold.hdr is missing" in report_html(folder)
+    (race_folder / run).with_suffix(".hdr").unlink()
+    assert "its histogram 03-hold.hdr is missing" in report_html(race_folder)
 
 
 def test_curve_is_that_of_all_blocks_merged(finished: Path) -> None:

@@ -12,28 +12,12 @@ from predictors.errors import InputError
 from predictors.imaging import preprocessing
 from predictors.manifest import TensorSpec
 from predictors.server.answer import Labeler
-from predictors.server.images import ImageReader
 from predictors.server.model import ServedModel
 from predictors.server.timing import DECODE, PREPROCESS, Stopwatch
 from predictors.server.v1 import V1
-from tests.artifacts import image_artifact, jpeg, served_model, vector_artifact
+from tests.artifacts import images_of, jpeg, served_model, vector_artifact
 
 X = [[0.0, 1.0, 2.0, 3.0]]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
-    return served_model(vector_artifact(tmp_path_factory.mktemp("vector")))
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
-    return served_model(image_artifact(tmp_path_factory.mktemp("image")))
-
-
-def images_of(model: ServedModel) -> ImageReader:
-    assert model.preprocessing is not None
-    return ImageReader(model.preprocessing, "x")
 
 
 def field_refused(protocol: V1, body: bytes) -> str:
@@ -43,8 +27,8 @@ def field_refused(protocol: V1, body: bytes) -> str:
     return caught.value.field
 
 
-def test_v1_takes_instances_and_tells_labels(model: ServedModel) -> None:
-    protocol = V1(model, None)
+def test_v1_takes_instances_and_tells_labels(vectors: ServedModel) -> None:
+    protocol = V1(vectors, None)
     call = protocol.json(json.dumps({"instances": [*X, *X]}).encode())
     assert call.inputs is not None
     assert call.items == 2
@@ -56,8 +40,8 @@ def test_v1_takes_instances_and_tells_labels(model: ServedModel) -> None:
     assert sum(second["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_v1_takes_objects_of_inputs(model: ServedModel) -> None:
-    call = V1(model, None).json(json.dumps({"instances": [{"x": X[0]}]}).encode())
+def test_v1_takes_objects_of_inputs(vectors: ServedModel) -> None:
+    call = V1(vectors, None).json(json.dumps({"instances": [{"x": X[0]}]}).encode())
     assert call.inputs is not None
     np.testing.assert_array_equal(call.inputs["x"], np.array(X, dtype=np.float32))
 
@@ -118,8 +102,8 @@ def test_v1_takes_images_as_base64(pictures: ServedModel) -> None:
         ({"instances": [{"b64": "AAAA"}]}, "instances[0].b64"),
     ],
 )
-def test_v1_names_the_field_it_refuses(model: ServedModel, body: Any, field: str) -> None:
-    assert field_refused(V1(model, None), json.dumps(body).encode()) == field
+def test_v1_names_the_field_it_refuses(vectors: ServedModel, body: Any, field: str) -> None:
+    assert field_refused(V1(vectors, None), json.dumps(body).encode()) == field
 
 
 @pytest.mark.parametrize(
@@ -130,9 +114,9 @@ def test_v1_refuses_what_is_not_base64(pictures: ServedModel, instance: Any) -> 
     assert field_refused(V1(pictures, images_of(pictures)), body) == "instances[0].b64"
 
 
-def test_an_image_needs_a_model_that_takes_images(model: ServedModel, pictures: ServedModel) -> None:
+def test_an_image_needs_a_model_that_takes_images(vectors: ServedModel, pictures: ServedModel) -> None:
     with pytest.raises(InputError, match="takes no images"):
-        V1(model, None).image(jpeg(1))
+        V1(vectors, None).image(jpeg(1))
     with pytest.raises(InputError, match="is empty"):
         V1(pictures, images_of(pictures)).image(b"")
 

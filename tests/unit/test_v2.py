@@ -12,28 +12,12 @@ from hypothesis import strategies as st
 
 from predictors.errors import InputError
 from predictors.manifest import TensorSpec
-from predictors.server.images import ImageReader
 from predictors.server.model import ServedModel
 from predictors.server.timing import Stopwatch
 from predictors.server.v2 import V2
-from tests.artifacts import image_artifact, jpeg, served_model, vector_artifact
+from tests.artifacts import images_of, jpeg, served_model, vector_artifact
 
 TENSOR = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [0, 1, 2, 3]}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
-    return served_model(vector_artifact(tmp_path_factory.mktemp("vector")))
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
-    return served_model(image_artifact(tmp_path_factory.mktemp("image")))
-
-
-def images_of(model: ServedModel) -> ImageReader:
-    assert model.preprocessing is not None
-    return ImageReader(model.preprocessing, "x")
 
 
 def field_refused(protocol: V2, body: bytes, json_bytes: str | None = None) -> str:
@@ -47,8 +31,8 @@ def v2_json(**changes: Any) -> bytes:
     return json.dumps({"inputs": [TENSOR | changes]}).encode()
 
 
-def test_v2_answers_json_with_the_id(model: ServedModel) -> None:
-    protocol = V2(model, None)
+def test_v2_answers_json_with_the_id(vectors: ServedModel) -> None:
+    protocol = V2(vectors, None)
     call = protocol.understand(json.dumps({"id": "a7", "inputs": [TENSOR]}).encode(), None)
     answer = call.encode({"logits": np.array([[1, 2, 3]], dtype=np.float32)})
     assert answer.kind == b"application/json"
@@ -66,9 +50,9 @@ def binary_body(tail: bytes = b"", **changes: Any) -> tuple[bytes, str]:
     return head + np.arange(8, dtype="<f4").tobytes() + tail, str(len(head))
 
 
-def test_v2_takes_and_gives_binary(model: ServedModel) -> None:
+def test_v2_takes_and_gives_binary(vectors: ServedModel) -> None:
     body, size = binary_body()
-    call = V2(model, None).understand(body, size)
+    call = V2(vectors, None).understand(body, size)
     assert call.inputs is not None
     np.testing.assert_array_equal(call.inputs["x"], np.arange(8, dtype=np.float32).reshape(2, 4))
     answer = call.encode({"logits": np.arange(6, dtype=np.float32).reshape(2, 3)})
@@ -80,12 +64,12 @@ def test_v2_takes_and_gives_binary(model: ServedModel) -> None:
     assert np.frombuffer(answer.body[length:], "<f4").tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_v2_gives_each_output_as_it_is_asked_for(model: ServedModel) -> None:
+def test_v2_gives_each_output_as_it_is_asked_for(vectors: ServedModel) -> None:
     asked = {"inputs": [TENSOR], "outputs": [{"name": "logits", "parameters": {"binary_data": True}}]}
-    call = V2(model, None).understand(json.dumps(asked).encode(), None)
+    call = V2(vectors, None).understand(json.dumps(asked).encode(), None)
     assert call.encode({"logits": np.zeros((1, 3), np.float32)}).kind == b"application/octet-stream"
     with pytest.raises(InputError, match="not finite"):
-        V2(model, None).understand(v2_json(), None).encode({"logits": np.full((1, 3), np.nan)})
+        V2(vectors, None).understand(v2_json(), None).encode({"logits": np.full((1, 3), np.nan)})
 
 
 def test_v2_takes_images_as_bytes(pictures: ServedModel) -> None:
@@ -157,14 +141,14 @@ def test_v2_refuses_strings_with_false_lengths(pictures: ServedModel, raw: bytes
         ),
     ],
 )
-def test_v2_names_the_field_it_refuses(model: ServedModel, body: Any, field: str) -> None:
-    assert field_refused(V2(model, None), json.dumps(body).encode()) == field
+def test_v2_names_the_field_it_refuses(vectors: ServedModel, body: Any, field: str) -> None:
+    assert field_refused(V2(vectors, None), json.dumps(body).encode()) == field
 
 
 @pytest.mark.parametrize("size", ["-1", "x", "", "1e3", "99999", "9" * 30, "٣"])
-def test_v2_refuses_a_false_length_of_the_json_part(model: ServedModel, size: str) -> None:
+def test_v2_refuses_a_false_length_of_the_json_part(vectors: ServedModel, size: str) -> None:
     body, _ = binary_body()
-    assert field_refused(V2(model, None), body, size) == "inference-header-content-length"
+    assert field_refused(V2(vectors, None), body, size) == "inference-header-content-length"
 
 
 @pytest.mark.parametrize(
@@ -180,9 +164,9 @@ def test_v2_refuses_a_false_length_of_the_json_part(model: ServedModel, size: st
         (b"", {"parameters": {}}),
     ],
 )
-def test_v2_refuses_binary_data_that_does_not_fit(model: ServedModel, tail: bytes, changes: dict[str, Any]) -> None:
+def test_v2_refuses_binary_data_that_does_not_fit(vectors: ServedModel, tail: bytes, changes: dict[str, Any]) -> None:
     body, size = binary_body(tail, **changes)
-    assert field_refused(V2(model, None), body, size).startswith("inputs")
+    assert field_refused(V2(vectors, None), body, size).startswith("inputs")
 
 
 def test_v2_refuses_batches_that_differ(tmp_path: Path) -> None:
@@ -194,19 +178,19 @@ def test_v2_refuses_batches_that_differ(tmp_path: Path) -> None:
 
 
 @given(body=st.binary(max_size=200), json_bytes=st.none() | st.integers(-5, 300).map(str))
-def test_v2_refuses_any_random_bytes(model: ServedModel, body: bytes, json_bytes: str | None) -> None:
+def test_v2_refuses_any_random_bytes(vectors: ServedModel, body: bytes, json_bytes: str | None) -> None:
     with pytest.raises(InputError):
-        V2(model, None).understand(body, json_bytes)
+        V2(vectors, None).understand(body, json_bytes)
 
 
-def test_limits_follow_from_the_model(model: ServedModel, pictures: ServedModel) -> None:
-    assert model.body_bytes == 4 * 4 * 20 + (64 << 10)
-    assert model.max_containers == 10_000
+def test_limits_follow_from_the_model(vectors: ServedModel, pictures: ServedModel) -> None:
+    assert vectors.body_bytes == 4 * 4 * 20 + (64 << 10)
+    assert vectors.max_containers == 10_000
     assert pictures.body_bytes == 10 << 20
 
 
-def test_metadata_describes_the_tensors(model: ServedModel) -> None:
-    metadata = json.loads(V2(model, None).metadata())
+def test_metadata_describes_the_tensors(vectors: ServedModel) -> None:
+    metadata = json.loads(V2(vectors, None).metadata())
     assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
     assert metadata["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 3]}]
     assert metadata["parameters"]["variant"] == "tiny-ort-fp32@" + "0" * 64
