@@ -30,7 +30,7 @@ _SHOT = "shot.json"
 # In the place of the one in the home folder, whose settings would change what is played.
 _CONFIG = "config.json"
 _RESULT = "result.json"
-_REBUILD = "make k6 anew with ./scripts/build-k6: its extension must be of this version"
+REBUILD = "make k6 anew with ./scripts/build-k6: its extension must be of this version"
 
 # k6 asks a build service for extensions, reports its use and looks for updates unless told not to.
 ENVIRONMENT: Mapping[str, str] = {
@@ -159,11 +159,11 @@ def read_outcome(folder: Path) -> tuple[Samples, Result]:
     try:
         result = Result.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise GeneratorError("k6 left no result", _REBUILD) from error
+        raise GeneratorError("k6 left no result", REBUILD) from error
     except ValidationError as error:
-        raise GeneratorError(f"k6 left a result that cannot be read: {first_fault(error, Result)}", _REBUILD) from error
+        raise GeneratorError(f"k6 left a result that cannot be read: {first_fault(error, Result)}", REBUILD) from error
     samples = read_samples(folder / "samples.bin")
     sent = int(samples.sent.sum())
     if sent != result.sent:
-        raise GeneratorError(f"k6 says that it sent {result.sent} requests and lists {sent}", _REBUILD)
+        raise GeneratorError(f"k6 says that it sent {result.sent} requests and lists {sent}", REBUILD)
     return samples, result

@@ -51,7 +51,9 @@ def play(
             disk refuses.
     """
     if not 1 <= runners <= shot.users:
-        raise ScheduleError(f"{shot.users} users cannot be divided among {runners} runners")
+        raise ScheduleError(
+            f"{shot.users} users cannot be divided among {runners} runners", "ask for as many users as runners, or more"
+        )
     program = k6 or find_k6()
     throttled = throttled_periods()
     with scratch(workdir) as folder:
@@ -59,14 +61,18 @@ def play(
             usages = _run(endpoint, shot, payloads, folder=folder, cores=cores, k6=program, runners=runners)
             parts = [generator.read_outcome(folder / str(index)) for index in range(runners)]
         except GeneratorError as error:
-            raise GeneratorError(error.sentence, _kept_log(folder, workdir)) from error
+            hints = (error.hint, _kept_log(folder, workdir))
+            raise GeneratorError(error.sentence, "\n".join(hint for hint in hints if hint)) from error
     return _outcome(shot, parts, usages, cores=cores, throttled_before=throttled)
 
 
 def _kept_log(folder: Path, workdir: Path) -> str:
-    """Keep what the generators wrote, and return a hint with its end."""
+    """Keep what the generators wrote, and return a hint with its end; nothing where they wrote nothing."""
     log = workdir / f"{folder.name}.log"
-    log.write_bytes(b"".join(part.read_bytes() for part in sorted(folder.glob("k6-*.log"))))
+    said = b"".join(part.read_bytes() for part in sorted(folder.glob("k6-*.log")))
+    if not said.strip():
+        return ""
+    log.write_bytes(said)
     return f"see {log}, which ends:\n{last_lines(log)}"
 
 
@@ -100,7 +106,7 @@ def _run(
         usages = wait_all(children, shot.longest_s + START_S)
         for usage in usages:
             if usage.code != 0:
-                raise GeneratorError(f"k6 ended with code {usage.code}")
+                raise GeneratorError(f"k6 ended with code {usage.code}", generator.REBUILD)
         return usages
 
 

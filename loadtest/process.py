@@ -124,7 +124,10 @@ def wait_all(children: Sequence[Child], deadline_s: float) -> list[Usage]:
                 usages[index] = usage
         if len(usages) < len(children):
             if time.monotonic() > end:
-                raise GeneratorError(f"the load generator was still running after {deadline_s:.0f} s")
+                raise GeneratorError(
+                    f"the load generator was still running after {deadline_s:.0f} s",
+                    "look at what keeps this machine busy, then run the same command again",
+                )
             time.sleep(_PAUSE_S)
     return [usages[index] for index in range(len(children))]
 
@@ -211,7 +214,8 @@ def _pinned(cores: frozenset[int] | None) -> Iterator[None]:
     before = os.sched_getaffinity(0)
     if not cores <= before:
         raise GeneratorError(
-            f"the load generator cannot run on cores {sorted(cores)}: this process may use {sorted(before)}"
+            f"the load generator cannot run on cores {sorted(cores)}: this process may use {sorted(before)}",
+            "give it cores that this process may use",
         )
     os.sched_setaffinity(0, cores)
     try:

@@ -74,15 +74,17 @@ class Shot:
 
     def __post_init__(self) -> None:
         if self.kind not in ("open", "closed"):
-            raise ScheduleError(f"a shot is open or closed, not {self.kind!r}")
+            raise ScheduleError(f"a shot is open or closed, not {self.kind!r}", "write open or closed")
         if self.kind == "open" and (self.schedule is None or len(self.schedule) == 0):
             raise ScheduleError("an open shot needs at least one arrival", "raise the rate or the time")
         if self.kind == "closed" and (self.schedule is not None or not (self.requests or self.seconds)):
-            raise ScheduleError("a closed shot needs seconds or requests, and no schedule")
+            raise ScheduleError(
+                "a closed shot needs seconds or requests, and no schedule", "ask for one second or more"
+            )
         if self.users < 1:
             raise ScheduleError(f"{self.users} users cannot send anything", "ask for at least 1")
         if not self.timeout_s > 0:
-            raise ScheduleError(f"a time-out of {self.timeout_s:g} s is not above 0")
+            raise ScheduleError(f"a time-out of {self.timeout_s:g} s is not above 0", "give it a second or two")
 
     @property
     def longest_s(self) -> float:

@@ -28,6 +28,7 @@ __all__ = ["attack", "cross_check", "find_vegeta", "plan_attack"]
 
 _NS = 1_000_000_000
 _MAX_TARGETS = 1_000
+_REBUILD = "make vegeta anew with ./scripts/build-k6"
 
 
 def find_vegeta() -> Path:
@@ -151,7 +152,7 @@ def _run(
     with start(command, log=log, environment={}, cores=cores, output=output) as child:
         usage = wait_all([child], deadline_s)[0]
     if usage.code != 0:
-        raise GeneratorError(f"vegeta {command[1]} ended with code {usage.code}", last_lines(log))
+        raise GeneratorError(f"vegeta {command[1]} ended with code {usage.code}", last_lines(log) or _REBUILD)
     return usage
 
 
@@ -176,9 +177,9 @@ def _outcome(
         with points.open(newline="") as text:
             rows = sorted((int(row[8]), int(row[0]), int(row[1]), int(row[2])) for row in csv.reader(text))
     except (OSError, IndexError, ValueError) as error:
-        raise GeneratorError("vegeta's points cannot be read") from error
+        raise GeneratorError("vegeta's points cannot be read", _REBUILD) from error
     if not rows:
-        raise GeneratorError("vegeta recorded no request")
+        raise GeneratorError("vegeta recorded no request", "look whether the server still answers, or ask for longer")
     table = np.array(rows, dtype=np.int64)
     number, sent_at, status, latency = table.T
     intended = np.round(number * float(_NS / pace)).astype(np.int64)

@@ -119,6 +119,15 @@ def test_a_generator_that_fails_leaves_its_log_and_nothing_else(tmp_path: Path, 
     assert [path.suffix for path in logs] == [".log"]
     assert str(logs[0]) in error.value.hint
     assert logs[0].read_text().strip() in error.value.hint
+    assert "./scripts/build-k6" in error.value.hint
+
+
+def test_a_generator_that_fails_without_a_word_leaves_no_empty_log(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    with pytest.raises(GeneratorError, match="k6 ended with code 3") as error:
+        play(ENDPOINT, open_shot(), payloads(tmp_path / "p"), workdir=work, k6=program(tmp_path, "raise SystemExit(3)"))
+    assert list(work.iterdir()) == []
+    assert error.value.hint == "make k6 anew with ./scripts/build-k6: its extension must be of this version"
 
 
 @pytest.mark.parametrize(

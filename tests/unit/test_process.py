@@ -85,10 +85,11 @@ def test_the_whole_group_of_a_child_ends_with_it(tmp_path: Path) -> None:
 def test_a_child_that_does_not_end_in_time_is_an_error(tmp_path: Path) -> None:
     command = [str(program(tmp_path, WAITS))]
     with (
-        pytest.raises(GeneratorError, match="still running after 0 s"),
+        pytest.raises(GeneratorError, match="still running after 0 s") as refused,
         start(command, log=tmp_path / "log", environment={}, cores=None) as child,
     ):
         wait_all([child], 0.05)
+    assert "busy" in refused.value.hint
 
 
 def test_a_child_that_is_killed_says_by_which_signal(tmp_path: Path) -> None:
@@ -108,10 +109,11 @@ def test_a_program_that_is_not_there_and_cores_that_are_not_ours_are_errors(tmp_
     ):
         pass
     with (
-        pytest.raises(GeneratorError, match=r"cannot run on cores \[9999\]"),
+        pytest.raises(GeneratorError, match=r"cannot run on cores \[9999\]") as refused,
         start(["true"], log=log, environment={}, cores=frozenset({9999})),
     ):
         pass
+    assert "this process may use" in refused.value.hint
 
 
 def test_the_last_lines_of_a_log_are_cut_to_a_hint(tmp_path: Path) -> None:

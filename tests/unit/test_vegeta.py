@@ -82,11 +82,13 @@ def test_an_attack_that_fails_or_records_nothing_is_an_error(
 ) -> None:
     found = payloads(tmp_path / "p")
     monkeypatch.setenv("POINTS", "0")
-    with pytest.raises(GeneratorError, match="recorded no request"):
+    with pytest.raises(GeneratorError, match="recorded no request") as nothing:
         cross_check(ENDPOINT, 10, 1, found, tmp_path / "w")
+    assert "still answers" in nothing.value.hint
     monkeypatch.setenv("LAST", "1,2,3")
-    with pytest.raises(GeneratorError, match="points cannot be read"):
+    with pytest.raises(GeneratorError, match="points cannot be read") as unreadable:
         cross_check(ENDPOINT, 10, 1, found, tmp_path / "w")
+    assert "./scripts/build-k6" in unreadable.value.hint
     failing = program(tmp_path, "import sys\nsys.exit('bad target')\n", "failing")
     with pytest.raises(GeneratorError, match="vegeta attack ended with code 1") as error:
         attack(ENDPOINT, rate=10, seconds=1, payloads=found, workdir=tmp_path / "w", vegeta=failing)
