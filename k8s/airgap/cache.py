@@ -60,7 +60,7 @@ class Cache:
             return here
         self.work.mkdir(parents=True, exist_ok=True)
         packed = self.outside / f"{name}-{wanted}.zst"
-        part = self.work / f"{name}-{wanted}.part"
+        part = self.work / f"{name}-{wanted}.{os.getpid()}.part"
         if packed.exists() and on_path("zstd") is not None:
             if succeeds([*_ZSTD, "-d", packed, "-o", part], timeout_s=300.0):
                 executable = packed.stat().st_mode & 0o111
