@@ -1,0 +1,167 @@
+"""The pods of all shapes: admitted where Pod Security is restricted, bounded, without a token, and able to drain."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from predictors.server.settings import PREFIX, effective
+from tests.rendered.engine import ci_files, objects, render
+from tests.rendered.pods import breaches, kserve_pod, pods
+
+Object = dict[str, Any]
+VARIANTS = ci_files("variant")
+variants = pytest.mark.parametrize("file", VARIANTS, ids=[path.stem for path in VARIANTS])
+SITE = {"images": {engine: f"registry.example/{engine}:1" for engine in ("ort", "openvino", "torch")}}
+
+
+def runtimes() -> dict[str, Object]:
+    text = render("platform", values={**SITE, "runtimes": {"knative": True}})
+    return {one["metadata"]["name"]: one for one in objects(text) if one["kind"] == "ClusterServingRuntime"}
+
+
+def service_of(file: Path, **values: Any) -> Object:
+    (found,) = (one for one in objects(render("variant", file, values=values)) if one["kind"] == "InferenceService")
+    return found
+
+
+def variant_pod(file: Path, **values: Any) -> Object:
+    service = service_of(file, **values)
+    return kserve_pod(runtimes()[service["spec"]["predictor"]["model"]["runtime"]], service)
+
+
+def plain_pod(runtime: str) -> Object:
+    return kserve_pod(runtimes()[runtime], {"spec": {"predictor": {"model": {"modelFormat": {"name": "onnx"}}}}})
+
+
+def all_pods() -> dict[str, Object]:
+    found = {f"variant/{file.stem}": variant_pod(file) for file in VARIANTS}
+    found |= {f"plain/{name}": plain_pod(name) for name in runtimes()}
+    for file in ci_files("loadtest"):
+        found |= {f"{file.stem}/{name}": pod for name, pod in pods(objects(render("loadtest", file))).items()}
+    return found
+
+
+def test_every_pod_is_admitted_under_the_restricted_profile() -> None:
+    found = all_pods()
+    assert len(found) >= len(VARIANTS) + 6 + 5
+    assert {name: breaches(pod) for name, pod in found.items() if breaches(pod)} == {}
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value"),
+    [
+        ("container", "allowPrivilegeEscalation", True),
+        ("container", "capabilities", {"drop": ["NET_RAW"]}),
+        ("container", "capabilities", {"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
+        ("container", "privileged", True),
+        ("container", "runAsUser", 0),
+        ("container", "runAsNonRoot", False),
+        ("container", "seccompProfile", {"type": "Unconfined"}),
+        ("pod", "hostNetwork", True),
+        ("pod", "volumes", [{"name": "root", "hostPath": {"path": "/"}}]),
+    ],
+)
+def test_the_check_finds_a_breach(where: str, key: str, value: object) -> None:
+    pod = deepcopy(variant_pod(VARIANTS[0]))
+    assert breaches(pod) == []
+    (pod if where == "pod" else pod["containers"][0]["securityContext"])[key] = value
+    assert len(breaches(pod)) == 1
+
+
+def test_no_pod_has_a_token_a_writable_root_or_an_unbounded_folder() -> None:
+    for name, pod in all_pods().items():
+        if not name.startswith("plain/"):  # KServe's own setting decides for those
+            assert pod["automountServiceAccountToken"] is False, name
+        for container in pod["containers"]:
+            # The k6-operator's pods write where stock k6 does.
+            if "TestRun" not in name:
+                assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+        for volume in pod.get("volumes", []):
+            assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"], name
+
+
+def test_requests_equal_limits_for_every_server() -> None:
+    for name, pod in all_pods().items():
+        if name.startswith(("variant/", "plain/")):
+            resources = pod["containers"][0]["resources"]
+            assert resources["requests"] == resources["limits"], name
+            assert {"cpu", "memory"} <= set(resources["limits"])
+
+
+def test_every_server_has_three_patient_probes_on_a_port_that_it_has() -> None:
+    for name, pod in all_pods().items():
+        if not name.startswith(("variant/", "plain/")):
+            continue
+        container = pod["containers"][0]
+        knative = len(container["ports"]) == 1
+        assert container["ports"][0]["containerPort"] == 8080, "the first port is the Service's"
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert container[probe]["timeoutSeconds"] >= 5
+            assert container[probe]["failureThreshold"] * container[probe]["periodSeconds"] >= 30
+            assert container[probe]["httpGet"]["port"] == (8080 if knative else 8082)
+
+
+@variants
+def test_the_server_accepts_the_environment_that_it_is_given(file: Path) -> None:
+    pod = variant_pod(file)
+    container = pod["containers"][0]
+    given = {one["name"]: one["value"] for one in container["env"]}
+    flags = {"variant": container["args"][0], "host": container["args"][2], "cpus": 1.0}
+    settings = effective(flags, given)
+    assert settings.node_class == service_of(file)["metadata"]["labels"]["podium.dev/node-class"]
+    assert settings.image == container["image"]
+    # All that the chart hands over is a setting, else it would be ignored in silence.
+    ours = {name for name in given if name.startswith(PREFIX)}
+    known = {PREFIX + field.removesuffix("_s").upper() for field in type(settings).model_fields}
+    assert ours <= known
+    # SIGTERM → serves on → drains → ends by itself, before the kubelet kills it.
+    if "terminationGracePeriodSeconds" in pod:
+        assert settings.pre_stop_s < settings.grace_s < pod["terminationGracePeriodSeconds"]
+
+
+def test_serving_values_reach_the_server() -> None:
+    (file,) = (path for path in VARIANTS if path.stem == "race-values")
+    container = variant_pod(file)["containers"][0]
+    settings = effective({"variant": "x", "cpus": 1.0}, {one["name"]: one["value"] for one in container["env"]})
+    assert (settings.max_batch, settings.gather, settings.queue, settings.connections) == (16, 4, 64, 128)
+    assert (settings.max_delay_s, settings.timeout_s, settings.pre_stop_s) == (0.002, 5.0, 0.0)
+
+
+def test_a_rollout_takes_no_pod_away_before_its_successor_is_ready() -> None:
+    predictor = service_of(VARIANTS[0])["spec"]["predictor"]
+    assert predictor["deploymentStrategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_replicas_are_left_to_whoever_scales() -> None:
+    by_shape = {file.stem: service_of(file) for file in VARIANTS}
+    scaled = by_shape["standard-values"]
+    assert "minReplicas" not in scaled["spec"]["predictor"]
+    assert scaled["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "external"
+    frozen = by_shape["race-values"]
+    assert frozen["spec"]["predictor"]["minReplicas"] == 1
+    assert frozen["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "none"
+    knative = by_shape["knative-values"]
+    assert (knative["spec"]["predictor"]["minReplicas"], knative["spec"]["predictor"]["scaleMetric"]) == (
+        0,
+        "concurrency",
+    )
+    assert "serving.kserve.io/autoscalerClass" not in knative["metadata"]["annotations"]
+
+
+def test_autoscaler_and_budget_find_what_kserve_makes() -> None:
+    made = {one["kind"]: one for one in objects(render("variant", VARIANTS[-1], release="food11"))}
+    assert made["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "food11-predictor"
+    assert made["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == {"app": "isvc.food11-predictor"}
+    metric = made["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["containerResource"]
+    assert metric["container"] == plain_pod("podium-ort")["containers"][0]["name"] == "kserve-container"
+
+
+@variants
+def test_our_annotations_stand_on_the_service_alone(file: Path) -> None:
+    for one in objects(render("variant", file, values={"annotations": {"podium.dev/slo": "p99<=100ms"}})):
+        kept = {key for key in one["metadata"].get("annotations", {}) if key.startswith("podium.dev/")}
+        assert bool(kept) == (one["kind"] == "InferenceService")
+        if one["kind"] == "InferenceService":
+            assert "annotations" not in one["spec"]["predictor"]
