@@ -26,6 +26,7 @@ __all__ = [
     "LittleEvidence",
     "PartsEvidence",
     "PayloadEvidence",
+    "ReplicaEvidence",
     "RunEvidence",
     "SentEvidence",
     "ServerState",
@@ -134,6 +135,14 @@ class ServerState:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaEvidence:
+    """The servers that answered: processes or pods by name, before and after the run."""
+
+    before: frozenset[str]
+    after: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactEvidence:
     """What should be served.
 
@@ -216,6 +225,7 @@ class RunEvidence:
         cpus: cores the server was given, where its own state does not know.
         restarts: restarts and out-of-memory kills that the target saw during the run.
         is_alive: the server lived when the run was over.
+        replicas: the servers before and after; None where there can only be one.
     """
 
     over_saturated: bool = False
@@ -235,6 +245,7 @@ class RunEvidence:
     cpus: float | None = None
     restarts: int | None = None
     is_alive: bool | None = None
+    replicas: ReplicaEvidence | None = None
     artifact: ArtifactEvidence | None = None
     batches: BatchEvidence | None = None
     answers: AnswerEvidence | None = None

@@ -187,7 +187,7 @@ def _generator(outcomes: Sequence[Outcome], node: str) -> Generator:
         tool=facts[0].tool,
         version=facts[0].version,
         runners=facts[0].runners,
-        node=node,
+        node=",".join(facts[0].nodes) or node,
         cpu_seconds=sum(fact.cpu_seconds for fact in facts),
         wall_s=sum(fact.wall_s for fact in facts),
         throttled=sum(throttled) if len(throttled) == len(facts) else None,

@@ -22,6 +22,7 @@ __all__ = [
     "inconsistent",
     "preprocessing_skew",
     "restarted",
+    "scaled",
     "thread_mismatch",
     "throttled",
     "unbatched",
@@ -145,6 +146,18 @@ def restarted(evidence: RunEvidence) -> Proof:
         text += "; the server had ended after the run"
     faults = restarts + moved + (evidence.is_alive is False)
     return Proof("restarted", faults == 0, faults, 0, text)
+
+
+def scaled(evidence: RunEvidence) -> Proof:
+    """Prove that one server answered, and no other came or went."""
+    seen = evidence.replicas
+    if seen is None:
+        return not_measured("scaled", "there can only be one server")
+    most = max(len(seen.before), len(seen.after))
+    text = f"{len(seen.before)} before the run, {len(seen.after)} after it"
+    if come := sorted(seen.after - seen.before):
+        text += f"; came: {', '.join(come)}"
+    return Proof("scaled", most <= 1, most, 1, text)
 
 
 def wrong_artifact(evidence: RunEvidence) -> Proof:

@@ -19,6 +19,7 @@ from loadtest.evidence import (
     IsolationEvidence,
     LittleEvidence,
     PayloadEvidence,
+    ReplicaEvidence,
     RunEvidence,
     SentEvidence,
     server_state,
@@ -101,10 +102,10 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
         # What the stop cut off was never due.
         sent=SentEvidence(len(samples) if is_stopped else outcome.planned, sent) if is_open else None,
         dropped=outcome.dropped if is_open else None,
-        generator=GeneratorEvidence(facts.cpu_seconds, facts.wall_s, float(len(facts.cores) or 1), facts.throttled),
-        isolation=IsolationEvidence(
-            scene.node, scene.node, scene.generator_cores, scene.before.cores or scene.after.cores
+        generator=GeneratorEvidence(
+            facts.cpu_seconds, facts.wall_s, facts.cpus or float(len(facts.cores) or 1), facts.throttled
         ),
+        isolation=_isolation(outcome, scene),
         clock=ClockEvidence("intended", frozenset(by_clock(samples, outcome.timeout_ns)), facts.start_spread_ns / _NS)
         if is_open
         else None,
@@ -117,11 +118,30 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
         cpus=scene.cpus,
         restarts=int(scene.before.identity != scene.after.identity),
         is_alive=scene.after.alive,
+        replicas=_replicas(scene),
         artifact=ArtifactEvidence(scene.address, scene.preprocessing_hash),
         batches=_batches(outcome, scene),
         answers=AnswerEvidence(checked=int(samples.answered.sum()), wrong=0, miscounted=_wrong(outcome)),
         errors=_errors(outcome),
     )
+
+
+def _isolation(outcome: Outcome, scene: Scene) -> IsolationEvidence:
+    """Say where both ran: nodes that are containers of one machine are apart only where their cores are."""
+    used, server = outcome.generator, scene.before if scene.before.node else scene.after
+    cores = scene.before.cores or scene.after.cores
+    if not used.nodes or not server.node:
+        return IsolationEvidence(scene.node, scene.node, scene.generator_cores, cores)
+    generator = ",".join(used.nodes)
+    if not server.neighbors.isdisjoint(used.nodes):
+        place = server.node if generator == server.node else f"one machine ({generator} and {server.node})"
+        return IsolationEvidence(place, place, frozenset(used.cores), cores)
+    return IsolationEvidence(generator, server.node, frozenset(used.cores), cores)
+
+
+def _replicas(scene: Scene) -> ReplicaEvidence | None:
+    before, after = scene.before.replicas, scene.after.replicas
+    return None if before is None or after is None else ReplicaEvidence(before, after)
 
 
 def _wrong(outcome: Outcome) -> int:

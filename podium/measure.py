@@ -15,7 +15,6 @@ from loadtest.records import RunIdentity, RunRecord, record_from, write_run
 from loadtest.schedule import constant, poisson, users_for
 from loadtest.settled import Window, settled_after, windows
 from loadtest.shot import Outcome, Shot
-from loadtest.vegeta import attack
 from podium.errors import MachineError
 from podium.evidence import Scene, prove
 from podium.runbook import RunBook, StoredRun
@@ -152,14 +151,13 @@ class Measurement:
         """Play a constant rate with k6, kept as a run, and again with vegeta."""
         shot = self._open("constant", rate, seconds, self.seed, False)
         reference = self._kept(course, "cross-check", shot, rate=rate)
-        second = attack(
-            course.deployment.endpoint,
+        second = self.target.attack(
+            course.deployment,
+            self.payloads,
             rate=rate,
             seconds=seconds,
-            payloads=self.payloads,
-            workdir=self.workdir,
-            cores=self.target.generator_cores,
             timeout_s=self.profile.timeout_s,
+            workdir=self.workdir,
         )
         return reference, second
 

@@ -21,6 +21,7 @@ from loadtest.profile import Profile, parse_profile
 from loadtest.samples import NO_ANSWER, Samples
 from loadtest.shot import Endpoint, GeneratorFacts, Outcome, Shot
 from loadtest.slo import parse_slo
+from loadtest.vegeta import attack
 from podium.contest import Contest
 from podium.errors import MachineError
 from podium.measure import Measurement
@@ -75,6 +76,7 @@ class SimulatedTarget:
         self.ends_in: dict[str, int] = {}
         self.never_starts: set[str] = set()
         self.batch = 2
+        self.places: int | None = None
         self._loads: Counter[str] = Counter()
         self._alive: dict[str, Deployment] = {}
         self._batches: dict[str, Counter[int]] = {}
@@ -116,12 +118,31 @@ class SimulatedTarget:
         outcome = Outcome(samples, planned, 0, stopped, facts, "2026-01-02T03:04:05Z", last_s, shot)
         return self.change(name, shot, outcome)
 
+    def room(self, node_class: str) -> int | None:
+        return self.places
+
+    def attack(
+        self,
+        deployment: Deployment,
+        payloads: PayloadSet,
+        *,
+        rate: float,
+        seconds: float,
+        timeout_s: float,
+        workdir: Path,
+    ) -> Outcome:
+        return attack(
+            deployment.endpoint, rate=rate, seconds=seconds, payloads=payloads, workdir=workdir, timeout_s=timeout_s
+        )
+
     def observe(self, deployment: Deployment) -> ServerFacts:
         name = deployment.candidate.variant_id
         running = self._alive.get(name)
         if running is None:
-            return ServerFacts(False, deployment.identity, frozenset(), ending="signal SIGKILL; its log ends: killed")
-        return ServerFacts(True, running.identity, frozenset({1}), self._state(running))
+            ending = "signal SIGKILL; its log ends: killed"
+            return ServerFacts(False, deployment.identity, frozenset(), ending=ending, replicas=frozenset())
+        seen = frozenset({running.identity})
+        return ServerFacts(True, running.identity, frozenset({1}), self._state(running), replicas=seen)
 
     def remove(self, candidate: Candidate) -> None:
         self.removed.append(candidate.variant_id)

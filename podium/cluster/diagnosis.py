@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,7 +26,7 @@ from podium.cluster.kinds import (
     name_of,
 )
 
-__all__ = ["Fault", "Reader", "diagnose", "latest_pods", "pods_of"]
+__all__ = ["Fault", "Patience", "Reader", "diagnose", "latest_pods", "pod_fault", "pods_of"]
 
 _NEVER_PULLED = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 _UNPULLED = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"})
@@ -78,6 +79,22 @@ class Fault:
     patience_s: float
 
 
+class Patience:
+    """Remembers how long the same cause has been seen."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._since = 0.0
+
+    def is_over(self, fault: Fault | None) -> bool:
+        """Return whether this fault has lasted so long that it will not pass."""
+        now = time.monotonic()
+        name = fault.name if fault is not None else ""
+        if name != self._name:
+            self._name, self._since = name, now
+        return fault is not None and now - self._since >= fault.patience_s
+
+
 def pods_of(cluster: Reader, service: str) -> list[Document]:
     """Return the pods of an InferenceService, the newest first."""
     pods = cluster.list(POD, labels=f"serving.kserve.io/inferenceservice={service}")
@@ -98,7 +115,7 @@ def diagnose(cluster: Reader, service: str) -> Fault | None:
     if found is None:
         return Fault("missing", f"There is no InferenceService {service}", "podium deploy makes one", 2.0)
     for pod in latest_pods(pods_of(cluster, service)):
-        if fault := _pod_fault(cluster, pod):
+        if fault := pod_fault(cluster, pod):
             return fault
     if fault := _deployment_fault(cluster, service):
         return fault
@@ -157,7 +174,8 @@ def _quota(cluster: Reader, text: str) -> str:
     return f"the quota {name} is full: asked for {asked}, used {used}, limit {limit} (quotas here: {known})"
 
 
-def _pod_fault(cluster: Reader, pod: Document) -> Fault | None:
+def pod_fault(cluster: Reader, pod: Document) -> Fault | None:
+    """Return why a pod does not run, or None where nothing speaks against it yet."""
     status: Mapping[str, Any] = pod.get("status") or {}
     name = name_of(pod)
     scheduled = condition(pod, "PodScheduled")

@@ -122,9 +122,9 @@ class Helm:
         deployed = [int(one["revision"]) for one in history if one["status"] == "deployed"]
         return max(deployed) if deployed else 0
 
-    def releases(self, selector: str) -> list[str]:
-        """Return the names of the releases whose labels fit."""
-        text = self._run(["list", "--all", "--selector", selector, "--max", "0", "--output", "json"])
+    def releases_of(self, prefix: str) -> list[str]:
+        """Return the names of the releases that begin so, failed and pending ones too."""
+        text = self._run(["list", "--all", "--filter", f"^{re.escape(prefix)}", "--max", "0", "--output", "json"])
         return [str(one["name"]) for one in json.loads(text or "[]")]
 
     def _run(self, words: list[str], values: Mapping[str, Any] | None = None, *, remote: bool = True) -> str:

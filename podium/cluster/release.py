@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from podium.cluster.adapter import Cluster
-from podium.cluster.diagnosis import Fault, diagnose, latest_pods, pods_of
+from podium.cluster.diagnosis import Patience, diagnose, latest_pods, pods_of
 from podium.cluster.errors import ClusterError, DeadlineError, DeploymentError, NotServedError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import (
@@ -220,8 +220,7 @@ class _Watch:
         self._say = say
         self._said = ""
         self._looked = 0.0
-        self._fault: Fault | None = None
-        self._since = 0.0
+        self._patience = Patience()
 
     def missing(self, service: Document | None) -> str:
         """Say what is still missing: the service, its readiness, or pods of the new template."""
@@ -238,10 +237,7 @@ class _Watch:
             return
         self._looked = now
         fault = diagnose(self._cluster, self._release.name)
-        if fault is None or self._fault is None or fault.name != self._fault.name:
-            self._since = now
-        self._fault = fault
-        if fault is not None and now - self._since >= fault.patience_s:
+        if self._patience.is_over(fault) and fault is not None:
             raise DeploymentError(f"{self._release.name} cannot become ready: {fault.sentence}", fault.remedy)
 
     def _missing(self, service: Document | None) -> str:

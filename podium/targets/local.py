@@ -22,7 +22,7 @@ from loadtest.k6 import find_k6
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot, play
 from loadtest.process import prefer
-from loadtest.vegeta import find_vegeta
+from loadtest.vegeta import attack, find_vegeta
 from podium import processes
 from podium.errors import MachineError
 from podium.targets.target import Candidate, Deployment, ServerFacts
@@ -81,6 +81,32 @@ class LocalTarget:
                         hint=f"End what listens there, or choose another base: --port {self._first_port + 100}.",
                     ) from error
 
+    def room(self, node_class: str) -> int | None:
+        """Return None: servers that wait take no core."""
+        del node_class
+        return None
+
+    def attack(
+        self,
+        deployment: Deployment,
+        payloads: PayloadSet,
+        *,
+        rate: float,
+        seconds: float,
+        timeout_s: float,
+        workdir: Path,
+    ) -> Outcome:
+        """Run vegeta on the generator's cores against the deployment."""
+        return attack(
+            deployment.endpoint,
+            rate=rate,
+            seconds=seconds,
+            payloads=payloads,
+            workdir=workdir,
+            cores=self.generator_cores,
+            timeout_s=timeout_s,
+        )
+
     def deploy(self, candidate: Candidate) -> Deployment:
         """Start the server and wait for its ready line; return the running one if it already serves."""
         running = self._servers.get(candidate.variant_id)
@@ -129,14 +155,16 @@ class LocalTarget:
         ending = processes.ending(process)
         if ending:
             tail = processes.last_lines(self._log(deployment.candidate))
-            return ServerFacts(False, deployment.identity, frozenset(), ending=f"{ending}; its log ends: {tail}")
+            ended = f"{ending}; its log ends: {tail}"
+            return ServerFacts(False, deployment.identity, frozenset(), ending=ended, replicas=frozenset())
         state: dict[str, JsonValue] = {}
         try:
             with _opened(deployment.endpoint.state_url or "", timeout_s=5) as answer:
                 state = json.load(answer)
         except (OSError, HTTPException, ValueError):
             state = {}
-        return ServerFacts(True, f"pid {process.pid}", frozenset(os.sched_getaffinity(process.pid)), state)
+        identity, cores = f"pid {process.pid}", frozenset(os.sched_getaffinity(process.pid))
+        return ServerFacts(True, identity, cores, state, replicas=frozenset({identity}))
 
     def remove(self, candidate: Candidate) -> None:
         """Drain and end the candidate's server."""

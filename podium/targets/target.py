@@ -42,7 +42,8 @@ class ServerFacts:
     """What a look at a deployment found, just before or after a run.
 
     `identity` changes when the process or pod was replaced; `state` is the predictor's `/debug/state`, empty when it
-    did not answer; `cores` are the cores it may use.
+    did not answer; `cores` are the cores it may use. On a cluster `node` is where it runs, `neighbors` are the names of
+    the nodes that are the same machine (itself too), and `replicas` are its pods; elsewhere they are empty.
     """
 
     alive: bool
@@ -50,6 +51,9 @@ class ServerFacts:
     cores: frozenset[int]
     state: dict[str, JsonValue] = field(default_factory=dict)
     ending: str = ""
+    node: str = ""
+    neighbors: frozenset[str] = frozenset()
+    replicas: frozenset[str] | None = None
 
 
 class Target(Protocol):
@@ -62,12 +66,29 @@ class Target(Protocol):
         """Raise MachineError or ClusterError when that many candidates cannot be served here now."""
         ...
 
+    def room(self, node_class: str) -> int | None:
+        """Return how many candidates of a class can be up at once; None where that is no question."""
+        ...
+
     def deploy(self, candidate: Candidate) -> Deployment:
         """Bring the candidate up and wait until it is ready; return the running one if it already serves."""
         ...
 
     def load(self, deployment: Deployment, shot: Shot, payloads: PayloadSet, workdir: Path) -> Outcome:
         """Play one shot against the deployment and return what the generator recorded."""
+        ...
+
+    def attack(
+        self,
+        deployment: Deployment,
+        payloads: PayloadSet,
+        *,
+        rate: float,
+        seconds: float,
+        timeout_s: float,
+        workdir: Path,
+    ) -> Outcome:
+        """Send at a constant rate with a second generator and return what it recorded."""
         ...
 
     def observe(self, deployment: Deployment) -> ServerFacts:

@@ -72,7 +72,7 @@ def facts(outcome: Outcome, *, after: bool, batch: int = 1, **state: Any) -> Ser
         "batches": {str(batch): 30 + count // batch},
         "cgroup": {"nr_periods": 200 if after else 100, "nr_throttled": 1},
     }
-    return ServerFacts(True, "pid 7", frozenset({1}), page | state)
+    return ServerFacts(True, "pid 7", frozenset({1}), page | state, replicas=frozenset({"pid 7"}))
 
 
 def scene(outcome: Outcome, sent: PayloadSet, **changes: Any) -> Scene:
@@ -162,7 +162,7 @@ FAULTS: dict[str, list[Fault]] = {
     "thread-mismatch": [on_page(threads=2), around(cpus=2.0), on_page(cpu_limit=2.0)],
     "restarted": [
         lambda outcome, healthy: (outcome, replace(healthy, after=replace(healthy.after, identity="pid 8"))),
-        around(after=ServerFacts(False, "pid 7", frozenset(), ending="signal SIGKILL")),
+        around(after=ServerFacts(False, "pid 7", frozenset(), ending="signal SIGKILL", replicas=frozenset())),
     ],
     "wrong-artifact": [
         on_page(address="0" * 64),
@@ -184,7 +184,7 @@ def test_a_healthy_run_is_not_void(sent: PayloadSet) -> None:
     found, void = proofs(outcome, scene(outcome, sent))
     assert void is None
     assert [name for name, proof in found.items() if proof.ok is None] == ["unexplained-time"]
-    assert len(found) == 19
+    assert len(found) == 20
 
 
 @pytest.mark.parametrize(("name", "fault"), [(name, fault) for name, faults in FAULTS.items() for fault in faults])
@@ -205,7 +205,7 @@ def test_the_way_a_server_ended_is_told(sent: PayloadSet) -> None:
 
 def test_a_server_that_answered_no_question_is_not_measured_rather_than_proven(sent: PayloadSet) -> None:
     outcome = played(poisson(40, SECONDS, 3))
-    silent = ServerFacts(True, "pid 7", frozenset({1}))
+    silent = ServerFacts(True, "pid 7", frozenset({1}), replicas=frozenset({"pid 7"}))
     found, void = proofs(outcome, scene(outcome, sent, before=silent, after=silent))
     assert void is None
     unknown = {name for name, proof in found.items() if proof.ok is None}

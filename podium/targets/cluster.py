@@ -1,0 +1,324 @@
+"""The cluster target: each candidate is an InferenceService with one frozen pod, loaded by runners on other nodes.
+
+Everything that it makes carries the race's label, and nothing without that label is ever touched. Releases are named
+`r<6 hex>-<variant>-<class>`; a race that was killed finds its own again by that name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from loadtest.errors import GeneratorError
+from loadtest.payloads import PayloadSet
+from loadtest.play import Endpoint, Outcome, Shot
+from podium import ANNOTATION_PREFIX
+from podium.cluster.adapter import Cluster
+from podium.cluster.diagnosis import diagnose, pods_of
+from podium.cluster.errors import ClusterError
+from podium.cluster.helm import Helm
+from podium.cluster.kinds import (
+    INFERENCE_SERVICE,
+    POD,
+    PVC,
+    SERVICE,
+    Document,
+    condition,
+    labels_of,
+    name_of,
+    uid_of,
+)
+from podium.cluster.release import Release, check_nodes, check_site, install, remove
+from podium.cluster.site import Node, Platform, nodes_of, read_nodes
+from podium.nodeclass import NodeClass
+from podium.quantities import parse_quantity
+from podium.targets.runners import RunnerPods
+from podium.targets.target import Candidate, Deployment, ServerFacts
+from predictors.manifest import read_variant
+
+__all__ = ["RACE_LABEL", "ClusterTarget", "race_label"]
+
+RACE_LABEL = f"{ANNOTATION_PREFIX}race"
+READY_DEADLINE_S = 180.0
+_METRICS_PORT = 8082
+_GONE_S = 60.0
+# A pod of a race is gone as soon as it may be: nobody routes to it any more.
+_OVERRIDES = {"preStop": "0s", "gracePeriodSeconds": 10, "networkPolicy": {"enabled": False}}
+
+
+def race_label(race_id: str) -> str:
+    """Return the value of the label that all objects of a race carry; also how its releases begin."""
+    return f"r{race_id.rpartition('-')[2][:6]}"
+
+
+class ClusterTarget:
+    """Serves candidates as InferenceServices of one cluster.
+
+    `classes` are the node classes by name, `runners` how many load generators share a schedule, `say` takes a line
+    for the person who waits.
+    """
+
+    name = "cluster"
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        helm: Helm,
+        platform: Platform,
+        *,
+        classes: Mapping[str, NodeClass],
+        protocol: str,
+        race_id: str,
+        runners: int = 1,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self._cluster = cluster
+        self._helm = helm
+        self._platform = platform
+        self._classes = classes
+        self._protocol = protocol
+        self._say = say
+        self._label = race_label(race_id)
+        self._up: dict[str, Deployment] = {}
+        self._nodes: dict[str, Node] = {}
+        self._runners = RunnerPods(
+            cluster, helm, platform, label=self._label, race_label=RACE_LABEL, runners=runners, say=say
+        )
+        # Where the generators run is in what they record, because nobody knows it before.
+        self.generator_cores: frozenset[int] = frozenset()
+
+    @property
+    def cluster(self) -> Cluster:
+        """Return the cluster."""
+        return self._cluster
+
+    def check(self, candidates: int) -> None:
+        """Raise an error when the cluster lacks what a race needs, whatever is raced.
+
+        Raises:
+            ClusterError: a node class without nodes, no place for load generators, no claim of the artifacts.
+        """
+        del candidates
+        if not self._cluster.serves(INFERENCE_SERVICE):
+            raise ClusterError(
+                f"KServe is not installed on {self._cluster.context}", "./scripts/cluster-up, or: podium doctor"
+            )
+        for node_class in self._classes.values():
+            check_nodes(self._cluster, node_class)
+        if self._cluster.get(PVC, self._platform.claim) is None:
+            raise ClusterError(
+                f"The namespace {self._cluster.namespace} has no claim {self._platform.claim!r} of artifacts",
+                "race in the platform's namespace with -n podium",
+            )
+        self._runners.check()
+
+    def room(self, node_class: str) -> int | None:
+        """Return how many pods of a class fit at once beside what is not of this race."""
+        wanted = self._classes[node_class]
+        asked = {name: parse_quantity(amount) for name, amount in wanted.resources.requests.items()}
+        if wanted.gpu is not None:
+            asked[wanted.gpu.asked_resource] = float(wanted.gpu.count)
+        own: dict[str, int] = {}
+        for pod in self._cluster.list(POD, labels=f"{RACE_LABEL}={self._label},podium.dev/node-class={node_class}"):
+            node = str(pod["spec"].get("nodeName", ""))
+            own[node] = own.get(node, 0) + 1
+        places = 0
+        for node in nodes_of(wanted, read_nodes(self._cluster)):
+            if node.ready:
+                fits = [int((node.free.get(name, 0.0) + 1e-9) // amount) for name, amount in asked.items()]
+                places += max(0, min(fits)) + own.get(node.name, 0)
+        return max(1, places)
+
+    def deploy(self, candidate: Candidate) -> Deployment:
+        """Install the candidate's release and wait until it serves; return what serves if it already does."""
+        name = self._release_name(candidate)
+        known = self._up.get(name)
+        if known is not None and self._is_same(known):
+            return known
+        release = Release(
+            name=name,
+            variant=read_variant(candidate.folder),
+            address=candidate.address,
+            node_class=self._classes[candidate.node_class],
+            replicas=(1, 1),
+            is_race=True,
+            labels={RACE_LABEL: self._label},
+            annotations={f"{ANNOTATION_PREFIX}race": self._label},
+        )
+        self._refuse_foreign(name)
+        check_site(self._cluster, self._platform, release)
+        install(
+            self._cluster,
+            self._helm,
+            release,
+            self._platform,
+            timeout_s=READY_DEADLINE_S,
+            more=_OVERRIDES,
+            say=lambda text: self._say(f"{candidate.variant_id} on {candidate.node_class}: {text}"),
+        )
+        deployment = self._deployed(candidate, name)
+        self._up[name] = deployment
+        return deployment
+
+    def load(self, deployment: Deployment, shot: Shot, payloads: PayloadSet, workdir: Path) -> Outcome:
+        """Let the runners play the shot.
+
+        Raises:
+            GeneratorError: they cannot.
+        """
+        fleet = self._runners.fleet()
+        try:
+            return fleet.play(deployment.endpoint, shot, payloads, workdir=workdir)
+        except (GeneratorError, ClusterError):
+            # What is left of a fleet that lost a runner would wait for it forever.
+            self._runners.remove()
+            raise
+
+    def attack(
+        self,
+        deployment: Deployment,
+        payloads: PayloadSet,
+        *,
+        rate: float,
+        seconds: float,
+        timeout_s: float,
+        workdir: Path,
+    ) -> Outcome:
+        """Let one runner send at a constant rate with vegeta."""
+        return self._runners.fleet().attack(
+            deployment.endpoint, payloads, rate=rate, seconds=seconds, timeout_s=timeout_s, workdir=workdir
+        )
+
+    def observe(self, deployment: Deployment) -> ServerFacts:
+        """Look at the pods behind a deployment, and at the state page of the one that serves."""
+        name = self._release_name(deployment.candidate)
+        pods = [pod for pod in pods_of(self._cluster, name) if not pod["metadata"].get("deletionTimestamp")]
+        running = [pod for pod in pods if _is_running(pod)]
+        replicas = frozenset(name_of(pod) for pod in pods)
+        if not running:
+            fault = diagnose(self._cluster, name)
+            ending = fault.sentence if fault is not None else "no pod of it runs"
+            return ServerFacts(False, deployment.identity, frozenset(), ending=ending, replicas=replicas)
+        pod = running[0]
+        node = str(pod["spec"].get("nodeName", ""))
+        state = self._state(name_of(pod))
+        listed = state.get("cores")
+        cores = frozenset(int(str(core)) for core in listed) if isinstance(listed, list) else frozenset[int]()
+        return ServerFacts(
+            True, _identity(pod), cores, state, node=node, neighbors=self._neighbors(node), replicas=replicas
+        )
+
+    def remove(self, candidate: Candidate) -> None:
+        """Uninstall the candidate's release and wait until its pods are gone; refuses one that is not of this race."""
+        name = self._release_name(candidate)
+        self._up.pop(name, None)
+        self._refuse_foreign(name)
+        remove(self._cluster, self._helm, name, timeout_s=_GONE_S)
+
+    def cleanup(self) -> Sequence[str]:
+        """Remove all releases of this race and everything else that carries its label, and say what it was."""
+        self._runners.remove()
+        found = set(self._helm.releases_of(f"{self._label}-")) | {
+            name_of(service) for service in self._cluster.list(INFERENCE_SERVICE, labels=f"{RACE_LABEL}={self._label}")
+        }
+        left = []
+        for name in sorted(found):
+            self._refuse_foreign(name)
+            remove(self._cluster, self._helm, name, timeout_s=_GONE_S)
+            left.append(name)
+        self._up.clear()
+        return left
+
+    def facts_of(self, node_class: str) -> dict[str, str | int | float | list[str]]:
+        """Return what figures of a class depend on: its limits, and the kinds of nodes that it has."""
+        wanted = self._classes[node_class]
+        nodes = nodes_of(wanted, read_nodes(self._cluster))
+        kinds = sorted({json.dumps(dict(node.facts), sort_keys=True) for node in nodes})
+        return {
+            "node_class": node_class,
+            "cpus": wanted.cpu_share,
+            "kubernetes": self._cluster.version(),
+            "nodes": kinds,
+            "emulated": str(wanted.emulated).lower(),
+        }
+
+    def _release_name(self, candidate: Candidate) -> str:
+        return f"{self._label}-{candidate.variant_id.replace('.', '-')}-{candidate.node_class}"
+
+    def _refuse_foreign(self, name: str) -> None:
+        found = self._cluster.get(INFERENCE_SERVICE, name)
+        if found is not None and labels_of(found).get(RACE_LABEL) != self._label:
+            raise ClusterError(
+                f"The InferenceService {name} is not of this race ({self._label}), and is left alone",
+                f"kubectl get inferenceservice {name} -o yaml shows whose it is",
+            )
+
+    def _is_same(self, known: Deployment) -> bool:
+        """Return whether the pod of a deployment still runs; one that was replaced is another server."""
+        pods = pods_of(self._cluster, self._release_name(known.candidate))
+        return any(_identity(pod) == known.identity and _is_running(pod) for pod in pods)
+
+    def _deployed(self, candidate: Candidate, name: str) -> Deployment:
+        pods = [pod for pod in pods_of(self._cluster, name) if _is_running(pod)]
+        if not pods:
+            raise ClusterError(
+                f"{name} is Ready, and no pod of it runs", f"kubectl get pods -n {self._cluster.namespace}"
+            )
+        pod = pods[0]
+        wanted, node = self._classes[candidate.node_class], str(pod["spec"].get("nodeName", ""))
+        belongs = {one.name for one in nodes_of(wanted, self._seen_nodes().values())}
+        if node not in belongs:
+            raise ClusterError(f"The pod {name_of(pod)} runs on {node}, which is not of class {wanted.name}")
+        endpoint = Endpoint(url=self._url(name), protocol=self._protocol, model=name)
+        return Deployment(candidate, endpoint, _ready_seconds(pod), _identity(pod))
+
+    def _url(self, name: str) -> str:
+        host = f"{name}-predictor.{self._cluster.namespace}.svc.cluster.local"
+        service = self._cluster.get(SERVICE, f"{name}-predictor") or {}
+        spec = service.get("spec") or {}
+        # A headless Service only names pods, so their own port is the one to ask.
+        return f"http://{host}:8080" if spec.get("clusterIP") == "None" else f"http://{host}"
+
+    def _state(self, pod: str) -> dict[str, JsonValue]:
+        with suppress(ClusterError, ValueError):
+            found = json.loads(self._cluster.through("GET", "pods", pod, _METRICS_PORT, "/debug/state", timeout_s=5.0))
+            return found if isinstance(found, dict) else {}
+        return {}
+
+    def _seen_nodes(self) -> dict[str, Node]:
+        if not self._nodes:
+            self._nodes = {node.name: node for node in read_nodes(self._cluster)}
+        return self._nodes
+
+    def _neighbors(self, node: str) -> frozenset[str]:
+        known = self._seen_nodes()
+        here = known.get(node)
+        if here is None:
+            return frozenset({node})
+        return frozenset(one.name for one in known.values() if one.machine == here.machine)
+
+
+def _is_running(pod: Document) -> bool:
+    ready = condition(pod, "Ready")
+    phase = (pod.get("status") or {}).get("phase")
+    return phase == "Running" and ready is not None and not pod["metadata"].get("deletionTimestamp")
+
+
+def _identity(pod: Document) -> str:
+    """Return what changes when the pod is replaced, or a container of it starts anew."""
+    restarts = sum(int(one.get("restartCount", 0)) for one in (pod.get("status") or {}).get("containerStatuses") or ())
+    return f"pod {name_of(pod)} {uid_of(pod)[:8]} restarts {restarts}"
+
+
+def _ready_seconds(pod: Document) -> float:
+    """Return how long the pod took from its creation to ready; the API server counts whole seconds."""
+    ready = condition(pod, "Ready") or {}
+    began, ended = pod["metadata"].get("creationTimestamp"), ready.get("lastTransitionTime")
+    if not began or not ended:
+        return 0.0
+    return max(0.0, (datetime.fromisoformat(str(ended)) - datetime.fromisoformat(str(began))).total_seconds())
