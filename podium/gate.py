@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,11 +17,13 @@ import numpy.typing as npt
 
 from loadtest.slo import QualityGate
 from podium.entry import Quality
-from predictors.card import ModelCard, load_card
+from podium.errors import MachineError
+from predictors.card import load_card
 from predictors.data import data_root, load_split
-from predictors.evaluate import evaluate
-from predictors.manifest import MEASURED, address_of
+from predictors.evaluate import Predictions, evaluate
+from predictors.manifest import MEASURED
 from predictors.measured import MeasuredQuality, read_measured, write_measured
+from predictors.models.dataset import Dataset
 from predictors.quality import compare
 
 __all__ = ["measure_quality", "payload_folder", "rejections"]
@@ -66,12 +69,19 @@ def measure_quality(
         ArtifactError: an artifact cannot be loaded.
     """
     card = load_card(model_folder)
+    data = _digest(load_split(card, model_folder, "test", data_root()))
     known = read_measured(artifact, fingerprint).quality
-    if known is not None and known.n == _test_size(card, model_folder):
+    if known is not None and known.data == data:
         return known
-    labels, expected = _predictions(source, card, model_folder, threads, fingerprint, progress)
-    _, predicted = _predictions(artifact, card, model_folder, threads, fingerprint, progress)
-    quality = MeasuredQuality.model_validate(asdict(compare(labels, predicted, expected, card.labels)))
+
+    def predictions(of: Path) -> tuple[Classes, Classes]:
+        kept = of / MEASURED / f"{fingerprint}-{data[:16]}.npy"
+        return _kept(kept, lambda: evaluate(of, card, model_folder, threads=threads, progress=progress))
+
+    labels, expected = predictions(source)
+    _, predicted = predictions(artifact)
+    compared = compare(labels, predicted, expected, card.labels)
+    quality = MeasuredQuality.model_validate(asdict(compared) | {"data": data})
     write_measured(artifact, fingerprint, quality=quality)
     return quality
 
@@ -93,33 +103,32 @@ def payload_folder(model_folder: Path) -> Path:
         try:
             for index, path in enumerate(chosen):
                 shutil.copyfile(path, draft / f"{index:04d}{path.suffix.lower()}")
-            draft.rename(folder)
+            # Whoever was faster has copied the same files.
+            with suppress(OSError):
+                draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+        if not folder.is_dir():
+            raise MachineError(f"{folder} cannot be made", "make its folder writable for you")
     return folder
 
 
-def _test_size(card: ModelCard, model_folder: Path) -> int:
-    return len(load_split(card, model_folder, "test", data_root()).files)
+def _digest(split: Dataset) -> str:
+    """Name the images of a split and their labels by their content, wherever they lie."""
+    total = hashlib.sha256(split.labels.tobytes())
+    for path in split.files:
+        with path.open("rb") as stream:
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()
 
 
-def _predictions(
-    artifact: Path,
-    card: ModelCard,
-    model_folder: Path,
-    threads: int,
-    fingerprint: str,
-    progress: Callable[[str], None],
-) -> tuple[Classes, Classes]:
+def _kept(path: Path, predict: Callable[[], Predictions]) -> tuple[Classes, Classes]:
     """Return labels and predicted classes; kept, because the source's are asked for once for each variant."""
-    split = load_split(card, model_folder, "test", data_root())
-    data = hashlib.sha256("\n".join(path.name for path in split.files).encode() + split.labels.tobytes())
-    key = hashlib.sha256(f"{address_of(artifact)}{data.hexdigest()}{split.folder}".encode()).hexdigest()[:16]
-    path = artifact / MEASURED / f"{fingerprint}-{key}.npy"
-    if path.exists():
-        kept = np.load(path, allow_pickle=False)
-        return kept[0], kept[1]
-    found = evaluate(artifact, card, model_folder, threads=threads, progress=progress)
+    # One that is not whole is made again.
+    with suppress(OSError, EOFError, ValueError):
+        labels, predicted = np.load(path, allow_pickle=False)
+        return labels, predicted
+    found = predict()
     path.parent.mkdir(exist_ok=True)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as stream:

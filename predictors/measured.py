@@ -35,6 +35,7 @@ class MeasuredQuality(Strict):
     p_value: float | None = None
     flips: int | None = None
     per_class: dict[str, float] = Field(default_factory=dict)
+    data: str | None = Field(default=None, description="Digest of the test images and their labels.")
 
 
 class EnginePoint(Strict):
