@@ -16,6 +16,7 @@ from podium.errors import PodiumError
 from podium.nodeclass import load_node_class, node_class_names
 from podium.quantities import format_bytes, format_duration
 from podium.racefile import find_race, read_race
+from predictors.errors import ArtifactError
 from predictors.manifest import read_variant
 from predictors.store import Store
 
@@ -38,22 +39,23 @@ class Listing:
 
 
 def list_variants(store: Store) -> Listing:
-    """List the variants of a store, the newest first.
-
-    Raises:
-        ArtifactError: an artifact of the store is damaged.
-    """
+    """List the variants of a store, the newest first."""
     rows: list[tuple[str, ...]] = []
     items: list[dict[str, Json]] = []
-    for stored in store.list():
-        variant = read_variant(stored.folder)
+    for folder in store.folders():
+        try:
+            variant = read_variant(folder)
+        except ArtifactError as error:
+            rows.append((folder.parent.name, folder.name[:12], "", "", "", _UNREADABLE))
+            items.append({"model": folder.parent.name, "address": folder.name, "error": str(error)})
+            continue
         size = sum(entry.bytes for entry in variant.files)
-        age_s = _age_s(stored.folder / "variant.yaml")
+        age_s = _age_s(folder / "variant.yaml")
         runtime = f"{variant.runtime.name}/{variant.runtime.provider}"
         rows.append(
             (
-                stored.id,
-                stored.address[:12],
+                variant.id,
+                folder.name[:12],
                 runtime,
                 variant.precision,
                 format_bytes(size),
@@ -62,14 +64,14 @@ def list_variants(store: Store) -> Listing:
         )
         items.append(
             {
-                "id": stored.id,
-                "address": stored.address,
+                "id": variant.id,
+                "address": folder.name,
                 "model": variant.model.name,
                 "runtime": variant.runtime.name,
                 "provider": variant.runtime.provider,
                 "precision": variant.precision,
                 "size_bytes": size,
-                "folder": str(stored.folder),
+                "folder": str(folder),
             }
         )
     return _listing("ID ADDRESS RUNTIME PRECISION SIZE AGE", rows, items, right=("SIZE", "AGE"))

@@ -89,14 +89,17 @@ class Store:
             shutil.rmtree(folder)
             return None
 
+    def folders(self) -> Sequence[Path]:
+        """List the folders of all artifacts, damaged ones too, the newest first."""
+        manifests = sorted(self.root.glob(f"*/*/{MANIFEST}"), key=lambda path: (-path.stat().st_mtime_ns, str(path)))
+        return [path.parent for path in manifests if path.parent.parent.name != _STAGING]
+
     def list(self) -> Sequence[StoredVariant]:
         """List all variants, the newest first; one with a damaged manifest stands in nobody's way."""
-        manifests = sorted(self.root.glob(f"*/*/{MANIFEST}"), key=lambda path: (-path.stat().st_mtime_ns, str(path)))
         found: list[StoredVariant] = []
-        for path in manifests:
-            if path.parent.parent.name != _STAGING:
-                with suppress(ArtifactError):
-                    found.append(StoredVariant(read_variant(path.parent).id, path.parent.name, path.parent))
+        for folder in self.folders():
+            with suppress(ArtifactError):
+                found.append(StoredVariant(read_variant(folder).id, folder.name, folder))
         return found
 
     def find(self, id_or_folder: str | Path) -> StoredVariant:

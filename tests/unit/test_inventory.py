@@ -271,10 +271,12 @@ def test_without_any_race_the_remedy_is_to_run_one(tmp_path: Path, capsys: pytes
     assert "podium race -f" in capsys.readouterr().err
 
 
-def test_a_damaged_artifact_is_an_error_and_not_a_row(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_artifact_is_a_row_that_says_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Store(place / "store").list()[0].folder
     (folder / "variant.yaml").write_text("id: [")
-    assert cli.run(["get", "variants", "--store", str(place / "store")]) == 3
-    assert "is not YAML" in capsys.readouterr().err
+    assert "unreadable" in run(place, capsys, "get", "variants")
+    (item,) = json.loads(run(place, capsys, "get", "variants", "-o", "json"))
+    assert item["address"] == folder.name
+    assert "is not YAML" in item["error"]
     shutil.rmtree(folder)
     assert run(place, capsys, "get", "variants", "-o", "json") == "[]\n"
