@@ -10,6 +10,7 @@ import pkgutil
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.excepthook = exits.report_bug
     # Whoever ends a command from outside means what Ctrl-C means: end what was started, leave nothing half.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A sign that the terminal's encoding lacks must not cost what a race measured.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments, program=_program_name()))
 
 

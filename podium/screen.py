@@ -1,6 +1,5 @@
 """What `podium race` prints: the plan of a dry run, and the ranking of a finished race."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def show_race(folder: Path, race: Race, output: Output) -> None:
     if output is not Output.TABLE:
         console.print_document(race.model_dump(mode="json"), output)
         return
-    width = int(os.environ.get("COLUMNS") or 0) or shutil.get_terminal_size((140, 40)).columns
+    width = shutil.get_terminal_size((140, 40)).columns
     console.data().print(ranking_table(race, width=width), width=width)
     for line in ranking_notes(race):
         console.print_styled(line)

@@ -1,5 +1,6 @@
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,6 +44,14 @@ def podium_process(*words: str, program: str = "podium", **environment: str) -> 
         timeout=30,
         check=False,
         env={**os.environ, **environment},
+    )
+
+
+def running(command: str, folder: Path) -> str:
+    """Return the code of a program that runs a command of a module in `folder`."""
+    return (
+        f"import podium.commands as c; c.__path__.append({str(folder)!r})\n"
+        f"from podium.cli import main\nmain([{command!r}])\n"
     )
 
 
@@ -243,21 +252,37 @@ def test_the_module_is_the_program() -> None:
     assert done.stdout.startswith("Usage: podium [OPTIONS]")
 
 
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "✓ food"), ("latin-1", "\\u2713 food")])
+def test_a_sign_that_the_terminal_cannot_show_is_spelled_out_and_no_bug(
+    tmp_path: Path, encoding: str, shown: str
+) -> None:
+    (tmp_path / "shows.py").write_text(
+        "def register(app):\n"
+        "    @app.command()\n"
+        "    def shows():\n"
+        "        from podium.console import print_styled\n"
+        "        print_styled('\\u2713 food')\n"
+    )
+    code = running("shows", tmp_path)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode(encoding).rstrip() == shown
+
+
 def test_a_bug_exits_with_1_and_says_that_it_is_one(tmp_path: Path) -> None:
     (tmp_path / "buggy.py").write_text(
         "def register(app):\n    @app.command()\n    def buggy():\n        raise ZeroDivisionError('by nothing')\n"
     )
-    code = (
-        f"import podium.commands as c; c.__path__.append({str(tmp_path)!r})\n"
-        "from podium.cli import main\nmain(['buggy'])\n"
-    )
+    code = running("buggy", tmp_path)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: this is a bug in Podium: ZeroDivisionError: by nothing in buggy, line")
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_in_the_program_exits_with_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_in_the_program_exits_with_130(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "waits.py").write_text(
         "def register(app):\n"
         "    @app.command()\n"
@@ -266,17 +291,14 @@ def test_ctrl_c_in_the_program_exits_with_130(tmp_path: Path) -> None:
         "        print('ready', flush=True)\n"
         "        signal.pause()\n"
     )
-    code = (
-        f"import podium.commands as c; c.__path__.append({str(tmp_path)!r})\n"
-        "from podium.cli import main\nmain(['waits'])\n"
-    )
+    code = running("waits", tmp_path)
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         started = time.monotonic()
-        process.send_signal(2)
+        process.send_signal(number)
         _, text = process.communicate(timeout=10)
         assert process.returncode == 130
         assert text == ""
