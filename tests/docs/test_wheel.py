@@ -94,6 +94,15 @@ def test_node_classes_and_schemas_come_with_it(site: Path, tmp_path: Path) -> No
     done = podium(site, tmp_path, "get", "classes", "-o", "json")
     assert done.returncode == 0, done.stderr
     assert '"epyc"' in done.stdout
+    for chart in ("variant", "platform", "loadtest"):
+        folder = site / "podium" / "data" / "charts" / chart
+        assert (folder / "values.schema.json").is_file()
+        assert {path.name for path in (folder / "templates").iterdir()} >= {
+            "_helpers.tpl",
+            "_validate.tpl",
+            "NOTES.txt",
+        }
+    assert (site / "podium/data/overlays/kind/node-classes/a100.yaml").is_file()
     for name in ("podium/schemas/submission.json", "predictors/schemas/model.json", "loadtest/schemas/run.json"):
         assert (site / name).is_file()
 
