@@ -49,6 +49,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (predictors.errors.OverloadError, MACHINE),
     (predictors.errors.DeadlineError, MACHINE),
     (predictors.errors.ListenError, MACHINE),
+    (predictors.errors.NotReadyError, MACHINE),
     (predictors.errors.PredictorError, REFUSED),
     (loadtest.errors.GeneratorError, MACHINE),
     (loadtest.errors.WriteError, MACHINE),

@@ -10,6 +10,7 @@
     ├── InputError       the request means nothing to the model (the field is named)
     ├── OverloadError    the queue is full
     ├── DeadlineError    the answer would come too late
+    ├── NotReadyError    the model is not loaded yet, or takes no work any more
     └── ListenError      this machine has no such address, or the port is not ours to take
 
 `str(error)` is one sentence; `hint` says what to do about it. Domain errors know nothing of HTTP, gRPC or
@@ -24,6 +25,7 @@ __all__ = [
     "DeadlineError",
     "InputError",
     "ListenError",
+    "NotReadyError",
     "OverloadError",
     "PredictorError",
     "QualityError",
@@ -84,6 +86,10 @@ class OverloadError(PredictorError):
 
 class DeadlineError(PredictorError):
     """The deadline passed before the answer was there."""
+
+
+class NotReadyError(PredictorError):
+    """The model takes no requests now: it is still loading, or it is about to end."""
 
 
 class ListenError(PredictorError):

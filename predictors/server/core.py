@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
 
+from predictors.errors import NotReadyError
 from predictors.server.batcher import Batcher, BatchPolicy
 from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
@@ -69,11 +70,15 @@ class Predictor:
         """Number of requests accepted and not answered."""
         return self.batcher.in_flight if self.batcher else 0
 
-    def accepts(self, started_ns: int) -> bool:
-        """Whether a request whose first byte came at `started_ns` is taken."""
-        if self.state is State.REFUSING:
-            return started_ns < self._refused_since_ns
-        return self.state is not State.LOADING
+    def admit(self, started_ns: int) -> None:
+        """Let a request in whose first byte came at `started_ns`.
+
+        Raises:
+            NotReadyError: The model is still loading, or the request came after work was refused.
+        """
+        state = self.state
+        if state is State.LOADING or (state is State.REFUSING and started_ns >= self._refused_since_ns):
+            raise NotReadyError("the model takes no requests now", "come again, or ask another replica")
 
     async def open(self) -> None:
         """Learn what the model takes and gives, where that is not known already.
@@ -90,8 +95,11 @@ class Predictor:
         Raises:
             ArtifactError: The model is refused.
         """
+        self.start(await self._in_engine(self._origin.load))
+
+    def start(self, engine: Engine) -> None:
+        """Become ready with a warm engine; queue and threads belong to the running event loop."""
         loop = asyncio.get_running_loop()
-        engine = await self._in_engine(self._origin.load)
         compute = self._engine_lane()
         # With one core a second thread would only take turns with the engine; with more it decodes beside it.
         preparation = compute if self.settings.threads == 1 else Lane("preparation", loop)

@@ -9,7 +9,7 @@ from functools import partial
 
 import orjson
 
-from predictors.errors import InputError, OverloadError
+from predictors.errors import InputError, NotReadyError, OverloadError
 from predictors.server.answer import Call
 from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
@@ -76,22 +76,23 @@ class FrontEnd:
         listed = orjson.dumps({"models": [name]})
         server = orjson.dumps({"name": "podium", "version": "2", "extensions": ["binary_tensor_data"]})
         ready = partial(self._tell_readiness, yes=b'{"ready":true}', no=b'{"ready":false}')
+        model_ready = partial(
+            self._tell_readiness,
+            yes=orjson.dumps({"name": name, "ready": True}),
+            no=orjson.dumps({"name": name, "ready": False}),
+        )
         get: dict[str, Answer] = {
             "/v2": partial(self._tell, body=server),
             "/v2/health/live": partial(self._tell, body=b'{"live":true}'),
             "/v2/health/ready": ready,
             "/v2/models": partial(self._tell, body=listed),
             "/v1/models": partial(self._tell, body=listed),
-            f"/v1/models/{name}": partial(
-                self._tell_readiness,
-                yes=orjson.dumps({"name": name, "ready": True}),
-                no=orjson.dumps({"name": name, "ready": False}),
-            ),
+            f"/v1/models/{name}": model_ready,
         }
         post: dict[str, Answer] = {f"/v1/models/{name}:predict": self._predict}
         for base in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{model.version}"):
             get[base] = partial(self._tell, body=self._v2.metadata())
-            get[f"{base}/ready"] = ready
+            get[f"{base}/ready"] = model_ready
             post[f"{base}/infer"] = self._infer
         routes: dict[str, Mapping[str, Answer]] = {
             path: {"GET": answer, "HEAD": answer} for path, answer in get.items()
@@ -126,7 +127,7 @@ class FrontEnd:
     def _compute(self, exchange: Exchange, protocol: str, understand: Callable[[bytes], Call]) -> None:
         try:
             Prediction(self._predictor, self._responder, exchange, protocol).begin(understand)
-        except (HttpError, InputError, OverloadError) as error:
+        except (HttpError, InputError, NotReadyError, OverloadError) as error:
             self._responder.fail(exchange, protocol, error)
 
 

@@ -44,13 +44,13 @@ class Prediction:
         """Admit the request and see to its answer.
 
         Raises:
-            HttpError: It is refused for how it comes, or the model takes nothing now.
+            HttpError: It is refused for how it comes.
+            NotReadyError: The model takes nothing now.
             InputError: It is not what the model takes.
             OverloadError: The queue is full.
         """
         exchange, predictor = self._exchange, self._predictor
-        if not predictor.accepts(exchange.started_ns):
-            raise HttpError(503, "not_ready", "the model takes no requests now", (("retry-after", "1"),))
+        predictor.admit(exchange.started_ns)
         if exchange.head.headers.get("content-encoding", "identity").lower() != "identity":
             raise HttpError(415, "content_encoding", "the body must come uncompressed")
         asked_ns = _timeout_ns(exchange.head.headers.get("x-podium-timeout-ms"))

@@ -8,7 +8,7 @@ import logging
 import math
 from typing import NamedTuple
 
-from predictors.errors import DeadlineError, InputError, OverloadError
+from predictors.errors import DeadlineError, InputError, NotReadyError, OverloadError
 from predictors.server.answer import Encoded
 from predictors.server.connection import Exchange
 from predictors.server.head import HttpError
@@ -42,6 +42,8 @@ def fault_of(error: BaseException) -> Fault:
         case OverloadError():
             wait = str(max(1, math.ceil(error.retry_after_s)))
             return Fault(503, "overloaded", str(error), (("retry-after", wait),))
+        case NotReadyError():
+            return Fault(503, "not_ready", str(error), (("retry-after", "1"),))
         case DeadlineError():
             return Fault(504, "deadline", str(error))
         case _:

@@ -127,6 +127,24 @@ class TensorReader:
             raise InputError(f"{field}: a value is outside {self.datatype}", field=field)
         return found.astype(self._dtype).reshape(shape)
 
+    def from_array(self, shape: tuple[int, ...], found: Array, *, field: str) -> Array:
+        """Take values that are numbers of a known type already, in the request's shape or flat.
+
+        Raises:
+            InputError: They are of the wrong kind, out of range or not finite, or their number is not
+                what the shape needs.
+        """
+        if found.dtype.kind not in _ALLOWED[self._kind]:
+            raise InputError(f"{field}: the values must be {_KINDS[self._kind]}", field=field)
+        if found.size != math.prod(shape) or (found.ndim > 1 and found.shape != shape):
+            raise InputError(f"{field}: {found.size} values came, {list(shape)} is needed", field=field)
+        if found.dtype != self._dtype and (found.min() < self._low or found.max() > self._high):
+            raise InputError(f"{field}: a value is outside {self.datatype}", field=field)
+        values = found.astype(self._dtype, copy=False).reshape(shape)
+        if self._kind == "f" and not np.isfinite(values).all():
+            raise InputError(f"{field}: a value is not finite", field=field)
+        return values
+
 
 def _has_boolean(data: list[Any]) -> bool:
     return any(item is True or item is False or (isinstance(item, list) and _has_boolean(item)) for item in data)

@@ -50,6 +50,14 @@ class V1:
             InputError: It is not what the model takes; the field is named.
         """
         root = document.load(body, max_containers=self._model.max_containers)
+        return self.document(root, booleans=document.may_hold_booleans(body))
+
+    def document(self, root: Any, *, booleans: bool) -> Call:
+        """Understand a document that is parsed already; `booleans` says whether it may hold any.
+
+        Raises:
+            InputError: It is not what the model takes; the field is named.
+        """
         instances = root.get("instances") if isinstance(root, dict) else None
         if not isinstance(instances, list) or not instances:
             raise InputError("instances: must be a list with at least one item", field="instances")
@@ -59,7 +67,6 @@ class V1:
             raise InputError(told, field="instances")
         if isinstance(instances[0], dict) and "b64" in instances[0]:
             return self._encoded(instances)
-        booleans = document.may_hold_booleans(body)
         return Call(encode=self.encode, inputs=self._tensors(instances, booleans), items=items)
 
     def encode(self, outputs: Tensors) -> Encoded:

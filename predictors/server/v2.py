@@ -5,7 +5,6 @@ of the inputs. Binary input is read in place, without a copy. An input of type B
 where the model has a preprocessing.
 """
 
-import struct
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ from predictors.manifest import GraphTensor
 from predictors.server import document
 from predictors.server.answer import Call, Encoded, Tensors, no_finite_answer
 from predictors.server.images import ImageReader
+from predictors.server.inference import MAX_ID, GivenTensor, TensorReaders, choose_outputs
 from predictors.server.model import ServedModel
 from predictors.server.replies import JSON, OCTETS
-from predictors.server.tensors import Array, TensorReader, datatype_of
+from predictors.server.tensors import datatype_of
 
 __all__ = ["V2"]
-
-_MAX_ID = 1024
 
 
 class V2:
@@ -30,7 +28,7 @@ class V2:
 
     def __init__(self, model: ServedModel, images: ImageReader | None) -> None:
         self._model = model
-        self._images = images
+        self._readers = TensorReaders(model, images)
 
     def metadata(self) -> bytes:
         """Write the model's metadata."""
@@ -67,52 +65,32 @@ class V2:
         if not isinstance(root, dict):
             raise InputError("the body must be a JSON object")
         identity = root.get("id", "")
-        if not isinstance(identity, str) or len(identity) > _MAX_ID:
-            raise InputError(f"id: must be a text of at most {_MAX_ID} characters", field="id")
+        if not isinstance(identity, str) or len(identity) > MAX_ID:
+            raise InputError(f"id: must be a text of at most {MAX_ID} characters", field="id")
         outputs = self._outputs(root)
-        inputs, images = self._inputs(root, rest, document.may_hold_booleans(text))
+        given = self._given(root, rest)
 
         def encode(results: Tensors) -> Encoded:
             return self._encode(results, identity, outputs)
 
-        reader = self._images
-        if images and reader is not None:
-            return Call(encode=encode, items=len(images), prepare=lambda watch: reader.read(images, watch))
-        items = len(next(iter(inputs.values()))) if self._model.is_batched else 1
-        return Call(encode=encode, inputs=inputs, items=items)
+        return self._readers.call(given, encode, booleans=document.may_hold_booleans(text))
 
-    def _inputs(self, root: dict[str, Any], rest: memoryview, booleans: bool) -> tuple[Tensors, list[bytes]]:
+    def _given(self, root: dict[str, Any], rest: memoryview) -> list[GivenTensor]:
         listed = root.get("inputs")
-        specs = self._model.inputs
-        if not isinstance(listed, list) or len(listed) != len(specs):
-            raise InputError(f"inputs: must list {', '.join(specs)}", field="inputs")
-        found: dict[str, Any] = {}
-        images: list[bytes] = []
+        if not isinstance(listed, list) or len(listed) != len(self._model.inputs):
+            raise InputError(f"inputs: must list {', '.join(self._model.inputs)}", field="inputs")
+        given: list[GivenTensor] = []
         for place, item in enumerate(listed):
             field = f"inputs[{place}]"
-            reader = self._reader_of(item, field)
-            if reader.name in found:
-                raise InputError(f"{field}.name: {reader.name} is there twice", field=f"{field}.name")
+            if not isinstance(item, dict):
+                item = {}  # it has no name, which is what is told
             size = _binary_size(item, field, len(rest))
             raw, rest = (rest[:size], rest[size:]) if size is not None else (None, rest)
-            if item.get("datatype") == "BYTES" and self._images is not None:
-                images = _byte_strings(raw, item.get("shape"), field, self._model.max_items)
-                found[reader.name] = images
-                continue
-            found[reader.name] = _tensor(reader, item, raw, field, booleans)
+            values = (item.get("name"), item.get("datatype"), item.get("shape"))
+            given.append(GivenTensor(*values, raw, item.get("data")))
         if len(rest):
             raise InputError(f"the body has {len(rest)} bytes that belong to no input", field="inputs")
-        if len(found) > 1 and self._model.is_batched and len({len(values) for values in found.values()}) > 1:
-            raise InputError("inputs: the batch sizes differ", field="inputs")
-        return found, images
-
-    def _reader_of(self, item: Any, field: str) -> TensorReader:
-        name = item.get("name") if isinstance(item, dict) else None
-        reader = self._model.inputs.get(name) if isinstance(name, str) else None
-        if reader is None:
-            told = f"{field}.name: the model's inputs are {', '.join(self._model.inputs)}"
-            raise InputError(told, field=f"{field}.name")
-        return reader
+        return given
 
     def _outputs(self, root: dict[str, Any]) -> list[tuple[str, bool]]:
         """Give the wanted outputs in order, each with whether it goes out as binary."""
@@ -123,14 +101,11 @@ class V2:
             return [(name, binary) for name in known]
         if not isinstance(listed, list) or len(listed) > len(known):
             raise InputError(f"outputs: must list some of {', '.join(known)}", field="outputs")
-        wanted: dict[str, bool] = {}
-        for place, item in enumerate(listed):
-            name = item.get("name") if isinstance(item, dict) else None
-            if not isinstance(name, str) or name not in known or name in wanted:
-                field = f"outputs[{place}].name"
-                raise InputError(f"{field}: must be one of {', '.join(known)}, once", field=field)
-            wanted[name] = _flag(item, "binary_data", f"outputs[{place}].parameters.binary_data", binary)
-        return list(wanted.items())
+        names = choose_outputs(known, [item.get("name") if isinstance(item, dict) else None for item in listed])
+        return [
+            (name, _flag(item, "binary_data", f"outputs[{place}].parameters.binary_data", binary))
+            for place, (name, item) in enumerate(zip(names, listed, strict=True))
+        ]
 
     def _encode(self, results: Tensors, identity: str, outputs: list[tuple[str, bool]]) -> Encoded:
         listed: list[dict[str, Any]] = []
@@ -174,16 +149,6 @@ def _parts(body: bytes, json_bytes: str | None) -> tuple[bytes, memoryview]:
     return body[:size], memoryview(body)[size:]
 
 
-def _tensor(reader: TensorReader, item: dict[str, Any], raw: memoryview | None, field: str, booleans: bool) -> Array:
-    if item.get("datatype") != reader.datatype:
-        told = f"{field}.datatype: {reader.name} takes {reader.datatype}"
-        raise InputError(told, field=f"{field}.datatype")
-    shape = reader.shape_of(item.get("shape"), field=f"{field}.shape")
-    if raw is not None:
-        return reader.from_bytes(shape, raw, field=field)
-    return reader.from_json(shape, item.get("data"), field=f"{field}.data", booleans=booleans)
-
-
 def _binary_size(item: dict[str, Any], field: str, available: int) -> int | None:
     parameters = item.get("parameters")
     if parameters is None:
@@ -208,23 +173,6 @@ def _flag(item: dict[str, Any], name: str, field: str, default: bool = False) ->
     if not isinstance(value, bool):
         raise InputError(f"{field}: must be true or false", field=field)
     return value
-
-
-def _byte_strings(raw: memoryview | None, shape: Any, field: str, max_items: int) -> list[bytes]:
-    """Split a binary BYTES tensor: each string has its length before it, four bytes, little-endian."""
-    if raw is None:
-        raise InputError(f"{field}.data: images must come as binary data", field=f"{field}.data")
-    strings: list[bytes] = []
-    while raw:
-        size = struct.unpack_from("<I", raw)[0] if len(raw) >= 4 else len(raw)
-        if len(raw) < 4 + size or len(strings) == max_items:
-            told = f"{field}: must hold at most {max_items} strings with their true lengths"
-            raise InputError(told, field=field)
-        strings.append(bytes(raw[4 : 4 + size]))
-        raw = raw[4 + size :]
-    if not strings or shape not in ([len(strings)], [len(strings), 1]):
-        raise InputError(f"{field}.shape: must be [{len(strings)}]", field=f"{field}.shape")
-    return strings
 
 
 def _described(spec: GraphTensor) -> dict[str, Any]:

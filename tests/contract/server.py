@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Answer", "Server", "started"]
+__all__ = ["Answer", "Server", "ask_once", "read_to_end", "started"]
 
 _START_S = 60.0
 
@@ -53,14 +53,7 @@ class Server:
         timeout_s: float = 30.0,
     ) -> Answer:
         """Ask once, on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.http_port, timeout=timeout_s)
-        try:
-            connection.request(method, path, body, dict(headers or {}))
-            response = connection.getresponse()
-            found = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, found, response.read())
-        finally:
-            connection.close()
+        return ask_once(port or self.http_port, method, path, body, headers, timeout_s=timeout_s)
 
     def post_json(self, path: str, document: Any, **headers: str) -> Answer:
         """Post JSON; `_` in a header's name stands for `-`."""
@@ -92,6 +85,26 @@ class Server:
         """Tell it to stop; return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(timeout_s)
+
+
+def ask_once(
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    timeout_s: float = 30.0,
+) -> Answer:
+    """Ask whoever listens on a port of this machine, on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request(method, path, body, dict(headers or {}))
+        response = connection.getresponse()
+        found = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, found, response.read())
+    finally:
+        connection.close()
 
 
 def read_to_end(connection: socket.socket) -> bytes:
