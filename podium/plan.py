@@ -14,6 +14,7 @@ from pathlib import Path
 
 from loadtest.estimate import Estimate, estimate
 from loadtest.profile import Profile, load_profile
+from podium.document import nearest
 from podium.errors import MachineError, SubmissionError
 from podium.nodeclass import NodeClass, load_node_class
 from podium.quantities import parse_duration
@@ -93,6 +94,7 @@ def plan_race(
     card = load_card(submission.model_folder)
     source_digest = check_source(submission.model_folder, card)
     _check_format(submission, card)
+    _check_metrics(submission, card)
     recipes = tuple(plan_recipes(card, submission.model_folder, submission.variants))
     check_data(submission.model_folder, card)
     stored = store or default_store()
@@ -129,6 +131,17 @@ def _check_format(submission: Submission, card: ModelCard) -> None:
             f"describes a model of format {held!r}",
             f"write modelFormat: {{name: {held}}}",
         )
+
+
+def _check_metrics(submission: Submission, card: ModelCard) -> None:
+    known = {"drop", card.metric}
+    for clause in submission.quality.clauses:
+        if clause.metric not in known:
+            raise SubmissionError(
+                str(submission.path),
+                f"podium.dev/quality: {clause} names a metric that {card.name} is not measured by",
+                nearest(clause.metric, known),
+            )
 
 
 def _check_room(folder: Path, needed: int) -> None:

@@ -160,6 +160,13 @@ BROKEN = (
         "modelFormat is 'onnx'",
         "pytorch",
     ),
+    Broken(
+        "unknown metric of quality",
+        text(("accuracy>=0.85", "f1>=0.85")),
+        "submission.yaml",
+        "f1>=0.85 names a metric that mnist is not measured by",
+        "known: accuracy, drop",
+    ),
     Broken("unknown profile", text(("spec:", "    podium.dev/profile: fast\nspec:")), "fast", "no such", "quick"),
 )
 
