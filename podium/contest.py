@@ -86,6 +86,8 @@ class Contest:
         self._progress = progress
         self._event = event
         self._courses: dict[str, Course] = {}
+        self._room: int | None = None
+        self._up: dict[str, Measured] = {}
 
     def run(self, candidates: Sequence[Candidate]) -> Mapping[str, Measured]:
         """Measure every candidate; return what was measured by variant id."""
@@ -93,8 +95,10 @@ class Contest:
             candidate.variant_id: Measured(candidate, RunBook(self._folder, candidate.variant_id, candidate.node_class))
             for candidate in candidates
         }
-        self._progress.stage("Starting the servers", len(everyone))
-        self._play(_Turn(one, "start", self._start) for one in everyone.values())
+        self._room = self._room_for(candidates)
+        if self._room is None:
+            self._progress.stage("Starting the servers", len(everyone))
+            self._play(_Turn(one, "start", self._start) for one in everyone.values())
         self._progress.stage("Single-stream and offline", 3 * len(everyone))
         self._play(
             turn
@@ -117,7 +121,10 @@ class Contest:
         self._progress.stage("Cross-check with vegeta", 1)
         seconds = min(_CROSS_CHECK_S, phase.block_seconds(self._rate))
         try:
-            self._start(measured)
+            if self._room is None:
+                self._start(measured)
+            else:
+                self._enter(measured)
             return self._measurement.cross_check(self._course(measured), rate=self._rate, seconds=seconds)
         except (MachineError, GeneratorError) as error:
             # All verdicts stand without it.
@@ -146,6 +153,7 @@ class Contest:
         phase = self._measurement.profile.hold
         if phase is None or (phase.stop_when_oversaturated and self._is_settled(measured)):
             return
+        self._enter(measured)
         if phase.restart and number > 0:
             self._restart(measured)
         run = self._measurement.hold_block(self._course(measured), rate=self._rate, block=number)
@@ -162,6 +170,7 @@ class Contest:
         phase = self._measurement.profile.search
         if phase is None:
             return
+        self._enter(measured)
         search = RateSearch(self._start_rate(measured), phase.precision, max_probes=phase.max_probes)
         for run in measured.probes:
             search.record(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
@@ -194,18 +203,40 @@ class Contest:
             self._courses[measured.candidate.variant_id] = Course(deployment, measured.book)
         measured.ready_s = deployment.ready_seconds
 
+    def _room_for(self, candidates: Sequence[Candidate]) -> int | None:
+        """Return how many servers can be up at once, where that is fewer than there are."""
+        room = self._measurement.target.room(candidates[0].node_class) if candidates else None
+        return None if room is None or room >= len(candidates) else room
+
+    def _enter(self, measured: Measured) -> None:
+        """Where not all servers fit at once, bring this one up in the place of the one that was used longest ago."""
+        if self._room is None:
+            return
+        name = measured.candidate.variant_id
+        if name in self._up:
+            self._up[name] = self._up.pop(name)
+            return
+        while len(self._up) >= self._room:
+            self._measurement.target.remove(self._up.pop(next(iter(self._up))).candidate)
+        self._up[name] = measured
+        self._start(measured)
+        self._measurement.warm_up(self._course(measured))
+
     def _restart(self, measured: Measured) -> None:
         self._measurement.target.remove(measured.candidate)
         self._start(measured)
         self._warm(measured)
 
     def _warm(self, measured: Measured) -> None:
+        self._enter(measured)
         self._measurement.warm_up(self._course(measured))
 
     def _single_stream(self, measured: Measured) -> None:
+        self._enter(measured)
         measured.single_stream = self._measurement.single_stream(self._course(measured))
 
     def _offline(self, measured: Measured) -> None:
+        self._enter(measured)
         measured.offline = self._measurement.offline(self._course(measured))
 
     def _course(self, measured: Measured) -> Course:
@@ -256,6 +287,7 @@ class Contest:
         measured.trouble = str(error)
         measured.void = _void_of(error)
         self._event(measured.trouble, measured.candidate.variant_id)
+        self._up.pop(measured.candidate.variant_id, None)
         self._measurement.target.remove(measured.candidate)
 
     def _is_over(self) -> bool:

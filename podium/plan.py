@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loadtest.estimate import Estimate, estimate
@@ -24,10 +25,31 @@ from predictors.build import plan as plan_recipes
 from predictors.card import ModelCard, check_data, check_source, load_card
 from predictors.store import default_store
 
-__all__ = ["RacePlan", "plan_race"]
+__all__ = ["RacePlan", "RaceSite", "plan_race"]
 
 _STORE_BYTES = 400 << 20
 _RUNS_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RaceSite:
+    """Where a race runs, as far as its plan depends on it.
+
+    Attributes:
+        classes: the node classes, at least one.
+        notes: lines that a person should read first.
+        lacking: why nothing of a runtime can be served there.
+        nodes: names of the nodes of each class.
+        name: of the site, as the platform chart has it; empty for this machine.
+        context: of the kubeconfig; empty for this machine.
+    """
+
+    classes: tuple[NodeClass, ...]
+    notes: tuple[str, ...] = ()
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    name: str = ""
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +57,9 @@ class RacePlan:
     """A race that may start.
 
     `notes` are lines a person should read first; `digest` names what makes two races the same: one with the
-    same digest that was interrupted is resumed.
+    same digest that was interrupted is resumed. `others` are the node classes besides the first; `lacking` says of a
+    runtime why nothing of it can be served there, `nodes` lists the nodes of each
+    class and `site` names the cluster's site, all of them on a cluster only.
     """
 
     submission: Submission
@@ -53,6 +77,10 @@ class RacePlan:
     first_port: int
     cpus: int
     digest: str
+    others: tuple[NodeClass, ...] = ()
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    site: str = ""
 
     @property
     def rate(self) -> float:
@@ -60,9 +88,25 @@ class RacePlan:
         return self.submission.slo.rate or 0.0
 
     @property
+    def classes(self) -> tuple[NodeClass, ...]:
+        """Return all node classes of the race."""
+        return (self.node_class, *self.others)
+
+    @property
     def served(self) -> tuple[RecipePlan, ...]:
-        """Return the recipes whose runtime the node class has."""
-        return tuple(recipe for recipe in self.recipes if recipe.runtime in self.node_class.runtimes)
+        """Return the recipes that are served on at least one node class."""
+        return tuple(recipe for recipe in self.recipes if any(not self.why_not(recipe, one) for one in self.classes))
+
+    @property
+    def entries(self) -> tuple[tuple[RecipePlan, NodeClass], ...]:
+        """Return what is raced: each recipe on each node class that can serve it."""
+        return tuple((recipe, one) for one in self.classes for recipe in self.recipes if not self.why_not(recipe, one))
+
+    def why_not(self, recipe: RecipePlan, node_class: NodeClass) -> str:
+        """Return why a recipe is not served on a node class; empty where it is."""
+        if recipe.runtime not in node_class.runtimes:
+            return "its runtime is not one of the node class"
+        return self.lacking.get(recipe.runtime, "")
 
     @property
     def seconds(self) -> float:
@@ -80,6 +124,7 @@ def plan_race(
     target: str = "local",
     first_port: int = 18080,
     store: Path | None = None,
+    site: Callable[[Submission], RaceSite] | None = None,
 ) -> RacePlan:
     """Check a submission and all that it needs, and return the plan of its race.
 
@@ -90,7 +135,8 @@ def plan_race(
     """
     submission = load_submission(path, models_dir)
     chosen = load_profile(profile or submission.profile or "standard")
-    node_class = load_node_class("local")
+    found = site(submission) if site is not None else _here(submission)
+    node_class, *others = found.classes
     card = load_card(submission.model_folder)
     source_digest = check_source(submission.model_folder, card)
     _check_format(submission, card)
@@ -102,8 +148,7 @@ def plan_race(
     _check_room(runs, _RUNS_BYTES)
     asked_s = parse_duration(budget) if budget else submission.budget_s
     limit_s = asked_s or chosen.budget_s
-    served = [recipe for recipe in recipes if recipe.runtime in node_class.runtimes]
-    return RacePlan(
+    plan = RacePlan(
         submission=submission,
         profile=chosen,
         node_class=node_class,
@@ -111,15 +156,21 @@ def plan_race(
         source_digest=source_digest,
         recipes=recipes,
         budget_s=limit_s,
-        estimate=estimate(chosen, rate=submission.slo.rate or 1.0, variants=len(served)),
-        notes=_notes(submission),
+        estimate=estimate(chosen, rate=submission.slo.rate or 1.0, variants=0),
+        notes=found.notes,
         runs=runs,
         store=stored,
         target=target,
         first_port=first_port,
         cpus=max(1, round(node_class.cpu_share)),
-        digest=_digest(submission, chosen, source_digest, recipes, node_class),
+        digest=_digest(submission, chosen, source_digest, recipes, found),
+        others=tuple(others),
+        lacking=found.lacking,
+        nodes=found.nodes,
+        site=found.name,
     )
+    guess = estimate(chosen, rate=plan.rate or 1.0, variants=len(plan.entries))
+    return replace(plan, estimate=guess)
 
 
 def _check_format(submission: Submission, card: ModelCard) -> None:
@@ -158,12 +209,12 @@ def _check_room(folder: Path, needed: int) -> None:
         )
 
 
-def _notes(submission: Submission) -> tuple[str, ...]:
+def _here(submission: Submission) -> RaceSite:
     notes = ["local target: one process a variant; figures are functional and relative, not a node's capacity"]
     if submission.node_classes:
         classes = ", ".join(submission.node_classes)
         notes.append(f"node classes {classes} are ignored here: the local target's class is 'local'")
-    return tuple(notes)
+    return RaceSite((load_node_class("local"),), tuple(notes))
 
 
 def _digest(
@@ -171,14 +222,17 @@ def _digest(
     profile: Profile,
     source_digest: str,
     recipes: tuple[RecipePlan, ...],
-    node_class: NodeClass,
+    site: RaceSite,
 ) -> str:
-    parts = {
+    first, *others = (one.model_dump(mode="json") for one in site.classes)
+    parts: dict[str, object] = {
         "submission": submission.text,
         "name": submission.name,
         "profile": profile.digest,
         "source": source_digest,
         "variants": [recipe.variant_id for recipe in recipes],
-        "node_class": node_class.model_dump(mode="json"),
+        "node_class": first,
     }
+    if site.context:
+        parts |= {"site": site.name, "context": site.context, "others": others, "lacking": dict(site.lacking)}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

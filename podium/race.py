@@ -4,6 +4,7 @@ The folder `runs/<race>/` is the race: `plan.json` says what it is, the run reco
 (written last) what came out. A race without `race.json` whose plan is the same is taken up again.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,11 +14,21 @@ from podium.progress import RaceProgress
 from podium.racefile import Race, write_race
 from podium.racefolder import find_folder, locked, point_latest, write_plan
 from podium.targets.local import LocalTarget
+from podium.targets.target import Target
 
-__all__ = ["run_race"]
+__all__ = ["MakeTarget", "run_race"]
+
+MakeTarget = Callable[[RacePlan, Path, Callable[[str], None]], Target]
 
 
-def run_race(plan: RacePlan, *, fresh: bool = False, command: str = "", quiet: bool = False) -> tuple[Path, Race]:
+def run_race(
+    plan: RacePlan,
+    *,
+    fresh: bool = False,
+    command: str = "",
+    quiet: bool = False,
+    make_target: MakeTarget | None = None,
+) -> tuple[Path, Race]:
     """Run a race, or take an interrupted one up again, and return its folder and its result.
 
     Args:
@@ -25,23 +36,25 @@ def run_race(plan: RacePlan, *, fresh: bool = False, command: str = "", quiet: b
         fresh: start anew even when the same race was interrupted.
         command: the command line, for the report.
         quiet: show no progress.
+        make_target: where the race runs; this machine without. Gets plan, folder, and who is told what is waited for.
 
     Raises:
         MachineError: this machine cannot run it, or the same race runs already.
         KeyboardInterrupt: after everything that was started has ended.
     """
     folder, document = find_folder(plan, fresh=fresh)
-    target = _target(plan, folder)
+    progress = RaceProgress(quiet=quiet)
+    target = (make_target or _local)(plan, folder, progress.doing)
     with ExitStack() as stack:
         if document["resumed"]:
             stack.enter_context(locked(folder))
         _check_packages()
-        target.check(len(plan.served))
+        target.check(len(plan.entries))
         if not document["resumed"]:
             folder.mkdir(parents=True)
             stack.enter_context(locked(folder))
             write_plan(folder, document)
-        progress = stack.enter_context(RaceProgress(quiet=quiet))
+        stack.enter_context(progress)
         if document["resumed"]:
             progress.note(f"resuming {folder.name}: finished runs are kept")
         for note in plan.notes:
@@ -57,7 +70,7 @@ def run_race(plan: RacePlan, *, fresh: bool = False, command: str = "", quiet: b
     return folder, race
 
 
-def _target(plan: RacePlan, folder: Path) -> LocalTarget:
+def _local(plan: RacePlan, folder: Path, _say: Callable[[str], None]) -> LocalTarget:
     return LocalTarget(
         model=plan.card.name,
         protocol=plan.profile.protocol,

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -18,14 +18,14 @@ from podium.crosscheck import cross_check
 from podium.entry import Entry, Quality
 from podium.gate import rejections
 from podium.measure import Measurement
+from podium.nodeclass import NodeClass, load_node_class
 from podium.plan import RacePlan
 from podium.progress import RaceProgress
-from podium.racefile import Budget, Event, Money, Race, SubmissionText
+from podium.racefile import Budget, CrossCheck, Event, Money, Race, SubmissionText
 from podium.racefolder import agreed_payloads, now
 from podium.ranking import ranked, winner
 from podium.results import entry_of
-from podium.targets.local import LocalTarget
-from podium.targets.target import Candidate
+from podium.targets.target import Candidate, Target
 from predictors.build import RecipePlan
 from predictors.build import plan as plan_recipes
 from predictors.fingerprint import environment, fingerprint
@@ -33,7 +33,7 @@ from predictors.manifest import read_variant
 
 __all__ = ["play_race"]
 
-_LABELS = ("local target: functional and relative",)
+_LABELS = {"local": "local target: functional and relative", "kind": "kind: one machine, functional and relative"}
 
 
 @dataclass(slots=True)
@@ -60,10 +60,28 @@ class _Built:
     rejected: tuple[str, ...]
 
 
+@dataclass(slots=True)
+class _Heat:
+    """The part of a race on one node class; `facts` are what its figures depend on, and `mark` names them."""
+
+    node_class: NodeClass
+    facts: Mapping[str, str | int | float | list[str]]
+    mark: str
+    contest: Contest
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def play(self, items: Sequence[_Built]) -> None:
+        """Measure the variants on this class."""
+        began = time.monotonic()
+        self.measured = self.contest.run([_candidate(item, self.node_class) for item in items])
+        self.seconds = time.monotonic() - began
+
+
 def play_race(
     plan: RacePlan,
     folder: Path,
-    target: LocalTarget,
+    target: Target,
     document: Mapping[str, JsonValue],
     progress: RaceProgress,
     *,
@@ -77,68 +95,73 @@ def play_race(
     """
     began = time.monotonic()
     log = _Log(began)
-    facts = environment(plan.node_class.name, plan.cpus)
-    mark = fingerprint(facts)
-    served = plan.served
     entries = [
-        _skipped(recipe, plan, "its runtime is not one of the node class")
+        _skipped(recipe, one, reason)
+        for one in plan.classes
         for recipe in plan.recipes
-        if recipe not in served
+        if (reason := plan.why_not(recipe, one))
     ]
-    built, refused, payload_folder = _build(plan, served, folder, mark, progress, log)
-    entries += [_skipped(recipe, plan, reason) for recipe, reason in refused]
-    entries += [_rejected(item, plan) for item in built if item.rejected]
+    built, refused, payload_folder = _build(plan, plan.served, folder, _quality_mark(), progress, log)
+    places = {recipe.variant_id: [one for known, one in plan.entries if known == recipe] for recipe in plan.served}
+    entries += [_skipped(recipe, one, reason) for recipe, reason in refused for one in places[recipe.variant_id]]
+    entries += [_rejected(item, one) for item in built if item.rejected for one in places[item.recipe.variant_id]]
     racing = [item for item in built if not item.rejected]
     payloads = PayloadSet.from_profile(plan.profile.payload, payload_folder / plan.profile.payload.dir)
-    measurement = Measurement(
+    base = Measurement(
         target=target,
         profile=plan.profile,
         payloads=payloads,
         payload_digest=agreed_payloads(folder, payloads.sha256),
         race_id=folder.name,
-        fingerprint=mark,
+        fingerprint="",
         cpus=float(plan.cpus),
         seed=_seed(plan),
         workdir=folder / "work",
         say=lambda text: _warn(progress, log, text),
     )
-    contest = Contest(
-        measurement,
-        slo=plan.submission.slo,
-        race_folder=folder,
-        budget_s=plan.budget_s,
-        progress=progress,
-        event=lambda text, variant: _warn(progress, log, text, variant),
-    )
     # What a race that was killed left of a shot.
-    shutil.rmtree(measurement.workdir, ignore_errors=True)
+    shutil.rmtree(base.workdir, ignore_errors=True)
     measuring = time.monotonic()
+    heats: list[_Heat] = []
+    waiting = sum(len(places[item.recipe.variant_id]) for item in racing)
     try:
-        measured = contest.run([_candidate(item) for item in racing])
-        entries += [_entry(item, measured[item.recipe.variant_id], plan) for item in racing]
+        for one in plan.classes:
+            items = [item for item in racing if one in places[item.recipe.variant_id]]
+            if items:
+                # What is left of the budget, by how many are still to come.
+                left_s = max(0.0, plan.budget_s - (time.monotonic() - measuring))
+                budget_s = left_s * len(items) / waiting
+                heat = _heat(plan, base, one, folder, budget_s=budget_s, progress=progress, log=log)
+                heat.play(items)
+                waiting -= len(items)
+                heats.append(heat)
+                entries += [_entry(item, heat.measured[item.recipe.variant_id], plan, one) for item in items]
+                if one is not plan.classes[-1]:
+                    # Node classes may share hardware, so what was measured makes room for what comes.
+                    for item in items:
+                        target.remove(_candidate(item, one))
         order = ranked(entries)
         best = winner(order)
-        cross = cross_check(contest, measured, best)
+        cross = _crossed(heats, best)
         # The cross-check plays a run more.
-        order = tuple(_with_all_runs(entry, measured) for entry in order)
+        order = tuple(_with_all_runs(entry, heats) for entry in order)
     finally:
         target.cleanup()
         # The log of a generator that failed stays: the error names it.
         with suppress(OSError):
-            measurement.workdir.rmdir()
+            base.workdir.rmdir()
     spent = time.monotonic() - measuring
     log.add("no variant won" if best is None else f"{best.id} wins")
-    hours = (time.monotonic() - began) / 3600
     return Race(
         race_id=folder.name,
         model=plan.card.name,
-        target="local",
+        target="cluster" if plan.target == "cluster" else "local",
         level=plan.profile.level,
         slo=str(plan.submission.slo),
         winner=None if best is None else best.key,
-        fingerprints={plan.node_class.name: mark},
+        fingerprints={heat.node_class.name: heat.mark for heat in heats} or dict(_unraced(plan)),
         budget=Budget(planned_s=plan.budget_s, spent_s=spent),
-        cost=Money(value=plan.node_class.cost_per_hour() * hours, currency=plan.node_class.price.currency),
+        cost=_cost(plan, heats, (time.monotonic() - began) / 3600),
         events=tuple(log.events),
         variants=order,
         started=str(document["started"]),
@@ -149,10 +172,12 @@ def play_race(
         ),
         profile_name=plan.profile.name,
         profile=plan.profile.model_dump(mode="json", by_alias=True),
-        environment={plan.node_class.name: {name: _plain(value) for name, value in facts.items()}},
+        environment={
+            heat.node_class.name: {name: _plain(value) for name, value in heat.facts.items()} for heat in heats
+        },
         cross_check=cross,
         incumbent=plan.submission.incumbent,
-        labels=_LABELS,
+        labels=tuple(text for name, text in _LABELS.items() if name in {plan.target, plan.site}),
         command=command,
     )
 
@@ -211,23 +236,73 @@ def _build(
     return built, refused, payload_folder
 
 
-def _candidate(item: _Built) -> Candidate:
+def _heat(
+    plan: RacePlan,
+    base: Measurement,
+    node_class: NodeClass,
+    folder: Path,
+    *,
+    budget_s: float,
+    progress: RaceProgress,
+    log: _Log,
+) -> _Heat:
+    facts = base.target.environment(node_class.name)
+    mark = fingerprint(facts)
+    contest = Contest(
+        replace(base, fingerprint=mark, cpus=float(max(1, round(node_class.cpu_share)))),
+        slo=plan.submission.slo,
+        race_folder=folder,
+        budget_s=budget_s,
+        progress=progress,
+        event=lambda text, variant: _warn(progress, log, text, variant),
+    )
+    return _Heat(node_class, facts, mark, contest)
+
+
+def _quality_mark() -> str:
+    """Return the name of the machine that measures quality: this one, whatever class serves."""
+    local = load_node_class("local")
+    return fingerprint(environment(local.name, max(1, round(local.cpu_share))))
+
+
+def _unraced(plan: RacePlan) -> Mapping[str, str]:
+    """Return fingerprints of a race in which nothing was raced."""
+    return {plan.node_class.name: _quality_mark()} if plan.target == "local" else {}
+
+
+def _cost(plan: RacePlan, heats: Sequence[_Heat], hours: float) -> Money:
+    """Return what the race took: on a cluster each class for as long as it was used, here the machine all along."""
+    currency = plan.node_class.price.currency
+    if plan.target == "local":
+        return Money(value=plan.node_class.cost_per_hour() * hours, currency=currency)
+    spent = sum(heat.node_class.cost_per_hour() * len(heat.measured) * heat.seconds / 3600 for heat in heats)
+    return Money(value=spent, currency=currency)
+
+
+def _crossed(heats: Sequence[_Heat], best: Entry | None) -> CrossCheck | None:
+    """Return the second tool's view of the winner, or else of the first class whose engine is real."""
+    real = [heat for heat in heats if not heat.node_class.emulated]
+    chosen = next((heat for heat in real if best is None or heat.node_class.name == best.node_class), None)
+    return None if chosen is None else cross_check(chosen.contest, chosen.measured, best)
+
+
+def _candidate(item: _Built, node_class: NodeClass) -> Candidate:
     preprocessing = read_variant(item.folder).preprocessing
     return Candidate(
         item.recipe.variant_id,
-        "local",
+        node_class.name,
         item.address,
         item.folder,
         None if preprocessing is None else preprocessing.hash,
     )
 
 
-def _entry(item: _Built, measured: Measured, plan: RacePlan) -> Entry:
+def _entry(item: _Built, measured: Measured, plan: RacePlan, node_class: NodeClass) -> Entry:
     return entry_of(
         measured,
         profile=plan.profile,
         slo=plan.submission.slo,
-        node_class=plan.node_class,
+        node_class=node_class,
         quality=item.quality,
         size_bytes=sum(file.bytes for file in read_variant(item.folder).files),
         runtime=item.recipe.runtime,
@@ -236,16 +311,17 @@ def _entry(item: _Built, measured: Measured, plan: RacePlan) -> Entry:
     )
 
 
-def _with_all_runs(entry: Entry, measured: Mapping[str, Measured]) -> Entry:
-    found = measured.get(entry.id)
+def _with_all_runs(entry: Entry, heats: Sequence[_Heat]) -> Entry:
+    found = next((heat.measured.get(entry.id) for heat in heats if heat.node_class.name == entry.node_class), None)
     return entry if found is None else entry.model_copy(update={"runs": found.book.paths()})
 
 
-def _rejected(item: _Built, plan: RacePlan) -> Entry:
+def _rejected(item: _Built, node_class: NodeClass) -> Entry:
     return Entry(
         id=item.recipe.variant_id,
-        node_class=plan.node_class.name,
+        node_class=node_class.name,
         address=item.address,
+        emulated=node_class.emulated,
         status="REJECTED",
         reasons=item.rejected,
         quality=item.quality,
@@ -256,10 +332,11 @@ def _rejected(item: _Built, plan: RacePlan) -> Entry:
     )
 
 
-def _skipped(recipe: RecipePlan, plan: RacePlan, reason: str) -> Entry:
+def _skipped(recipe: RecipePlan, node_class: NodeClass, reason: str) -> Entry:
     return Entry(
         id=recipe.variant_id,
-        node_class=plan.node_class.name,
+        node_class=node_class.name,
+        emulated=node_class.emulated,
         status="SKIPPED",
         reasons=(reason,),
         runtime=recipe.runtime,

@@ -59,7 +59,8 @@ class SimulatedTarget:
 
     `change` gets what a generator would have recorded and returns what it did record; `state` holds keys of the
     server's state page that differ from the truth; `ends_in` names the load, counted from 1, in which a server ends,
-    and `never_starts` the variants that do not come up; `batch` is how many of several requests are run at once.
+    and `never_starts` the variants that do not come up; `batch` is how many of several requests are run at once, and
+    `places` how many servers fit at once; `most_up` is how many there were.
     `shots` is what was played, in order.
     """
 
@@ -77,6 +78,7 @@ class SimulatedTarget:
         self.never_starts: set[str] = set()
         self.batch = 2
         self.places: int | None = None
+        self.most_up = 0
         self._loads: Counter[str] = Counter()
         self._alive: dict[str, Deployment] = {}
         self._batches: dict[str, Counter[int]] = {}
@@ -98,6 +100,7 @@ class SimulatedTarget:
             self._batches[name] = Counter()
             endpoint = Endpoint("http://127.0.0.1:1", "v1-image", "model", "http://127.0.0.1:2/debug/state")
             self._alive[name] = Deployment(candidate, endpoint, 1.5, f"start {self.starts[name]} of {name}")
+            self.most_up = max(self.most_up, len(self._alive))
         return self._alive[name]
 
     def load(self, deployment: Deployment, shot: Shot, payloads: PayloadSet, workdir: Path) -> Outcome:
@@ -120,6 +123,9 @@ class SimulatedTarget:
 
     def room(self, node_class: str) -> int | None:
         return self.places
+
+    def environment(self, node_class: str) -> Mapping[str, str | int | float | list[str]]:
+        return {"node_class": node_class}
 
     def attack(
         self,

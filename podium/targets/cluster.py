@@ -125,8 +125,8 @@ class ClusterTarget:
             asked[wanted.gpu.asked_resource] = float(wanted.gpu.count)
         own: dict[str, int] = {}
         for pod in self._cluster.list(POD, labels=f"{RACE_LABEL}={self._label},podium.dev/node-class={node_class}"):
-            node = str(pod["spec"].get("nodeName", ""))
-            own[node] = own.get(node, 0) + 1
+            place = str(pod["spec"].get("nodeName", ""))
+            own[place] = own.get(place, 0) + 1
         places = 0
         for node in nodes_of(wanted, read_nodes(self._cluster)):
             if node.ready:
@@ -234,7 +234,7 @@ class ClusterTarget:
         self._up.clear()
         return left
 
-    def facts_of(self, node_class: str) -> dict[str, str | int | float | list[str]]:
+    def environment(self, node_class: str) -> Mapping[str, str | int | float | list[str]]:
         """Return what figures of a class depend on: its limits, and the kinds of nodes that it has."""
         wanted = self._classes[node_class]
         nodes = nodes_of(wanted, read_nodes(self._cluster))

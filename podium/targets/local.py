@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from loadtest.vegeta import attack, find_vegeta
 from podium import processes
 from podium.errors import MachineError
 from podium.targets.target import Candidate, Deployment, ServerFacts
+from predictors.fingerprint import environment
 
 READY_DEADLINE_S = 120.0
 GRACE_S = 10.0
@@ -85,6 +86,10 @@ class LocalTarget:
         """Return None: servers that wait take no core."""
         del node_class
         return None
+
+    def environment(self, node_class: str) -> Mapping[str, str | int | float | list[str]]:
+        """Return the facts of this machine."""
+        return environment(node_class, self._cpus)
 
     def attack(
         self,

@@ -5,7 +5,7 @@ take it away. Every call may be repeated after a crash. The local target starts 
 InferenceServices and Jobs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -68,6 +68,10 @@ class Target(Protocol):
 
     def room(self, node_class: str) -> int | None:
         """Return how many candidates of a class can be up at once; None where that is no question."""
+        ...
+
+    def environment(self, node_class: str) -> Mapping[str, str | int | float | list[str]]:
+        """Return what figures of a node class depend on here."""
         ...
 
     def deploy(self, candidate: Candidate) -> Deployment:

@@ -419,3 +419,15 @@ def test_no_candidate_is_no_race(tmp_path: Path) -> None:
     target = SimulatedTarget({})
     assert contest(measurement(target, tmp_path, profile(WARMUP, HOLD, SEARCH)), tmp_path).run([]) == {}
     assert target.shots == []
+
+
+def test_where_not_all_servers_fit_each_is_brought_up_for_its_turns_and_warmed(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5, "b": 5, "c": 5})
+    target.places = 2
+    chosen = profile(WARMUP, SINGLE, OFFLINE, HOLD)
+    found = contest(measurement(target, tmp_path, chosen), tmp_path).run([candidate(name, tmp_path) for name in "abc"])
+    assert target.most_up == 2
+    assert all(len(one.holds) == 5 and not one.trouble for one in found.values())
+    assert all(target.starts[name] > 1 for name in "abc")
+    runs = [run.record for one in found.values() for run in one.holds]
+    assert {proof.ok for run in runs for proof in run.passport if proof.check == "not-warm"} == {True}
