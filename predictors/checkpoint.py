@@ -85,7 +85,7 @@ def check_graph(path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[Tens
         import onnx
     except ModuleNotFoundError:
         return
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         graph = onnx.load(path, load_external_data=False).graph
