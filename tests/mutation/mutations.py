@@ -160,10 +160,10 @@ MUTATIONS = (
         SLO,
     ),
     Mutation(
-        "a second limit for a metric silently wins",
+        "a second limit for a metric is silently dropped",
         "loadtest/slo.py",
-        "    if first is not None:\n",
-        "    if first is clause:\n",
+        "        if first is not clause:\n",
+        "        if first is None:\n",
         SLO,
     ),
 )
