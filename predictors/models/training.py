@@ -159,7 +159,10 @@ def save_float16(network: nn.Module, path: Path, metadata: dict[str, str]) -> No
         if tensor.is_floating_point()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata=metadata)
+    # What an interruption leaves half is not the file that a card names.
+    draft = path.with_name(f".{path.name}.part")
+    save_file(tensors, draft, metadata=metadata)
+    draft.replace(path)
 
 
 def _tensor(pixels: Pixels, preprocessing: Preprocessing) -> torch.Tensor:

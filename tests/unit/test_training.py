@@ -151,6 +151,20 @@ def test_shipped_weights_are_half_as_large_and_answer_nearly_the_same(
         torch.testing.assert_close(upcast(images), network(images), rtol=0.01, atol=0.01)
 
 
+def test_weights_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"the former ones")
+
+    def cut(tensors: object, place: Path, metadata: object) -> None:
+        place.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("safetensors.torch.save_file", cut)
+    with pytest.raises(KeyboardInterrupt):
+        save_float16(mnist.network(), path, {})
+    assert path.read_bytes() == b"the former ones"
+
+
 def test_files_become_the_pixels_that_serving_sees(tmp_path: Path) -> None:
     files = []
     for index in range(3):
