@@ -31,7 +31,7 @@ def build_app(wanted: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback(help=app.info.help)(_options)
+    app.callback(help=app.info.help, epilog="Example: podium race -f examples/food11.yaml --dry-run")(_options)
     names = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
     for name in [wanted] if wanted in names else names:
         importlib.import_module(f"podium.commands.{name}").register(app)

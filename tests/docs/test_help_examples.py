@@ -29,6 +29,14 @@ def example_of(name: str) -> list[str]:
     return shlex.split(command.epilog.removeprefix("Example: podium "))
 
 
+def test_the_program_itself_has_the_example_of_its_main_command() -> None:
+    group = typer.main.get_command(build_app())
+    assert (group.epilog or "").startswith("Example: podium race ")
+    words = shlex.split((group.epilog or "").removeprefix("Example: podium "))
+    with group.commands["race"].make_context("race", words[1:]) as context:  # type: ignore[attr-defined]
+        assert context.params["dry_run"]
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A folder with the examples and one finished race."""
