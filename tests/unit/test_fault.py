@@ -42,8 +42,8 @@ GOOD: dict[str, Any] = {"leaf": {"sizeBytes": 1}}
         ({"more": [{"sizeByte": 1}]}, "more.0: unknown key 'sizeByte'", "did you mean sizeBytes?"),
         ({"named": {"a": {"sizeByte": 1}}}, "named.a: unknown key 'sizeByte'", "did you mean sizeBytes?"),
         (
-            {"parts": [{"kind": "long", "length": 1.0}, {"kind": "long", "lenght": 1.0}]},
-            "parts.1: unknown key 'lenght'",
+            {"parts": [{"kind": "long", "length": 1.0}, {"kind": "long", "lengthy": 1.0}]},
+            "parts.1: unknown key 'lengthy'",
             "did you mean length?",
         ),
         ({"parts": [{"kind": "short", "length": 1.0}]}, "parts.0: unknown key 'length'", "known: kind, leaf"),
