@@ -234,7 +234,7 @@ class Fleet:
     def facts(self) -> tuple[RunnerFacts, ...]:
         """Return what each runner that has come is, by its number."""
         found = json.loads(self._send("GET", "/runners", timeout_s=_WAIT_S))
-        return tuple(RunnerFacts.model_validate(one) for one in found)
+        return tuple(RunnerFacts.model_validate_json(json.dumps(one)) for one in found)
 
     def play(self, endpoint: Endpoint, shot: Shot, payloads: PayloadSet, *, workdir: Path) -> Outcome:
         """Let the runners play a shot, each its share, and return what became of every request.

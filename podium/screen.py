@@ -13,7 +13,11 @@ __all__ = ["show_plan", "show_race"]
 
 def show_plan(plan: RacePlan, output: Output) -> None:
     """Print what a race would build, start, send and cost."""
-    money = plan.node_class.cost_per_hour() * plan.seconds / 3600 * len(plan.recipes)
+    share_s = plan.seconds / max(1, len(plan.entries))
+    money = sum(one.cost_per_hour() * share_s / 3600 for _, one in plan.entries)
+    if plan.target == "local":
+        # All servers stay up for the whole race.
+        money *= len(plan.entries)
     currency = plan.node_class.price.currency
     if output is not Output.TABLE:
         console.print_document(
@@ -24,8 +28,24 @@ def show_plan(plan: RacePlan, output: Output) -> None:
                 "profile": plan.profile.name,
                 "level": plan.profile.level,
                 "variants": [recipe.variant_id for recipe in plan.recipes],
+                "target": plan.target,
                 "node_class": plan.node_class.name,
-                "servers": len(plan.recipes),
+                "entries": [
+                    {
+                        "variant": recipe.variant_id,
+                        "node_class": one.name,
+                        "emulated": one.emulated,
+                        "nodes": list(plan.nodes.get(one.name, ())),
+                    }
+                    for recipe, one in plan.entries
+                ],
+                "skipped": [
+                    {"variant": recipe.variant_id, "node_class": one.name, "reason": reason}
+                    for one in plan.classes
+                    for recipe in plan.recipes
+                    if (reason := plan.why_not(recipe, one))
+                ],
+                "servers": len(plan.entries),
                 "phases": [
                     {"phase": phase.kind, "seconds": round(phase.seconds, 1), "requests": phase.requests}
                     for phase in plan.estimate.phases
@@ -39,10 +59,15 @@ def show_plan(plan: RacePlan, output: Output) -> None:
             output,
         )
         return
-    console.print_table(
-        ("VARIANT", "RUNTIME", "PRECISION", "NODE CLASS"),
-        [(r.variant_id, r.runtime, r.precision, plan.node_class.name) for r in plan.recipes],
-    )
+    columns = ("VARIANT", "RUNTIME", "PRECISION", "NODE CLASS") + (("NODES",) if plan.nodes else ())
+    rows = []
+    for one in plan.classes:
+        name = f"{one.name} (emulated)" if one.emulated else one.name
+        for recipe in plan.recipes:
+            reason = plan.why_not(recipe, one)
+            place = (f"SKIPPED: {reason}" if reason else ", ".join(plan.nodes.get(one.name, ())),) if plan.nodes else ()
+            rows.append((recipe.variant_id, recipe.runtime, recipe.precision, name, *place))
+    console.print_table(columns, rows)
     console.print_styled("")
     console.print_table(
         ("PHASE", "TIMES", "SECONDS", "REQUESTS"),
@@ -51,9 +76,10 @@ def show_plan(plan: RacePlan, output: Output) -> None:
     )
     console.print_styled("")
     slo = plan.submission.slo
+    servers = "processes" if plan.target == "local" else "pods"
     console.print_styled(f"{plan.card.name}: {slo}; quality {plan.submission.quality}; profile {plan.profile.name}")
     console.print_styled(
-        f"{len(plan.recipes)} processes, about {plan.seconds / 60:.1f} min of measuring "
+        f"{len(plan.entries)} {servers}, about {plan.seconds / 60:.1f} min of measuring "
         f"(budget {plan.budget_s / 60:.0f} min), {plan.estimate.requests} requests, {money:.4f} {currency}"
     )
     for note in plan.notes:

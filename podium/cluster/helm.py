@@ -30,6 +30,8 @@ _CHARTS = (_PACKAGE / "data" / "charts", _PACKAGE.parent / "charts")
 _CALL_S = 120.0
 _WEBHOOK_TRIES = 4
 _WEBHOOK_PAUSE_S = 4.0
+# Helm 4 has no flag for all of them together.
+_ANY_STATE = ("--deployed", "--failed", "--pending", "--superseded", "--uninstalling")
 _NOISE = re.compile(r"^(WARNING|level=|I\d{4}|W\d{4}|Pulled:|Digest:)")
 
 
@@ -113,18 +115,19 @@ class Helm:
         self._run(["rollback", release, str(revision)])
 
     def revision(self, release: str) -> int | None:
-        """Return the revision of a release that is deployed, the newest where none is, or None without a release."""
-        text = self._run(["list", "--all", "--filter", f"^{re.escape(release)}$", "--output", "json"])
-        found = json.loads(text or "[]")
-        if not found:
-            return None
-        history = json.loads(self._run(["history", release, "--output", "json"]))
+        """Return the revision of a release that is deployed, 0 where none of it is, or None without a release."""
+        try:
+            history = json.loads(self._run(["history", release, "--output", "json"]))
+        except ClusterError as error:
+            if "not found" in str(error):
+                return None
+            raise
         deployed = [int(one["revision"]) for one in history if one["status"] == "deployed"]
         return max(deployed) if deployed else 0
 
     def releases_of(self, prefix: str) -> list[str]:
         """Return the names of the releases that begin so, failed and pending ones too."""
-        text = self._run(["list", "--all", "--filter", f"^{re.escape(prefix)}", "--max", "0", "--output", "json"])
+        text = self._run(["list", *_ANY_STATE, "--filter", f"^{re.escape(prefix)}", "--max", "0", "--output", "json"])
         return [str(one["name"]) for one in json.loads(text or "[]")]
 
     def _run(self, words: list[str], values: Mapping[str, Any] | None = None, *, remote: bool = True) -> str:

@@ -15,6 +15,7 @@ class TargetName(StrEnum):
     """Where the race runs."""
 
     local = "local"
+    cluster = "cluster"
 
 
 def register(app: typer.Typer) -> None:
@@ -36,13 +37,34 @@ def register(app: typer.Typer) -> None:
         runs: Annotated[Path, typer.Option(help="Where races are kept.")] = Path("runs"),
         port: Annotated[int, typer.Option(min=1024, max=65000, help="First port of the servers.")] = 18080,
         new: Annotated[bool, typer.Option("--new", help="Do not resume an unfinished race.")] = False,
+        runners: Annotated[
+            int, typer.Option(min=1, max=16, help="Load generators that share a schedule (cluster).")
+        ] = 1,
+        namespace: Annotated[
+            str | None, typer.Option("-n", "--namespace", help="Namespace; the default is the context's.")
+        ] = None,
+        context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+        kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig file.")] = None,
     ) -> int:
         """Build, check, serve, load-test and judge every variant of a model."""
         from podium.plan import plan_race
         from podium.screen import show_plan, show_race
 
+        place = None
+        if target is TargetName.cluster:
+            from podium.cluster.access import Access
+            from podium.raceplace import ClusterPlace
+
+            place = ClusterPlace.at(Access(kubeconfig, context, namespace), runners=runners)
         plan = plan_race(
-            file, profile=profile, budget=budget, models_dir=models, runs=runs, target=target.value, first_port=port
+            file,
+            profile=profile,
+            budget=budget,
+            models_dir=models,
+            runs=runs,
+            target=target.value,
+            first_port=port,
+            site=place.site if place else None,
         )
         if dry_run:
             show_plan(plan, output)
@@ -50,13 +72,15 @@ def register(app: typer.Typer) -> None:
         from podium.race import run_race
         from podium.racefile import exit_code
 
-        folder, result = run_race(plan, fresh=new, command=_spelled(file, profile, budget))
+        command = _spelled(file, profile, budget, target)
+        folder, result = run_race(plan, fresh=new, command=command, make_target=place.target if place else None)
         show_race(folder, result, output)
         return exit_code(result)
 
 
-def _spelled(file: Path, profile: str | None, budget: str | None) -> str:
+def _spelled(file: Path, profile: str | None, budget: str | None, target: TargetName) -> str:
     words = ["podium", "race", "-f", str(file)]
+    words += ["--target", target.value] if target is not TargetName.local else []
     words += ["--profile", profile] if profile else []
     words += ["--budget", budget] if budget else []
     return " ".join(words)

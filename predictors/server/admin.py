@@ -87,6 +87,7 @@ class Admin:
             "state": predictor.state.value,
             "threads": settings.threads,
             "cpu_limit": settings.cpus,
+            "cores": sorted(os.sched_getaffinity(0)),
             "workers": settings.workers,
             "providers": list(engine.runtime.providers) if engine else [],
             "max_batch": settings.max_batch,

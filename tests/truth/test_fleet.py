@@ -25,6 +25,7 @@ from tests.loads import payloads
 pytestmark = [pytest.mark.truth, pytest.mark.timeout(180)]
 
 NS = 1_000_000_000
+CORES = sorted(os.sched_getaffinity(0))
 RUNNERS = 4
 SERVICE_S = 0.050
 STALL_S = 1.0
@@ -67,7 +68,12 @@ class Place:
 
     def _start(self, *words: str, pod: str = "") -> subprocess.Popen[str]:
         environment = {**os.environ, "PODIUM_K6": str(self._k6), "POD_NAME": pod, "NODE_NAME": "here"}
-        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True, env=environment)
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, CORES[:1])
+        try:
+            process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True, env=environment)
+        finally:
+            os.sched_setaffinity(0, before)
         assert process.stdout is not None
         self._stack.callback(process.stdout.close)
         self._stack.callback(process.wait)

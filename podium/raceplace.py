@@ -1,0 +1,67 @@
+"""Where a race runs, from the words of the command line: this machine, or a cluster that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from podium.plan import RacePlan, RaceSite
+from podium.submission import Submission
+from podium.targets.target import Target
+
+if TYPE_CHECKING:
+    from podium.cluster.access import Access
+    from podium.cluster.adapter import Cluster
+    from podium.cluster.helm import Helm
+
+__all__ = ["ClusterPlace"]
+
+# An API server that is being replaced is away for about a minute, which is no reason to end a race.
+_PATIENCE_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlace:
+    """A cluster as a place of races: what is there when a race is planned, and the target when it runs."""
+
+    cluster: Cluster
+    helm: Helm
+    runners: int
+
+    @classmethod
+    def at(cls, access: Access, *, runners: int) -> ClusterPlace:
+        """Find the cluster and Helm.
+
+        Raises:
+            ClusterError: no cluster answers.
+            MachineError: there is no Helm.
+        """
+        from podium.cluster.adapter import Cluster
+        from podium.cluster.deployment import helm_on
+
+        cluster = Cluster.connect(access, patience_s=_PATIENCE_S)
+        return cls(cluster, helm_on(cluster), runners)
+
+    def site(self, submission: Submission) -> RaceSite:
+        """Return what the cluster offers a submission."""
+        from podium.cluster.racesite import race_site
+
+        return race_site(self.cluster, submission)
+
+    def target(self, plan: RacePlan, folder: Path, say: Callable[[str], None]) -> Target:
+        """Return the target of a race."""
+        from podium.cluster.site import read_platform
+        from podium.targets.cluster import ClusterTarget
+
+        return ClusterTarget(
+            self.cluster,
+            self.helm,
+            read_platform(self.cluster),
+            classes={one.name: one for one in plan.classes},
+            protocol=plan.profile.protocol,
+            race_id=folder.name,
+            runners=self.runners,
+            say=say,
+        )
