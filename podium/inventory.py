@@ -24,6 +24,7 @@ __all__ = ["Listing", "list_classes", "list_races", "list_runs", "list_variants"
 
 _UNREADABLE = "unreadable"
 _UNFINISHED = "unfinished"
+_STAMP = re.compile(r"[0-9]{8}-[0-9]{6}")
 # `<n>-<phase>.json`; a generator's own files, in its work folder, have other names.
 _RECORD = re.compile(r"[0-9]+-[a-z-]+\.json")
 
@@ -164,8 +165,8 @@ def list_classes() -> Listing:
 
 
 def race_folders(runs: Path) -> Iterator[Path]:
-    """Yield the folders of all races, in the order of their names, those without a result yet among them."""
-    for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
+    """Yield the folders of all races, the newest last, those without a result yet among them."""
+    for folder in sorted(runs.iterdir(), key=_begun) if runs.is_dir() else ():
         if not folder.is_symlink() and ((folder / "race.json").is_file() or run_files(folder)):
             yield folder
 
@@ -188,6 +189,12 @@ def _listing(
     right: tuple[str, ...] = (),
 ) -> Listing:
     return Listing(tuple(columns.split()), tuple(rows), items, right)
+
+
+def _begun(race_folder: Path) -> tuple[str, str]:
+    """Return what orders races: the second of their beginning, which stands in their names after the model's."""
+    stamp = _STAMP.search(race_folder.name)
+    return (stamp.group() if stamp else "", race_folder.name)
 
 
 def _age_s(path: Path) -> float:

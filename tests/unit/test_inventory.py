@@ -11,6 +11,7 @@ from loadtest.runrecord import Generator, Latency, Lateness, Planned, RunRecord,
 from podium import cli
 from podium.console import Json
 from podium.description import outline
+from podium.inventory import race_folders
 from podium.racefile import write_race
 from predictors.measured import write_measured
 from predictors.store import Store
@@ -280,3 +281,10 @@ def test_a_damaged_artifact_is_a_row_that_says_so(place: Path, capsys: pytest.Ca
     assert "is not YAML" in item["error"]
     shutil.rmtree(folder)
     assert run(place, capsys, "get", "variants", "-o", "json") == "[]\n"
+
+
+def test_races_of_several_models_stand_in_the_order_of_their_time(tmp_path: Path) -> None:
+    names = ["by-hand", "zebra-20261120-100000-aaaaaa", "ant-20261121-090000-bbbbbb", "moth-20261121-090001-000000"]
+    for name in reversed(names):
+        write_race(tmp_path / name, races.race(races.unloaded(), name))
+    assert [folder.name for folder in race_folders(tmp_path)] == names
