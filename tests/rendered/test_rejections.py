@@ -73,6 +73,8 @@ TYPOS = [
     ("no runner", "loadtest", {"runners": 0}, "/runners"),
     ("half a runner", "loadtest", {"runners": 1.5}, "/runners"),
     ("an unknown key of a run", "loadtest", {"run": {"id": "r1"}}, "'id' not allowed"),
+    ("half a plan", "loadtest", {"plan": {"url": "http://x"}}, "/plan"),
+    ("a key that no plan has", "loadtest", {"plan": {"URL": "http://x"}}, "'URL' not allowed"),
     ("a global value", "loadtest", {"global": {"image": "a/b:c"}}, "/global"),
 ]
 
@@ -84,6 +86,7 @@ def test_a_typo_is_refused_at_its_place(chart: str, values: dict[str, Any], told
     assert told in said
 
 
+PLAN: dict[str, Any] = {"url": "http://x", "model": "x", "protocol": "v2-json", "rate": 1, "for": "1s"}
 FROZEN = {"autoscaling": {"enabled": False}}
 CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
     ("more at least than at most", "variant", {"replicas": {"min": 7}}, "replicas.min 7: is above replicas.max 6"),
@@ -164,9 +167,10 @@ CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
     (
         "a plan for stock k6",
         "loadtest",
-        {"plan": {"rate": 1}, "testRun": {"enabled": True, "url": "http://x"}},
+        {"plan": PLAN, "testRun": {"enabled": True, "url": "http://x"}},
         "plan: is",
     ),
+    ("a plan of nothing", "loadtest", {"plan": PLAN}, "plan: has no payload to send"),
     ("no URL", "loadtest", {"testRun": {"enabled": True}}, 'testRun.url "": there is nothing to ask'),
     ("a URL that nobody asks", "loadtest", {"testRun": {"url": "http://x"}}, "testRun.url http://x: is read with"),
     (

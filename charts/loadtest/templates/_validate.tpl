@@ -23,6 +23,9 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- else if $v.testRun.url -}}
 {{- $wrong = append $wrong (printf "testRun.url %s: is read with testRun.enabled=true only; set that, or say it in plan" $v.testRun.url) -}}
 {{- end -}}
+{{- if and $v.plan (not (or $v.plan.data $v.plan.binaryData)) -}}
+{{- $wrong = append $wrong "plan: has no payload to send; give one in plan.data (text) or plan.binaryData (base64)" -}}
+{{- end -}}
 {{- if and (not $v.networkPolicy.enabled) $v.networkPolicy.to -}}
 {{- $wrong = append $wrong "networkPolicy.to: opens a policy that networkPolicy.enabled=false does not make; drop one of them" -}}
 {{- end -}}
