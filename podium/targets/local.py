@@ -127,7 +127,12 @@ class LocalTarget:
             command,
             log=log,
             cores=self.server_cores,
-            environment={"PODIUM_RACE": self._race_id, "OMP_NUM_THREADS": str(self._cpus)},
+            environment={
+                "PODIUM_RACE": self._race_id,
+                "OMP_NUM_THREADS": str(self._cpus),
+                # All variants would want the one gRPC port, and nothing asks it here.
+                "PREDICTOR_GRPC": "false",
+            },
         )
         prefer(process.pid)
         endpoint = Endpoint(
