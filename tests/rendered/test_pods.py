@@ -153,6 +153,8 @@ def test_replicas_are_left_to_whoever_scales() -> None:
 def test_autoscaler_and_budget_find_what_kserve_makes() -> None:
     made = {one["kind"]: one for one in objects(render("variant", VARIANTS[-1], release="food11"))}
     assert made["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "food11-predictor"
+    # An autoscaler of the Deployment's name is overwritten by KServe, which then removes it as its own.
+    assert made["HorizontalPodAutoscaler"]["metadata"]["name"] != "food11-predictor"
     assert made["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == {"app": "isvc.food11-predictor"}
     metric = made["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["containerResource"]
     assert metric["container"] == plain_pod("podium-ort")["containers"][0]["name"] == "kserve-container"
