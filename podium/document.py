@@ -14,6 +14,7 @@ from podium.errors import FileError
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "Document", "Key", "Value", "nearest", "read_document"]
 
 _EXAMPLE = "examples/food11.yaml"
+_ADD_IT = f"add it, as in {_EXAMPLE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,11 @@ class Document(written.Document):
         found: Value = self.content
         for depth, key in enumerate(keys, start=1):
             if not isinstance(found, dict) or key not in found:
-                raise self.error(keys[:depth], f"{'.'.join(keys[:depth])} is missing")
+                raise self.error(keys[:depth], f"{'.'.join(keys[:depth])} is missing", _ADD_IT)
             found = found[key]
         if not isinstance(found, dict) or not found:
             shown = "empty" if found in (None, {}) else described(found)
-            raise self.error(keys, f"{'.'.join(keys)} must hold keys with values, and is {shown}")
+            raise self.error(keys, f"{'.'.join(keys)} must hold keys with values, and is {shown}", _ADD_IT)
         return found
 
     def text(self, *keys: str) -> str:
@@ -48,7 +49,7 @@ class Document(written.Document):
         found = self.mapping(*keys[:-1]).get(keys[-1])
         name = ".".join(keys)
         if found is None:
-            raise self.error(keys, f"{name} is missing")
+            raise self.error(keys, f"{name} is missing", _ADD_IT)
         if not isinstance(found, str) or not found.strip():
             shown = "empty" if isinstance(found, str) else described(found)
             raise self.error(keys, f"{name} must be text, and is {shown}", f'write it in quotes: {keys[-1]}: "…"')

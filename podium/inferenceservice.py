@@ -68,7 +68,7 @@ def check_shape(document: Document) -> None:
     for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         found = document.text(key)
         if found != wanted:
-            raise document.error((key,), f"{key} is {found!r}, and must be {wanted}")
+            raise document.error((key,), f"{key} is {found!r}, and must be {wanted}", f"write {key}: {wanted}")
     document.refuse_unknown(("metadata",), METADATA_KEYS)
     name = document.text("metadata", "name")
     if NAME.fullmatch(name) is None or len(name) > MAX_NAME:

@@ -47,7 +47,10 @@ def load_split(card: ModelCard, folder: Path, split: str, root: Path) -> Dataset
     if not dataset.files:
         raise DataError(f"the {split} data of {card.name} are empty", "check data.source in the model card")
     if not 0 <= dataset.labels.min() <= dataset.labels.max() < len(card.labels):
-        raise DataError(f"the {split} data of {card.name} have more classes than the card has labels")
+        raise DataError(
+            f"the {split} data of {card.name} have more classes than the card has labels",
+            "list every class in the model card's labels, in the order of their numbers",
+        )
     count = getattr(card.data, split)
     if count is None or count >= len(dataset.files):
         return dataset
