@@ -167,9 +167,7 @@ def play_race(
         started=str(document["started"]),
         finished=now(),
         quality=str(plan.submission.quality),
-        submission=SubmissionText(
-            path=plan.submission.path.name, text=plan.submission.path.read_text(encoding="utf-8")
-        ),
+        submission=SubmissionText(path=plan.submission.path.name, text=plan.submission.source),
         profile_name=plan.profile.name,
         profile=plan.profile.model_dump(mode="json", by_alias=True),
         environment={

@@ -50,7 +50,7 @@ class Submission:
 
     `variants` is empty for `auto`. `profile`, `budget_s` and `incumbent` are None where the file is silent;
     `incumbent` is the word `none` where it asks for none. `profile` is a name or the path of an existing
-    file. `text` holds our annotations as written, without their prefix.
+    file. `text` holds our annotations as written, without their prefix, and `source` the whole file.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Submission:
     storage_uri: str
     model_folder: Path
     text: dict[str, str]
+    source: str
 
 
 def load_submission(path: Path, models_dir: Path = Path("models")) -> Submission:
@@ -92,6 +93,7 @@ def load_submission(path: Path, models_dir: Path = Path("models")) -> Submission
         storage_uri=uri,
         model_folder=_located(document, uri, models_dir),
         text=text,
+        source=path.read_text(encoding="utf-8-sig"),
     )
 
 

@@ -47,6 +47,13 @@ def test_a_good_submission_is_read_whole(tmp_path: Path) -> None:
     assert found.model_folder == tmp_path / "models" / "food11"
 
 
+def test_what_was_read_is_kept_whatever_becomes_of_the_file(tmp_path: Path) -> None:
+    path = write_submission(tmp_path)
+    found = load_submission(path)
+    path.unlink()
+    assert found.source == GOOD
+
+
 def test_what_is_not_said_has_the_default_of_the_contract(tmp_path: Path) -> None:
     slo_only = GOOD.replace(QUALITY, "")
     slo_only = "\n".join(line for line in slo_only.splitlines() if "variants" not in line and "classes" not in line)
