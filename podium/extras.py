@@ -24,10 +24,12 @@ EXTRAS = {
     extra.name: extra
     for extra in (
         Extra("serve", ("orjson", "PIL", "prometheus_client", "uvloop"), (), "serve a variant"),
+        Extra("serve-grpc", ("grpc", "google"), ("serve",), "serve V2 over gRPC too"),
         Extra("serve-ort", ("onnxruntime",), ("serve",), "serve ort-fp32 and ort-int8"),
         Extra("serve-openvino", ("openvino",), ("serve",), "serve openvino-int8"),
         Extra("serve-torch", ("torch",), ("serve",), "serve torch-fp32"),
         Extra("cluster", ("kubernetes", "stamina"), (), "deploy and race on a cluster"),
+        Extra("kserve", ("kserve",), ("serve",), "serve under KServe's own model server"),
         Extra("bench", ("hdrh", "jinja2", "PIL", "scipy"), (), "load-test, judge and report"),
         Extra(
             "build",

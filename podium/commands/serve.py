@@ -15,7 +15,10 @@ def register(app: typer.Typer) -> None:
         variant: Annotated[str, typer.Argument(help="Variant id, id@address, artifact folder, or bare model file.")],
         host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
         http_port: Annotated[int | None, typer.Option(help="V1 and V2; 0: a free one.", show_default="8080")] = None,
-        grpc_port: Annotated[int | None, typer.Option(help="Kept for gRPC.", show_default="8081")] = None,
+        grpc: Annotated[
+            bool | None, typer.Option(help="V2 over gRPC too.", show_default="where grpcio is installed")
+        ] = None,
+        grpc_port: Annotated[int | None, typer.Option(help="V2 over gRPC; 0: a free one.", show_default="8081")] = None,
         metrics_port: Annotated[
             int | None, typer.Option(help="Metrics and state; 0: a free one.", show_default="8082")
         ] = None,
@@ -65,6 +68,7 @@ def register(app: typer.Typer) -> None:
             "variant": variant,
             "host": host,
             "http_port": http_port,
+            "grpc": grpc,
             "grpc_port": grpc_port,
             "metrics_port": metrics_port,
             "cpus": cpus,

@@ -121,7 +121,7 @@ class LocalTarget:
         port = self._first_port + 2 * slot
         log = self._log(candidate)
         command = [sys.executable, "-m", "podium", "serve", str(candidate.folder), "--host", _HOST]
-        command += ["--http-port", str(port), "--metrics-port", str(port + 1), "--cpus", str(self._cpus)]
+        command += ["--http-port", str(port), "--metrics-port", str(port + 1), "--no-grpc", "--cpus", str(self._cpus)]
         began = time.monotonic()
         process = processes.start(
             command,

@@ -7,9 +7,8 @@ cancellation are the same.
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 
-from predictors.errors import DeadlineError
+from predictors.errors import DeadlineError, PredictorError
 from predictors.server.answer import Call, Tensors
 from predictors.server.core import Predictor
 from predictors.server.job import Job
@@ -19,7 +18,12 @@ __all__ = ["ask"]
 
 
 async def ask(
-    predictor: Predictor, understand: Callable[[], Call], watch: Stopwatch, *, timeout_s: float | None = None
+    predictor: Predictor,
+    understand: Callable[[], Call],
+    watch: Stopwatch,
+    *,
+    timeout_s: float | None = None,
+    is_large: bool = False,
 ) -> tuple[Call, Tensors]:
     """Compute one request and give what was understood with the engine's outputs by name.
 
@@ -30,6 +34,7 @@ async def ask(
         understand: Makes the call of the request, once it is admitted.
         watch: Started when the request came; it has the time of every stage in the end.
         timeout_s: Seconds from now on after which nobody wants the answer; None for the settings' own.
+        is_large: Whether to understand it away from the event loop, where that takes long.
 
     Raises:
         NotReadyError: The model takes nothing now.
@@ -38,17 +43,28 @@ async def ask(
         DeadlineError: The time is over.
     """
     predictor.admit(watch.started_ns)
-    call = understand()
-    watch.mark(DECODE)
+    understood: list[Call] = []
+
+    def prepare() -> Tensors:
+        """In the preparation's thread."""
+        call = understood[0] if understood else _understand(understood, understand, watch)
+        if call.inputs is not None:
+            return call.inputs
+        if call.prepare is None:
+            raise PredictorError("a request was understood to hold nothing")
+        return call.prepare(watch)
+
+    call = None if is_large else _understand(understood, understand, watch)
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Job] = loop.create_future()
     limit_s = predictor.settings.timeout_s if timeout_s is None else timeout_s
     job = Job(
-        call.items,
+        call.items if call else 1,
         lambda job: None if done.done() else done.set_result(job),
         watch,
-        inputs=call.inputs,
-        prepare=None if call.prepare is None else partial(call.prepare, watch),
+        inputs=call.inputs if call else None,
+        prepare=prepare if call is None or call.inputs is None else None,
+        is_sized=call is not None,
         deadline_ns=time.monotonic_ns() + int(limit_s * 1e9),
     )
     predictor.submit(job)
@@ -64,4 +80,11 @@ async def ask(
         raise job.error
     if not job.outputs:
         raise DeadlineError("the deadline passed before the answer was there", "allow more time")
-    return call, job.outputs
+    return understood[0], job.outputs
+
+
+def _understand(understood: list[Call], understand: Callable[[], Call], watch: Stopwatch) -> Call:
+    call = understand()
+    understood.append(call)
+    watch.mark(DECODE)
+    return call

@@ -13,6 +13,7 @@ lost, and the exit code says so.
 
 import asyncio
 import errno
+import importlib.util
 import json
 import logging
 import os
@@ -21,11 +22,12 @@ import socket
 import sys
 import time
 from collections.abc import Coroutine
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uvloop
 
-from predictors.errors import ListenError
+from predictors.errors import ListenError, PredictorError
 from predictors.server.admin import Admin
 from predictors.server.connection import Timeouts
 from predictors.server.core import Predictor
@@ -36,6 +38,9 @@ from predictors.server.metrics import Metrics
 from predictors.server.origin import find_origin
 from predictors.server.responder import Responder
 from predictors.server.settings import Settings
+
+if TYPE_CHECKING:
+    from predictors.server.rpc.listener import RpcPort
 
 __all__ = ["run"]
 
@@ -54,13 +59,14 @@ def run(settings: Settings) -> int:
     """
     _log.info("settings", extra={"fields": settings.model_dump()})
     origin = find_origin(settings)
-    with (
-        _bound(settings.host, settings.http_port) as data,
-        _bound(settings.host, settings.metrics_port) as side,
-    ):
+    with ExitStack() as stack:
+        data, side = (
+            stack.enter_context(_bound(settings.host, n)) for n in (settings.http_port, settings.metrics_port)
+        )
+        rpc = stack.enter_context(_bound(settings.host, settings.grpc_port)) if _has_grpc(settings) else None
         predictor = Predictor(origin, settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code = runner.run(_live(predictor, data, side))
+            code = runner.run(_live(predictor, _Sockets(data, side, rpc)))
         if not predictor.close():
             # An engine cannot be interrupted, and an interpreter that ends under its thread crashes.
             logging.shutdown()
@@ -68,7 +74,24 @@ def run(settings: Settings) -> int:
         return code
 
 
-async def _live(predictor: Predictor, data: socket.socket, side: socket.socket) -> int:
+class _Sockets(NamedTuple):
+    """Bound and not listening yet; without gRPC there is no third."""
+
+    data: socket.socket
+    side: socket.socket
+    rpc: socket.socket | None
+
+
+def _has_grpc(settings: Settings) -> bool:
+    is_installed = importlib.util.find_spec("grpc") is not None
+    if settings.grpc and not is_installed:
+        raise PredictorError("grpcio is not installed", "install podium[serve-grpc], or serve with --no-grpc")
+    if settings.grpc is None and not is_installed:
+        _log.info("no gRPC: grpcio is not installed")
+    return is_installed if settings.grpc is None else settings.grpc
+
+
+async def _live(predictor: Predictor, sockets: _Sockets) -> int:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -79,7 +102,7 @@ async def _live(predictor: Predictor, data: socket.socket, side: socket.socket) 
     if predictor.model.is_bare:
         known = {"variant": predictor.model.identity, "is_batched": predictor.model.is_batched}
         _log.warning("unverified: a bare model has no digest and no golden answers", extra={"fields": known})
-    return await _Process(predictor).live(data, side, stopping)
+    return await _Process(predictor).live(sockets, stopping)
 
 
 async def _done_first(work: Coroutine[Any, Any, None], stopping: asyncio.Future[Any]) -> bool:
@@ -115,26 +138,42 @@ class _Process:
             limits=WireLimits(body_bytes=0),
             connections=_ADMIN_CONNECTIONS,
         )
+        self._rpc: RpcPort | None = None
 
-    async def live(self, data: socket.socket, side: socket.socket, stopping: asyncio.Future[Any]) -> int:
-        await self._data.listen(data)
-        await self._side.listen(side)
+    async def live(self, sockets: _Sockets, stopping: asyncio.Future[Any]) -> int:
+        await self._data.listen(sockets.data)
+        await self._side.listen(sockets.side)
+        rpc_port = None
         try:
+            if sockets.rpc is not None:
+                rpc_port = await self._listen_rpc(sockets.rpc)
             if not await _done_first(self._predictor.load(), stopping):
                 return 0
-            self._tell_ready(data.getsockname()[1], side.getsockname()[1])
+            self._tell_ready(sockets, rpc_port)
             await stopping
             return await self._drain()
         finally:
             await self._data.close()
             await self._side.close()
+            if self._rpc is not None:
+                await self._rpc.drain(0)
 
-    def _tell_ready(self, http_port: int, metrics_port: int) -> None:
+    async def _listen_rpc(self, held: socket.socket) -> int:
+        from predictors.server.rpc.listener import RpcPort
+
+        self._rpc = RpcPort(self._predictor, self._metrics)
+        port: int = held.getsockname()[1]
+        # The library binds itself; until now the port was held so that nobody else could take it.
+        held.close()
+        return await self._rpc.listen(self._settings.host, port)
+
+    def _tell_ready(self, sockets: _Sockets, rpc_port: int | None) -> None:
         line = {
             "event": "ready",
             "ready": True,
-            "http_port": http_port,
-            "metrics_port": metrics_port,
+            "http_port": sockets.data.getsockname()[1],
+            "grpc_port": rpc_port,
+            "metrics_port": sockets.side.getsockname()[1],
             "variant": self._predictor.model.identity,
             "model": self._predictor.model.name,
             "gather": self._predictor.engine.gather if self._predictor.engine else None,
@@ -150,7 +189,10 @@ class _Process:
         _log.info("draining", extra={"fields": {"in_flight": self._predictor.in_flight}})
         await asyncio.sleep(self._settings.pre_stop_s)
         self._predictor.refuse()
-        while self._predictor.in_flight or self._data.busy:
+        # Calls that run are finished by the wait below; the library only has to send its clients away.
+        left_s = self._settings.grace_s - (time.monotonic() - began)
+        leaving = asyncio.ensure_future(self._rpc.drain(left_s)) if self._rpc is not None else None
+        while self._predictor.in_flight or self._data.busy or not (leaving is None or leaving.done()):
             if time.monotonic() - began > self._settings.grace_s:
                 unfinished = {"in_flight": self._predictor.in_flight}
                 _log.error("the grace time is over", extra={"fields": unfinished})

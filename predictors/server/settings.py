@@ -47,7 +47,11 @@ class Settings(Strict):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 in a pod.")
     http_port: int = Field(default=8080, ge=0, le=65535, description="Port of V1 and V2; 0 takes a free one.")
-    grpc_port: int = Field(default=8081, ge=0, le=65535, description="Kept for V2 over gRPC; nothing listens yet.")
+    grpc: bool | None = Field(
+        default=None,
+        description="Whether V2 is served over gRPC too; absent: where grpcio is installed.",
+    )
+    grpc_port: int = Field(default=8081, ge=0, le=65535, description="Port of V2 over gRPC; 0 takes a free one.")
     metrics_port: int = Field(default=8082, ge=0, le=65535, description="Port of metrics and state; 0: free.")
     cpus: float | None = Field(
         default=None,

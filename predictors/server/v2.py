@@ -20,7 +20,7 @@ from predictors.server.model import ServedModel
 from predictors.server.replies import JSON, OCTETS
 from predictors.server.tensors import datatype_of
 
-__all__ = ["V2"]
+__all__ = ["V2", "platform_of"]
 
 
 class V2:
@@ -37,7 +37,7 @@ class V2:
             {
                 "name": self._model.name,
                 "versions": [self._model.version],
-                "platform": self._platform(),
+                "platform": platform_of(self._model),
                 "inputs": [_described(spec) for spec in variant.inputs],
                 "outputs": [_described(spec) for spec in variant.outputs],
                 "parameters": {
@@ -47,12 +47,6 @@ class V2:
                 },
             }
         )
-
-    def _platform(self) -> str:
-        variant = self._model.variant
-        if not self._model.is_bare:
-            return f"{variant.runtime.name}-{variant.precision}"
-        return {"ort": "onnxruntime_onnx", "openvino": "openvino"}[variant.runtime.name]
 
     def understand(self, body: bytes, json_bytes: str | None) -> Call:
         """Understand a request; `json_bytes` is the value of `Inference-Header-Content-Length`.
@@ -135,6 +129,14 @@ class V2:
             return Encoded(text, JSON)
         extra = b"inference-header-content-length: %d\r\n" % len(text)
         return Encoded(b"".join([text, *blobs]), OCTETS, extra)
+
+
+def platform_of(model: ServedModel) -> str:
+    """Name the platform as metadata has it: engine and precision, for a bare model what other servers say."""
+    variant = model.variant
+    if not model.is_bare:
+        return f"{variant.runtime.name}-{variant.precision}"
+    return {"ort": "onnxruntime_onnx", "openvino": "openvino"}[variant.runtime.name]
 
 
 def _parts(body: bytes, json_bytes: str | None) -> tuple[bytes, memoryview]:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Answer", "Server", "ask_once", "read_to_end", "started"]
+__all__ = ["FREE", "Answer", "Server", "ask_once", "read_to_end", "started"]
+
+FREE = ("--cpus", "1", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 
 _START_S = 60.0
 
@@ -38,6 +40,7 @@ class Server:
 
     process: subprocess.Popen[str]
     http_port: int
+    grpc_port: int | None
     metrics_port: int
     ready: dict[str, Any]
     log: Path
@@ -120,8 +123,7 @@ def read_to_end(connection: socket.socket) -> bytes:
 
 def started(folder: Path, log: Path, *arguments: str, cpus: str = "1") -> Server:
     """Start a server on free ports and wait for its ready line."""
-    command = [sys.executable, "-m", "predictors.server", str(folder), "--cpus", cpus]
-    command += ["--http-port", "0", "--metrics-port", "0", *arguments]
+    command = [sys.executable, "-m", "predictors.server", str(folder), *FREE, "--cpus", cpus, *arguments]
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, env=_environment())
     began = time.monotonic()
@@ -131,7 +133,7 @@ def started(folder: Path, log: Path, *arguments: str, cpus: str = "1") -> Server
         raise AssertionError(f"no ready line: {log.read_text()}")
     assert time.monotonic() - began < _START_S
     ready = json.loads(line)
-    return Server(process, ready["http_port"], ready["metrics_port"], ready, log)
+    return Server(process, ready["http_port"], ready["grpc_port"], ready["metrics_port"], ready, log)
 
 
 def _environment() -> dict[str, str]:

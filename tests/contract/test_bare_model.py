@@ -126,7 +126,21 @@ def test_every_element_type_goes_through(
 
 def refusal(*arguments: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "podium", "serve", *arguments, "--cpus", "1", "--http-port", "0", "--metrics-port", "0"],
+        [
+            sys.executable,
+            "-m",
+            "podium",
+            "serve",
+            *arguments,
+            "--cpus",
+            "1",
+            "--http-port",
+            "0",
+            "--grpc-port",
+            "0",
+            "--metrics-port",
+            "0",
+        ],
         capture_output=True,
         text=True,
         timeout=60,

@@ -14,9 +14,9 @@ from predictors.fingerprint import environment, fingerprint
 from predictors.measured import Batching, write_measured
 from tests.artifacts import vector_artifact
 from tests.contract.conftest import Starter
+from tests.contract.server import FREE
 
 COMMAND = [sys.executable, "-m", "podium", "serve"]
-FREE = ["--cpus", "1", "--http-port", "0", "--metrics-port", "0"]
 
 
 def test_it_serves_until_it_is_told_to_stop(vector_folder: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_port_in_use_is_exit_code_four(vector_folder: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        arguments = [str(vector_folder), "--cpus", "1", "--http-port", port, "--metrics-port", "0"]
+        arguments = [str(vector_folder), *FREE, "--http-port", port]
         ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 4
     assert f"127.0.0.1:{port}: the port is in use" in ended.stderr

@@ -17,7 +17,7 @@ import pytest
 from predictors.manifest import file_entries, read_variant, write_variant
 from tests.artifacts import image_artifact, vector_artifact
 from tests.contract.conftest import Starter
-from tests.contract.server import Answer, Server
+from tests.contract.server import FREE, Answer, Server
 from tests.eventually import eventually
 
 X = {"instances": [[0.0, 1.0, 0.0, 0.0]]}
@@ -130,9 +130,7 @@ def test_a_port_in_use_is_one_sentence_before_anything_is_loaded(vector_folder: 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        code, sentence, seconds = failed_start(
-            str(vector_folder), "--cpus", "1", "--http-port", port, "--metrics-port", "0"
-        )
+        code, sentence, seconds = failed_start(str(vector_folder), *FREE, "--http-port", port)
     assert code == 4
     assert sentence == f"error: 127.0.0.1:{port}: the port is in use"
     assert seconds < 10
@@ -144,7 +142,7 @@ def test_a_flipped_bit_never_gets_ready(vector_folder: Path, tmp_path: Path) -> 
     data = bytearray((folder / "model.onnx").read_bytes())
     data[-20] ^= 0x10
     (folder / "model.onnx").write_bytes(data)
-    code, sentence, _ = failed_start(str(folder), "--cpus", "1", "--http-port", "0", "--metrics-port", "0")
+    code, sentence, _ = failed_start(str(folder), *FREE)
     assert code == 3
     assert "model.onnx differs" in sentence
 
@@ -155,7 +153,7 @@ def test_a_wrong_golden_answer_never_gets_ready(vector_folder: Path, tmp_path: P
     path = folder / "golden" / "output-0.npy"
     np.save(path, np.load(path) + 1)
     write_variant(folder, read_variant(folder).model_copy(update={"files": file_entries(folder)}))
-    code, sentence, _ = failed_start(str(folder), "--cpus", "1", "--http-port", "0", "--metrics-port", "0")
+    code, sentence, _ = failed_start(str(folder), *FREE)
     assert code == 3
     assert "golden output logits is off by 1" in sentence
 
@@ -166,7 +164,7 @@ def test_another_preprocessing_is_refused(tmp_path: Path) -> None:
     assert variant.preprocessing is not None
     spec = variant.preprocessing.model_copy(update={"hash": "0" * 64})
     write_variant(folder, variant.model_copy(update={"preprocessing": spec}))
-    code, sentence, _ = failed_start(str(folder), "--cpus", "1", "--http-port", "0", "--metrics-port", "0")
+    code, sentence, _ = failed_start(str(folder), *FREE)
     assert code == 3
     assert "another preprocessing" in sentence
 
@@ -222,7 +220,7 @@ def test_told_to_stop_while_it_loads_it_ends_at_once(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "predictors.server", str(folder), "--cpus", "1"]
     process = subprocess.Popen(
-        [*command, "--http-port", str(port), "--metrics-port", "0"],
+        [*command, "--http-port", str(port), "--grpc-port", "0", "--metrics-port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

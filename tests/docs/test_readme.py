@@ -57,7 +57,7 @@ def test_a_variant_is_served_as_the_readme_says(tmp_path: Path) -> None:
         timeout=110,
     )
     assert built.returncode == 0, built.stderr
-    words = [*shlex.split(command), "--http-port", "0", "--metrics-port", "0", "--cpus", "1"]
+    words = [*shlex.split(command), "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--cpus", "1"]
     server = subprocess.Popen(
         words, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
