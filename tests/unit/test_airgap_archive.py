@@ -63,7 +63,7 @@ def test_a_layer_holds_files_links_and_the_folders_above_them(program: Path) -> 
     with tarfile.open(fileobj=io.BytesIO(archive.write_layer(layers_of(program)["main"]))) as tar:
         members = {member.name: member for member in tar}
         assert list(members) == [
-            "tmp",
+            "scratch",
             "usr",
             "usr/local",
             "usr/local/bin",

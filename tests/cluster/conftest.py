@@ -1,0 +1,150 @@
+"""The running test cluster, or a skip that says what is missing; no other cluster is ever touched.
+
+The cluster comes from `./scripts/cluster-up`. Each test that makes something gets a namespace of its own; when the
+test fails, what the namespace held is printed before it goes.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = ("kind-podium",)
+STANDARD = Path(os.environ.get("KUBECONFIG") or ROOT / ".podium" / "kubeconfig")
+_RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """kubectl on the test cluster, in one namespace."""
+
+    program: str
+    namespace: str = "podium"
+
+    def run(self, *arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run kubectl; the context is named each time, so that a changed kubeconfig cannot redirect it."""
+        command = [
+            self.program,
+            "--kubeconfig",
+            str(STANDARD),
+            "--context",
+            ALLOWED[0],
+            "-n",
+            self.namespace,
+            *arguments,
+        ]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=180)
+        assert done.returncode == 0 or not check, f"{' '.join(arguments)}: {done.stderr}"
+        return done
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """Return what `kubectl get -o json` answers."""
+        read: dict[str, Any] = json.loads(self.run("get", *arguments, "-o", "json").stdout)
+        return read
+
+    def apply(self, document: dict[str, Any], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Apply one document."""
+        return self.run("apply", "-f", "-", text=json.dumps(document), check=check)
+
+
+def _absent() -> str:
+    """Return why there is no cluster to test, or an empty string."""
+    program = shutil.which("kubectl") or shutil.which("kubectl", path=str(ROOT / ".podium" / "bin"))
+    if program is None:
+        return "no kubectl; ./scripts/cluster-up brings one"
+    if not STANDARD.exists():
+        return f"no test cluster: {STANDARD} is missing; run ./scripts/cluster-up"
+    asked = [program, "--kubeconfig", str(STANDARD), "config", "current-context"]
+    context = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    if context not in ALLOWED:
+        return f"the context of {STANDARD} is {context!r}, and tests run on {' or '.join(ALLOWED)} only"
+    ready = [program, "--kubeconfig", str(STANDARD), "get", "--raw", "/readyz", "--request-timeout=10s"]
+    done = subprocess.run(ready, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else f"the test cluster does not answer: {done.stderr.strip()[:200]}"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Kubectl:
+    """Return kubectl on the running test cluster, or skip; fail where `PODIUM_REQUIRE` asks for the cluster."""
+    reason = _absent()
+    if reason and "cluster" in os.environ.get("PODIUM_REQUIRE", "").replace(",", " ").split():
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    return Kubectl(shutil.which("kubectl") or str(ROOT / ".podium" / "bin" / "kubectl"))
+
+
+@pytest.fixture
+def namespace(cluster: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """Return kubectl in a fresh namespace with restricted Pod Security, which goes after the test."""
+    name = f"podium-test-{uuid.uuid4().hex[:8]}"
+    cluster.run("create", "namespace", name)
+    cluster.run("label", "namespace", name, _RESTRICTED, "podium.dev/test=true")
+    inside = Kubectl(cluster.program, name)
+    yield inside
+    if any(report.failed for report in getattr(request.node, "reports", [])):
+        print(inside.run("get", "all,isvc,events", "-o", "wide", check=False).stdout)  # noqa: T201
+        print(inside.run("describe", "pods", check=False).stdout[-8000:])  # noqa: T201
+    cluster.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Keep a test's reports with it, so that its fixtures know whether it failed."""
+    report = yield
+    item.__dict__.setdefault("reports", []).append(report)
+    return report
+
+
+def images(cluster: Kubectl) -> dict[str, str]:
+    """Return our images that the platform chart names, by runtime: those are on the nodes."""
+    found = cluster.run("get", "configmap", "podium-platform", "-n", "podium-system", "-o", "json", check=False)
+    if found.returncode != 0:
+        pytest.skip("the chart platform is not installed, so no image of ours is on the nodes")
+    read: dict[str, str] = yaml.safe_load(json.loads(found.stdout)["data"]["platform.yaml"])["images"]
+    return {name: reference for name, reference in read.items() if reference}
+
+
+def python_pod(cluster: Kubectl, name: str, program: str, *, node_class: str = "epyc", gpus: int = 0) -> dict[str, Any]:
+    """Return a restricted pod that runs a Python program to its end on a node class, in our own image."""
+    limits: dict[str, str] = {"cpu": "200m", "memory": "64Mi"}
+    if gpus:
+        limits["nvidia.com/gpu"] = str(gpus)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "nodeSelector": {"podium.dev/node-class": node_class},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}] if gpus else [],
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "main",
+                    "image": images(cluster)["ort"],
+                    "command": ["python3", "-c", program],
+                    "resources": {"limits": limits},
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+            ],
+        },
+    }
