@@ -16,7 +16,7 @@ from pathlib import Path
 from loadtest.estimate import Estimate, estimate
 from loadtest.profile import Profile, load_profile
 from podium.document import nearest
-from podium.errors import MachineError, SubmissionError
+from podium.errors import MachineError, QuantityError, SubmissionError
 from podium.nodeclass import NodeClass, load_node_class
 from podium.quantities import parse_duration
 from podium.submission import Submission, load_submission
@@ -146,7 +146,7 @@ def plan_race(
     stored = store or default_store()
     _check_room(stored, _STORE_BYTES)
     _check_room(runs, _RUNS_BYTES)
-    asked_s = parse_duration(budget) if budget else submission.budget_s
+    asked_s = submission.budget_s if budget is None else _budget(budget)
     limit_s = asked_s or chosen.budget_s
     plan = RacePlan(
         submission=submission,
@@ -171,6 +171,13 @@ def plan_race(
     )
     guess = estimate(chosen, rate=plan.rate or 1.0, variants=len(plan.entries))
     return replace(plan, estimate=guess)
+
+
+def _budget(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except QuantityError as error:
+        raise QuantityError(f"--budget: {error}", error.hint) from error
 
 
 def _check_format(submission: Submission, card: ModelCard) -> None:

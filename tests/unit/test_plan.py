@@ -163,9 +163,11 @@ def test_a_profile_that_is_not_there_is_refused(folder: Path) -> None:
         planned(folder, profile="fast")
 
 
-def test_a_budget_that_is_no_duration_is_refused(folder: Path) -> None:
-    with pytest.raises(QuantityError):
-        planned(folder, budget="soon")
+@pytest.mark.parametrize("budget", ["soon", "5", "0s", ""])
+def test_a_budget_that_is_no_duration_is_refused_by_its_name(folder: Path, budget: str) -> None:
+    with pytest.raises(QuantityError, match=f"^--budget: '{budget}' ") as refused:
+        planned(folder, budget=budget)
+    assert refused.value.hint
 
 
 def test_a_submission_that_is_not_there_is_refused(folder: Path) -> None:
