@@ -147,8 +147,8 @@ def write_run(path: Path, record: RunRecord, outcomes: Sequence[Outcome]) -> Non
                 for place in (path, path.with_name(record.latency.file), path.with_suffix(".samples"))
             )
             write_samples(sampled, samples)
-            logged.write_text(log)
-            recorded.write_text(record.model_dump_json(by_alias=True, indent=1) + "\n")
+            logged.write_text(log, encoding="ascii")
+            recorded.write_text(record.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise WriteError(
             f"{path} cannot be written: {error.strerror}", "make room, then run the same command again"

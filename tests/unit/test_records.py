@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,25 @@ def test_a_write_that_fails_anywhere_leaves_no_record_and_no_draft(
     monkeypatch.undo()
     write_run(path, record(outcomes), outcomes)
     assert read_record(path).sent == record(outcomes).sent
+
+
+WRITES = """
+import sys
+from pathlib import Path
+from tests.loads import mixed_samples, outcome
+from tests.unit.test_records import ProofRecord, record
+from loadtest.records import write_run
+outcomes = [outcome(mixed_samples(5))]
+proof = ProofRecord(check="restarted", ok=False, evidence="its log ends: gr\\u00fc\\u00dfe")
+write_run(Path(sys.argv[1]), record(outcomes, passport=(proof,)), outcomes)
+"""
+
+
+def test_a_record_is_utf_8_whatever_the_machines_locale_is(tmp_path: Path) -> None:
+    path = tmp_path / "01-hold.json"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(Path.cwd())}
+    subprocess.run([sys.executable, "-c", WRITES, str(path)], check=True, env={**os.environ, **plain}, timeout=60)
+    assert read_record(path).passport[0].evidence == "its log ends: grüße"
 
 
 def test_outcomes_that_do_not_belong_together_are_refused() -> None:
