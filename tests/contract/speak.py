@@ -1,0 +1,135 @@
+"""One public client asks a server for everything it can: `python -m tests.contract.speak CLIENT PORT MODEL`.
+
+Each client runs in a process of its own, because KServe's and Triton's register messages of the same names.
+What came back is written as one line of JSON; retries are off, or a failure would not be seen.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+X = np.array([[0.0, 1.0, 2.0, 3.0], [1.0, 0.0, 0.0, -1.0]], dtype=np.float32)
+
+
+async def kserve_rest(port: int, model: str) -> dict[str, Any]:
+    import kserve
+
+    config = kserve.RESTConfig(protocol="v2", retries=0, timeout=20)
+    base = f"http://127.0.0.1:{port}"
+    found: dict[str, Any] = {}
+    async with kserve.InferenceRESTClient(config) as client:
+        for is_binary in (False, True):
+            tensor = kserve.InferInput("x", [2, 4], "FP32")
+            tensor.set_data_from_numpy(X, binary_data=is_binary)
+            parameters = {"binary_data_output": is_binary}
+            request = kserve.InferRequest(model, [tensor], request_id="q", parameters=parameters)
+            response = await client.infer(base, request, model_name=model)
+            found["binary" if is_binary else "json"] = response.outputs[0].as_numpy().tolist()
+        found["id"] = response.id
+        found["live"] = await client.is_server_live(base)
+        found["ready"] = await client.is_server_ready(base)
+        found["model_ready"] = await client.is_model_ready(base, model)
+    config = kserve.RESTConfig(protocol="v1", retries=0, timeout=20)
+    async with kserve.InferenceRESTClient(config) as client:
+        found["model_ready_v1"] = await client.is_model_ready(base, model)
+    return found
+
+
+async def kserve_grpc(port: int, model: str) -> dict[str, Any]:
+    import kserve
+
+    found: dict[str, Any] = {}
+    async with kserve.InferenceGRPCClient(f"127.0.0.1:{port}", retries=0, timeout=20) as client:
+        for is_binary in (False, True):
+            tensor = kserve.InferInput("x", [2, 4], "FP32")
+            tensor.set_data_from_numpy(X, binary_data=is_binary)
+            response = await client.infer(kserve.InferRequest(model, [tensor], request_id="q"))
+            found["binary" if is_binary else "json"] = response.outputs[0].as_numpy().tolist()
+        found["id"] = response.id
+        found["live"] = await client.is_server_live()
+        found["ready"] = await client.is_server_ready()
+        found["model_ready"] = await client.is_model_ready(model)
+    return found
+
+
+def triton_http(port: int, model: str) -> dict[str, Any]:
+    import tritonclient.http as triton
+
+    with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        return _triton(triton, client, model)
+
+
+def triton_grpc(port: int, model: str) -> dict[str, Any]:
+    import tritonclient.grpc as triton
+
+    with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        return _triton(triton, client, model)
+
+
+def _triton(triton: Any, client: Any, model: str) -> dict[str, Any]:
+    is_http = triton.__name__.endswith("http")
+    found: dict[str, Any] = {}
+    for is_binary in (False, True):
+        tensor = triton.InferInput("x", [2, 4], "FP32")
+        if is_http:
+            tensor.set_data_from_numpy(X, binary_data=is_binary)
+            outputs = [triton.InferRequestedOutput("logits", binary_data=is_binary)]
+        else:
+            tensor.set_data_from_numpy(X)
+            outputs = [triton.InferRequestedOutput("logits")]
+        result = client.infer(model, [tensor], request_id="q", outputs=outputs)
+        found["binary" if is_binary else "json"] = result.as_numpy("logits").tolist()
+    response = result.get_response()
+    found["id"] = response["id"] if is_http else response.id
+    found["live"] = client.is_server_live()
+    found["ready"] = client.is_server_ready()
+    found["model_ready"] = client.is_model_ready(model)
+    metadata = client.get_model_metadata(model)
+    found["inputs"] = [item["name"] for item in metadata["inputs"]] if is_http else [i.name for i in metadata.inputs]
+    server = client.get_server_metadata()
+    found["server"] = server["name"] if is_http else server.name
+    return found
+
+
+def curl(port: int, model: str) -> dict[str, Any]:
+    base = f"http://127.0.0.1:{port}/v2"
+    entry = {"name": "x", "shape": [2, 4], "datatype": "FP32", "data": X.ravel().tolist()}
+    body = json.dumps({"id": "q", "inputs": [entry]})
+    answer = json.loads(_curl(f"{base}/models/{model}/infer", "-H", "Content-Type: application/json", "-d", body))
+    return {
+        "json": np.reshape(answer["outputs"][0]["data"], (2, 3)).tolist(),
+        "id": answer["id"],
+        "live": json.loads(_curl(f"{base}/health/live"))["live"],
+        "ready": json.loads(_curl(f"{base}/health/ready"))["ready"],
+        "model_ready": json.loads(_curl(f"{base}/models/{model}/ready"))["ready"],
+    }
+
+
+def _curl(*arguments: str) -> str:
+    return subprocess.run(["curl", "-sSf", "-m", "20", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+CLIENTS: dict[str, Callable[[int, str], Any]] = {
+    "kserve-rest": kserve_rest,
+    "kserve-grpc": kserve_grpc,
+    "triton-http": triton_http,
+    "triton-grpc": triton_grpc,
+    "curl": curl,
+}
+
+
+def main() -> None:
+    name, port, model = sys.argv[1:]
+    found = CLIENTS[name](int(port), model)
+    if asyncio.iscoroutine(found):
+        found = asyncio.run(found)
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()
