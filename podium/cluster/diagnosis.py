@@ -26,7 +26,7 @@ from podium.cluster.kinds import (
     name_of,
 )
 
-__all__ = ["Fault", "Patience", "Reader", "diagnose", "latest_pods", "pod_fault", "pods_of"]
+__all__ = ["Fault", "Patience", "Reader", "diagnose", "is_leaving", "latest_pods", "pod_fault", "pods_of"]
 
 _NEVER_PULLED = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 _UNPULLED = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"})
@@ -101,6 +101,11 @@ def pods_of(cluster: Reader, service: str) -> list[Document]:
     return sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
 
 
+def is_leaving(pod: Document) -> bool:
+    """Return whether a pod was told to go."""
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
 def latest_pods(pods: Sequence[Document]) -> list[Document]:
     """Return those of the pods, newest first, that were made from the newest template."""
     if not pods:
@@ -114,7 +119,8 @@ def diagnose(cluster: Reader, service: str) -> Fault | None:
     found = cluster.get(INFERENCE_SERVICE, service)
     if found is None:
         return Fault("missing", f"There is no InferenceService {service}", "podium deploy makes one", 2.0)
-    for pod in latest_pods(pods_of(cluster, service)):
+    # A pod that was told to go says nothing of the one that takes its place.
+    for pod in latest_pods([pod for pod in pods_of(cluster, service) if not is_leaving(pod)]):
         if fault := pod_fault(cluster, pod):
             return fault
     if fault := _deployment_fault(cluster, service):

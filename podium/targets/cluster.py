@@ -19,7 +19,7 @@ from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot
 from podium import ANNOTATION_PREFIX
 from podium.cluster.adapter import Cluster
-from podium.cluster.diagnosis import diagnose, pods_of
+from podium.cluster.diagnosis import diagnose, is_leaving, pods_of
 from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import (
@@ -197,7 +197,7 @@ class ClusterTarget:
     def observe(self, deployment: Deployment) -> ServerFacts:
         """Look at the pods behind a deployment, and at the state page of the one that serves."""
         name = self._release_name(deployment.candidate)
-        pods = [pod for pod in pods_of(self._cluster, name) if not pod["metadata"].get("deletionTimestamp")]
+        pods = [pod for pod in pods_of(self._cluster, name) if not is_leaving(pod)]
         running = [pod for pod in pods if _is_running(pod)]
         replicas = frozenset(name_of(pod) for pod in pods)
         if not running:
@@ -306,7 +306,7 @@ class ClusterTarget:
 def _is_running(pod: Document) -> bool:
     ready = condition(pod, "Ready")
     phase = (pod.get("status") or {}).get("phase")
-    return phase == "Running" and ready is not None and not pod["metadata"].get("deletionTimestamp")
+    return phase == "Running" and ready is not None and not is_leaving(pod)
 
 
 def _identity(pod: Document) -> str:
