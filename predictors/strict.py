@@ -25,9 +25,14 @@ class StrictYaml(Strict):
     model_config = ConfigDict(alias_generator=to_camel)
 
 
-def problem(error: ValidationError) -> str:
-    """Say in one clause where the first fault of `error` is and what is wrong with it."""
+def problem(error: ValidationError, *, within: str = "") -> str:
+    """Say in one clause where the first fault of `error` is, below `within`, and what is wrong with it."""
     first: Any = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "document"
+    parts = [*([within] if within else []), *(str(part) for part in first["loc"])]
+    told = str(first["msg"])
+    if first["type"] == "extra_forbidden":
+        told = f"unknown key {parts.pop()!r}"
+    elif not parts:
+        parts = ["document"]
     more = error.error_count() - 1
-    return f"{place}: {first['msg']}" + (f" (and {more} more)" if more else "")
+    return ": ".join([*filter(None, [".".join(parts)]), told]) + (f" (and {more} more)" if more else "")

@@ -192,6 +192,6 @@ def resolve(steps: Sequence[RecipeStep], place: str) -> tuple[RecipeStep, ...]:
             params = recipe.params.model_validate(step.params)
         except ValidationError as error:
             known = ", ".join(recipe.params.model_json_schema().get("properties", ())) or "none"
-            raise BuildError(f"{place}: {step.name}.{problem(error)}", f"its parameters are {known}") from error
+            raise BuildError(f"{place}: {problem(error, within=step.name)}", f"its parameters are {known}") from error
         complete.append(RecipeStep(name=step.name, params=params.model_dump(mode="json", by_alias=True)))
     return tuple(complete)

@@ -34,7 +34,7 @@ def test_a_shipped_card_names_its_own_network(name: str, labels: tuple[str, ...]
 
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
-    "unknown key": ({"framework": "torch"}, "framework: Extra inputs are not permitted"),
+    "unknown key": ({"framework": "torch"}, "unknown key 'framework'"),
     "no name": ({"name": None}, "name: Field required"),
     "a name that is no label value": ({"name": "Stripes_1"}, "name: "),
     "a name too long for an id": ({"name": "a" * 13}, "name: "),
@@ -57,7 +57,10 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "no preprocessing of ours": ({"preprocessing": {"name": "none"}}, "preprocessing.name 'none' is unknown"),
     "unknown metric": ({"metric": "f1"}, "metric: Input should be 'accuracy'"),
     "no images": ({"data": {"loader": "predictors.models.folder_data", "test": 0}}, "data.test: "),
-    "snake case": ({"data": {"loader": "predictors.models.folder_data", "test_count": 1}}, "data.test_count: "),
+    "snake case": (
+        {"data": {"loader": "predictors.models.folder_data", "test_count": 1}},
+        "data: unknown key 'test_count'",
+    ),
 }
 
 
