@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s.airgap import archive, cache, debian, golang, nodefiles, versions
+from k8s.airgap import archive, cache, golang, nodefiles, versions
 from k8s.airgap.shell import run, step, succeeds
 from podium.errors import MachineError
 
@@ -72,7 +72,9 @@ def layer_list(programs: Mapping[str, Path], nft: Mapping[str, archive.Entry]) -
     return layers | {"nft": archive.Layer(nft)}
 
 
-def obtain(pins: versions.Versions, store: cache.Cache, host: Host, kind_files: Path) -> str:
+def obtain(
+    pins: versions.Versions, store: cache.Cache, host: Host, kind_files: Path, base_when_ready: Callable[[], Path]
+) -> str:
     """Return the name of the node image in Docker; make it if it is not there.
 
     Args:
@@ -80,9 +82,10 @@ def obtain(pins: versions.Versions, store: cache.Cache, host: Host, kind_files: 
         store: where programs and the Debian base are cached.
         host: what of this machine goes in.
         kind_files: `images/base/files` of kind's sources.
+        base_when_ready: waits for the tar of the Debian base, which is made beside the programs.
     """
     programs = {name: golang.obtain(golang.PROGRAMS[name], pins, store) for name in _PROGRAMS}
-    base = debian.obtain(pins.debian, store)
+    base = base_when_ready()
     inputs = [f"{name} {path.name}" for name, path in programs.items()]
     wanted = cache.key([base.name, *inputs, str(host), *sorted(pins.images.values()), kind_files, *_RECIPE])
     name = f"kind.local/podium/node:{wanted[:12]}"

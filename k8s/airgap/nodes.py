@@ -4,12 +4,15 @@ On one machine the control plane and the load generators share the first half of
 second half: a load that steals from the server that it measures gives figures that mean nothing.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from k8s.airgap.shell import run, succeeds
@@ -18,6 +21,7 @@ from podium.errors import MachineError
 _TESTED = ("epyc", "a100")
 _UNIT = "podium-fakegpu.service"
 _TRIES = 20
+_BLOCK = 2**20
 
 
 def cpusets(cores: int, classes: Mapping[str, str]) -> dict[str, str]:
@@ -109,36 +113,53 @@ def image_plan(images: Mapping[str, str], classes: Mapping[str, str]) -> dict[st
     return plan
 
 
-def load_images(container: str, wanted: list[str]) -> list[str]:
-    """Import the images that a node lacks from Docker, and return their names.
+def load_images(plan: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Import the images that nodes lack from Docker, and return their names by node.
+
+    Nodes that lack the same images get them from one reading, all at once.
 
     Raises:
-        MachineError: Docker has no such image, or the node refuses it.
+        MachineError: Docker has no such image, or a node refuses it.
     """
+    missing = {container: _missing(container, wanted) for container, wanted in plan.items()}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for container, names in missing.items():
+        if names:
+            groups.setdefault(tuple(names), []).append(container)
+    with ThreadPoolExecutor(max_workers=max(1, len(groups))) as pool:
+        for done in [pool.submit(_import, names, targets) for names, targets in groups.items()]:
+            done.result()
+    return {container: names for container, names in missing.items() if names}
+
+
+def _missing(container: str, wanted: list[str]) -> list[str]:
     listing = ["docker", "exec", container, "ctr", "-n", "k8s.io", "images", "ls", "-q"]
     there = set(run(listing, what=f"Images on {container}").splitlines())
-    missing = [name for name in wanted if name not in there]
-    if missing:
-        into = [
-            "docker",
-            "exec",
-            "-i",
-            container,
-            "ctr",
-            "-n",
-            "k8s.io",
-            "images",
-            "import",
-            "--snapshotter",
-            "overlayfs",
-            "-",
+    return [name for name in wanted if name not in there]
+
+
+def _import(names: tuple[str, ...], targets: list[str]) -> None:
+    into = ["ctr", "-n", "k8s.io", "images", "import", "-"]
+    with tempfile.TemporaryFile() as said:
+        saving = subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE, stderr=said)
+        imports = [
+            subprocess.Popen(
+                ["docker", "exec", "-i", target, *into], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
+            )
+            for target in targets
         ]
-        with subprocess.Popen(["docker", "save", *missing], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as saving:
-            done = subprocess.run(into, stdin=saving.stdout, capture_output=True, text=True, check=False)
-            said = saving.stderr.read().decode() if saving.stderr else ""
-        if done.returncode != 0 or saving.returncode != 0:
-            raise MachineError(f"{container} did not take {', '.join(missing)}.", hint=(said + done.stderr).strip())
-    return missing
+        while saving.stdout is not None and (block := saving.stdout.read(_BLOCK)):
+            for process in imports:
+                with contextlib.suppress(BrokenPipeError):  # its status tells
+                    process.stdin.write(block)  # type: ignore[union-attr]
+        for process in imports:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()  # type: ignore[union-attr]
+        statuses = [process.wait() for process in (saving, *imports)]
+        if any(statuses):
+            said.seek(0)
+            told = said.read().decode(errors="replace").strip()
+            raise MachineError(f"{' or '.join(targets)} did not take {', '.join(names)}.", hint=told[-2000:])
 
 
 def containers(cluster: str) -> dict[str, bool]:

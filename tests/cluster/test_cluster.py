@@ -180,8 +180,11 @@ def test_the_store_is_mounted_into_every_node(cluster: Kubectl) -> None:
 def test_a_second_cluster_up_changes_nothing(cluster: Kubectl) -> None:
     def state() -> dict[str, str]:
         started = {name: inspect(name, "{{.Id}} {{.State.StartedAt}}") for name in EXPECTED}
-        deployments = cluster.get("deployments", "-A")["items"]
-        generations = {item["metadata"]["name"]: str(item["metadata"]["generation"]) for item in deployments}
+        generations = {
+            item["metadata"]["name"]: str(item["metadata"]["generation"])
+            for namespace in ("kserve", "kube-system")
+            for item in cluster.get("deployments", "-n", namespace)["items"]
+        }
         secret = cluster.get("secret", "kserve-webhook-server-cert", "-n", "kserve")["data"]["tls.crt"]
         return {**started, **generations, "certificate": secret}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from k8s.airgap import network
+from k8s.airgap.network import Network
 from tests.cluster.conftest import Kubectl, python_pod
 from tests.eventually import eventually
 
@@ -37,7 +37,7 @@ with socket.create_server((sys.argv[1], int(sys.argv[2]))) as server:
 def _rule(cluster: Kubectl) -> None:
     if os.geteuid() != 0 or shutil.which("iptables") is None:
         pytest.skip("reading the rule needs root and iptables")
-    if not network.has_rule():
+    if not Network().has_rule():
         pytest.skip("this cluster was made with upstream images: it may reach its registries")
 
 
@@ -121,9 +121,9 @@ def from_node(port: int) -> bool:
 
 def test_it_is_the_rule_that_holds_the_cluster_back(cluster: Kubectl, outside: int) -> None:
     assert not from_node(outside)
-    subprocess.run(["iptables", "-w", "-D", "DOCKER-USER", *network.rule()], check=True)
+    subprocess.run(["iptables", "-w", "-D", "DOCKER-USER", *Network().rule()], check=True)
     try:
         assert from_node(outside), "without the rule the address is reached, so the rule is what held it back"
     finally:
-        network.ensure_rule()
+        Network().ensure_rule()
     assert not from_node(outside)

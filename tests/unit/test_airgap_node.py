@@ -108,7 +108,7 @@ def test_the_wrapper_leaves_a_harmless_score_alone(tmp_path: Path, runc: list[st
 
 
 def test_the_rule_drops_only_what_leaves_the_clusters_own_bridge() -> None:
-    rule = network.rule()
+    rule = network.Network().rule()
     assert rule[:5] == ["-i", "br-podium", "!", "-o", "br-podium"]
     assert rule[-2:] == ["-j", "DROP"]
 
