@@ -21,7 +21,8 @@ USER 0
 COPY --from=packages /app /app
 RUN ["/usr/bin/python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/app"]
 # The loader finds CUDA and cuDNN here; onnxruntime looks for them nowhere else unless it is told to.
-ENV LD_LIBRARY_PATH=/app/nvidia/cu13/lib:/app/nvidia/cudnn/lib
+# And onnxruntime's wheels report their use to Microsoft unless they are told not to before they load.
+ENV LD_LIBRARY_PATH=/app/nvidia/cu13/lib:/app/nvidia/cudnn/lib ORT_DISABLE_TELEMETRY=1
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 8080 8081 8082

@@ -11,7 +11,8 @@ COPY code /app
 RUN ["/usr/bin/python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/app/predictors"]
 COPY programs /usr/local/bin
 COPY sbom.json /usr/share/doc/podium/sbom.json
-ENV OMP_WAIT_POLICY=PASSIVE
+# Plugins of pydantic are looked for in every installed package, and numpy's own threads in every core: neither is used.
+ENV PYDANTIC_DISABLE_PLUGINS=__all__ OPENBLAS_NUM_THREADS=1
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 8080 8081 8082

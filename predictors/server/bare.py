@@ -12,14 +12,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from predictors.bare import BareFile, BareModel
-from predictors.benchmark import EngineTimer, worthwhile_batch
 from predictors.errors import ArtifactError
 from predictors.manifest import GraphTensor, RuntimeSpec
 from predictors.runtimes import Runtime, open_model_file
 from predictors.server.answer import Tensors
-from predictors.server.batcher import batch_shapes
 from predictors.server.lane import Outcome
-from predictors.server.loading import CURVE, Engine, timed
+from predictors.server.loading import Engine, timed, warm_up
 from predictors.server.tensors import Array
 
 __all__ = ["OpenedBare", "open_bare", "warm_bare"]
@@ -70,17 +68,20 @@ def open_bare(file: BareFile, *, name: str, threads: int) -> OpenedBare:
 
 
 def warm_bare(opened: OpenedBare, *, max_batch: int, gather: int | None) -> Engine:
-    """Run every batch shape that will occur on zeros, and find the batch that is worth gathering for."""
+    """Warm the engine on zeros for every batch shape that will occur, and find the batch worth gathering for."""
     ready_s = dict(opened.ready_s)
     with timed(ready_s, "warm_up"):
         if not opened.model.is_batched:
             opened.runtime.run(opened.zeros)
             return Engine(opened.runtime, 1, ready_s)
-        timer = EngineTimer(opened.runtime.run, lambda size: _repeated(opened.zeros, size))
-        for shape in batch_shapes(max_batch):
-            timer.warm(shape)
-        worth = gather or worthwhile_batch([size for size in CURVE if size <= max_batch], timer.quick)
-    return Engine(opened.runtime, min(worth, max_batch), ready_s)
+        worth = warm_up(
+            opened.runtime,
+            lambda size: _repeated(opened.zeros, size),
+            ran=1,
+            max_batch=max_batch,
+            gather=gather,
+        )
+    return Engine(opened.runtime, worth, ready_s)
 
 
 def _specs(file: BareFile, found: Mapping[str, tuple[str, Sequence[int]]]) -> list[GraphTensor]:

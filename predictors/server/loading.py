@@ -1,4 +1,4 @@
-"""From an artifact folder to an engine that may answer: digests, golden answers, every batch shape.
+"""From an artifact folder to an engine that may answer: digests, golden answers, warm for every batch shape.
 
 The order is the cheap check first, and no engine touches a file before its digest is right. Each part is
 timed, because the time to readiness is what scaling from zero waits for.
@@ -6,7 +6,7 @@ timed, because the time to readiness is what scaling from zero waits for.
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +19,13 @@ from predictors.errors import ArtifactError
 from predictors.golden import check_golden, read_golden
 from predictors.imaging import FORMATS, Preprocessing, implementation_hash, preprocessing
 from predictors.manifest import Variant, verify_files
-from predictors.runtimes import Runtime, load_runtime
+from predictors.runtimes import Runtime, load_runtime, plans_each_size
 from predictors.server.answer import Tensors
 from predictors.server.batcher import batch_shapes
 
-__all__ = ["CURVE", "Engine", "build_preprocessing", "load_engine", "timed"]
+__all__ = ["Engine", "build_preprocessing", "load_engine", "timed", "warm_up"]
 
-CURVE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_CURVE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def load_engine(
     max_batch: int,
     gather: int | None,
 ) -> Engine:
-    """Check and load an artifact, and run every batch shape that will occur.
+    """Check and load an artifact, and warm it for every batch shape that will occur.
 
     Raises:
         ArtifactError: A digest, the engine, or a golden answer says no.
@@ -83,11 +83,28 @@ def load_engine(
     with timed(ready_s, "warm_up"):
         _warm_decoders(images)
         golden, _ = read_golden(folder, variant)
-        timer = EngineTimer(runtime.run, lambda size: _tiled(golden, size))
-        for shape in batch_shapes(max_batch):
-            timer.warm(shape)
-        worth = gather or worthwhile_batch([size for size in CURVE if size <= max_batch], timer.quick)
-    return Engine(runtime, min(worth, max_batch), ready_s)
+        largest = max(len(values) for values in golden.values())
+        worth = warm_up(runtime, lambda size: _tiled(golden, size), ran=largest, max_batch=max_batch, gather=gather)
+    return Engine(runtime, worth, ready_s)
+
+
+def warm_up(runtime: Runtime, batch: Callable[[int], Tensors], *, ran: int, max_batch: int, gather: int | None) -> int:
+    """Run what would be slow the first time, and return the batch size that is worth gathering for.
+
+    Args:
+        runtime: a loaded engine.
+        batch: makes inputs of a number of items.
+        ran: the largest batch that the engine has run already.
+        max_batch: the largest that will occur.
+        gather: the answer, where somebody has decided; nothing is timed then.
+    """
+    timer = EngineTimer(runtime.run, batch)
+    # Where sizes cost nothing of their own, the largest still has to find its memory once.
+    sizes = batch_shapes(max_batch) if plans_each_size(runtime) else (max_batch,) if ran < max_batch else ()
+    for size in sizes:
+        timer.warm(size)
+    worth = gather or worthwhile_batch([size for size in _CURVE if size <= max_batch], timer.quick)
+    return min(worth, max_batch)
 
 
 def _warm_decoders(images: Preprocessing | None) -> None:

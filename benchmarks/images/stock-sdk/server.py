@@ -1,5 +1,6 @@
 """KServe's own SDK server around one ONNX file: what a user writes who follows its documentation."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import onnxruntime
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 from kserve.model_server import parser
 
-MODEL_FILE = Path("/mnt/models/model.onnx")
+MODEL_FILE = Path(os.environ.get("MODEL_FILE", "/mnt/models/model.onnx"))
 
 
 class OnnxModel(Model):

@@ -1,0 +1,53 @@
+"""What is run before a server is ready: every batch size where the first run of each is slow, and no more elsewhere."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from predictors.runtimes import Array
+from predictors.server.loading import warm_up
+
+
+class Recorder:
+    """An engine of one provider that notes the batch sizes it runs."""
+
+    def __init__(self, provider: str) -> None:
+        self.providers: Sequence[str] = (provider,)
+        self.sizes: list[int] = []
+
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        self.sizes.append(len(batch["x"]))
+        return dict(batch)
+
+    def close(self) -> None:
+        self.sizes.clear()
+
+
+def batch(size: int) -> dict[str, Any]:
+    return {"x": np.zeros(size, np.float32)}
+
+
+@pytest.mark.parametrize("provider", ["CPU", "CUDAExecutionProvider"])
+def test_an_engine_that_plans_each_size_runs_each_once(provider: str) -> None:
+    engine = Recorder(provider)
+    assert warm_up(engine, batch, ran=8, max_batch=8, gather=4) == 4
+    assert engine.sizes == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(("ran", "sizes"), [(8, []), (12, []), (3, [8])])
+def test_one_that_does_not_runs_the_largest_unless_it_has(ran: int, sizes: list[int]) -> None:
+    engine = Recorder("CPUExecutionProvider")
+    assert warm_up(engine, batch, ran=ran, max_batch=8, gather=4) == 4
+    assert engine.sizes == sizes
+
+
+def test_what_is_worth_gathering_is_timed_where_nobody_has_decided() -> None:
+    engine = Recorder("CPUExecutionProvider")
+    assert 1 <= warm_up(engine, batch, ran=8, max_batch=8, gather=None) <= 8
+    assert {1, 2} <= set(engine.sizes)
+
+
+def test_no_more_is_gathered_than_a_batch_holds() -> None:
+    assert warm_up(Recorder("CPUExecutionProvider"), batch, ran=8, max_batch=2, gather=4) == 2
