@@ -14,7 +14,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from predictors.errors import DataError
 __all__ = ["SPLITS", "Dataset", "data_root", "generated", "labeled_files"]
 
 SPLITS = ("train", "calibration", "test")
+_IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _PROCESSES = 2
 # Images handed to a process at a time: small, because an interruption waits for those that are under way.
 _CHUNK = 16
@@ -97,32 +98,47 @@ def generated(
     return Dataset(folder, files, np.array([label_of(index) for index in range(count)], dtype=np.int64))
 
 
-def labeled_files(folder: Path, labels: tuple[str, ...], *, hint: str) -> Dataset:
+def labeled_files(
+    folder: Path, labels: tuple[str, ...], *, hint: str, also: Mapping[str, str] | None = None
+) -> Dataset:
     """Read a split of a public set: `<folder>/<label index or name>/*`, or flat files `<label index>_<n>.jpg`.
 
+    Args:
+        folder: the split's folder.
+        labels: names of the classes.
+        hint: the remedy of every refusal.
+        also: other names that the set gives to a label, with the label.
+
+    Images of other classes are left out.
+
     Raises:
-        DataError: the folder is missing or holds no image of a known label.
+        DataError: the folder is missing, holds no image of a known label, or lacks a label and has images of an unknown
+            one, which is how a misspelled class looks.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.", hint=hint)
+    known = {_plain(label): number for number, label in enumerate(labels)}
+    known |= {_plain(name): labels.index(label) for name, label in (also or {}).items()}
     found: list[tuple[int, Path]] = []
+    others: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}:
+        inside = path.relative_to(folder)
+        if path.suffix.lower() in _IMAGES and not any(part.startswith((".", "__")) for part in inside.parts):
             word = path.parent.name if path.parent != folder else path.name.split("_")[0]
-            label = _label(word, labels)
-            if label is not None:
+            label = int(word) if word.isdigit() else known.get(_plain(word))
+            if label is None or label >= len(labels):
+                others.setdefault(word, path)
+            else:
                 found.append((label, path))
     if not found:
         raise DataError(f"{folder} holds no image of a known label.", hint=hint)
+    seen = {label for label, _ in found}
+    missing = next((name for number, name in enumerate(labels) if number not in seen), None)
+    if others and missing is not None:
+        word, path = next(iter(others.items()))
+        raise DataError(f"{folder} has no image of {missing!r}, and {path} is of no known label: {word!r}.", hint=hint)
     numbers = np.array([label for label, _ in found], dtype=np.int64)
     return Dataset(folder, tuple(path for _, path in found), numbers)
-
-
-def _label(word: str, labels: tuple[str, ...]) -> int | None:
-    if word.isdigit():
-        return int(word) if int(word) < len(labels) else None
-    plain = _plain(word)
-    return next((i for i, label in enumerate(labels) if _plain(label) == plain), None)
 
 
 def _plain(word: str) -> str:

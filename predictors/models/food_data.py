@@ -17,6 +17,8 @@ __all__ = ["COUNTS", "check", "prepare"]
 
 COUNTS = {"train": 6600, "calibration": 550, "test": 2200}
 _FOLDERS = {"train": "training", "calibration": "validation", "test": "evaluation"}
+# Where the public set's folders are called otherwise than our labels, beyond spelling.
+_PUBLIC_NAMES = {"dairy product": "dairy"}
 _HINT = (
     "Give the folder of the public Food-11 set: training/, validation/ and evaluation/, in each files "
     "<class>_<n>.jpg or a folder a class."
@@ -30,7 +32,7 @@ def prepare(split: str, root: Path, source: Path | None = None) -> Dataset:
         DataError: `source` is not such a folder.
     """
     if source is not None:
-        return labeled_files(source / _FOLDERS[split], LABELS, hint=_HINT)
+        return labeled_files(source / _FOLDERS[split], LABELS, hint=_HINT, also=_PUBLIC_NAMES)
     return generated(
         "food11",
         split,

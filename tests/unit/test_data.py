@@ -1,5 +1,6 @@
 """Data of a card: which images are used, how they become tensors, and what is said when they cannot."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +57,23 @@ def test_the_payload_folder_is_that_of_the_test_images(folder: Path, tmp_path: P
     assert split_images(load_card(folder), folder, tmp_path) == folder / "data" / "test"
 
 
-def test_a_class_that_the_card_lacks_is_left_out_and_none_left_is_an_error(folder: Path, tmp_path: Path) -> None:
-    names = ["rows", "columns", "dots"]
-    (folder / "model.yaml").write_text(card_text(labels=names), encoding="utf-8")
-    assert len(load_split(load_card(folder), folder, "test", tmp_path).files) == 10
-    (folder / "model.yaml").write_text(card_text(labels=["x", "y", "z"]), encoding="utf-8")
-    with pytest.raises(DataError, match="no image of a known label"):
+def test_a_class_that_the_card_lacks_is_left_out(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "data" / "test" / "plain", folder / "data" / "test" / "dots")
+    whole = load_split(load_card(folder), folder, "test", tmp_path)
+    assert len(whole.files) == 15
+    assert not [path for path in whole.files if path.parent.name == "dots"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (["rows", "columns", "dots"], r"has no image of 'dots', and .*plain.* is of no known label: 'plain'"),
+        (["x", "y", "z"], "no image of a known label"),
+    ],
+)
+def test_a_label_that_no_folder_has_is_an_error(folder: Path, tmp_path: Path, labels: list[str], sentence: str) -> None:
+    (folder / "model.yaml").write_text(card_text(labels=labels), encoding="utf-8")
+    with pytest.raises(DataError, match=sentence):
         load_split(load_card(folder), folder, "test", tmp_path)
 
 

@@ -141,12 +141,12 @@ def test_the_first_images_of_a_split() -> None:
 
 
 def test_flat_files_say_their_class_before_the_first_underscore(tmp_path: Path) -> None:
-    write(tmp_path, "0_7.jpg", "10_2.JPG", "3_1.jpeg", "11_0.jpg", "notes.txt", "x_1.jpg")
+    write(tmp_path, "0_7.jpg", "10_2.JPG", "3_1.jpeg", "notes.txt", "._0_7.jpg", "__MACOSX/x_1.jpg")
     assert names(labeled_files(tmp_path, LABELS, hint=_HINT)) == {"0_7.jpg": 0, "10_2.JPG": 10, "3_1.jpeg": 3}
 
 
 def test_folders_say_their_class_by_number_or_by_name_in_any_spelling(tmp_path: Path) -> None:
-    write(tmp_path, "0/a.jpg", "Fried food/b.png", "noodles_pasta/c.webp", "Vegetable-Fruit/0_1.jpg", "other/d.jpg")
+    write(tmp_path, "0/a.jpg", "Fried food/b.png", "noodles_pasta/c.webp", "Vegetable-Fruit/0_1.jpg")
     assert names(labeled_files(tmp_path, LABELS, hint=_HINT)) == {
         "0/a.jpg": 0,
         "Fried food/b.png": 4,
@@ -156,13 +156,23 @@ def test_folders_say_their_class_by_number_or_by_name_in_any_spelling(tmp_path: 
 
 
 def test_a_folder_named_as_a_digit_class_is_that_class(tmp_path: Path) -> None:
-    write(tmp_path, "7/a.png", "12/b.png")
+    write(tmp_path, "7/a.png")
     assert names(labeled_files(tmp_path, mnist.LABELS, hint=_HINT)) == {"7/a.png": 7}
+
+
+def test_classes_beyond_the_labels_are_left_out_where_every_label_has_an_image(tmp_path: Path) -> None:
+    write(tmp_path, "red/a.jpg", "blue/b.jpg", "green/c.jpg")
+    assert names(labeled_files(tmp_path, ("red", "blue"), hint=_HINT)) == {"red/a.jpg": 0, "blue/b.jpg": 1}
 
 
 @pytest.mark.parametrize(
     ("laid", "sentence"),
-    [([], "There is no folder"), (["split/readme.txt", "split/x/a.jpg"], "no image of a known label")],
+    [
+        ([], "There is no folder"),
+        (["split/readme.txt"], "no image of a known label"),
+        (["split/bread/a.jpg", "split/vegetabel/a.jpg"], r"vegetabel/a\.jpg is of no known label: 'vegetabel'"),
+        (["split/0_1.jpg", "split/11_0.jpg"], r"11_0\.jpg is of no known label: '11'"),
+    ],
 )
 def test_a_folder_without_labeled_images_is_one_clear_sentence(tmp_path: Path, laid: list[str], sentence: str) -> None:
     write(tmp_path, *laid)
@@ -170,6 +180,14 @@ def test_a_folder_without_labeled_images_is_one_clear_sentence(tmp_path: Path, l
         labeled_files(tmp_path / "split", LABELS, hint=_HINT)
     assert caught.value.hint == _HINT
     assert "\n" not in str(caught.value)
+
+
+def test_the_public_folders_of_food_are_the_eleven_classes(tmp_path: Path) -> None:
+    text = "Bread,Dairy product,Dessert,Egg,Fried food,Meat,Noodles-Pasta,Rice,Seafood,Soup,Vegetable-Fruit"
+    public = text.split(",")
+    write(tmp_path, *(f"training/{name}/0.jpg" for name in public))
+    found = food_data.prepare("train", Path("unused"), tmp_path)
+    assert names(found) == {f"{name}/0.jpg": number for number, name in enumerate(public)}
 
 
 def test_the_public_food_set_is_read_where_it_lies(tmp_path: Path) -> None:
