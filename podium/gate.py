@@ -6,8 +6,7 @@ builder's process; deciding is pure.
 
 import hashlib
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -17,13 +16,12 @@ import numpy.typing as npt
 
 from loadtest.slo import QualityGate
 from podium.entry import Quality
-from podium.errors import MachineError
 from predictors.card import load_card
 from predictors.data import data_root, load_split
 from predictors.evaluate import Predictions, evaluate
 from predictors.manifest import MEASURED
 from predictors.measured import MeasuredQuality, read_measured, write_measured
-from predictors.models.dataset import Dataset
+from predictors.models.dataset import made_once
 from predictors.quality import compare
 
 __all__ = ["measure_quality", "payload_folder", "rejections"]
@@ -69,7 +67,8 @@ def measure_quality(
         ArtifactError: an artifact cannot be loaded.
     """
     card = load_card(model_folder)
-    data = _digest(load_split(card, model_folder, "test", data_root()))
+    split = load_split(card, model_folder, "test", data_root())
+    data = hashlib.sha256(split.labels.tobytes() + _content(split.files).encode()).hexdigest()
     known = read_measured(artifact, fingerprint).quality
     if known is not None and known.data == data:
         return known
@@ -95,28 +94,18 @@ def payload_folder(model_folder: Path) -> Path:
     files = load_split(card, model_folder, "test", data_root()).files
     count = min(len(files), _PAYLOADS)
     chosen = [files[number * len(files) // count] for number in range(count)]
-    names = hashlib.sha256("\n".join(f"{path} {path.stat().st_size}" for path in chosen).encode()).hexdigest()
-    folder = data_root() / card.name / f"payloads-{names[:12]}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".payloads-"))
-        try:
-            for index, path in enumerate(chosen):
-                shutil.copyfile(path, draft / f"{index:04d}{path.suffix.lower()}")
-            # Whoever was faster has copied the same files.
-            with suppress(OSError):
-                draft.rename(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        if not folder.is_dir():
-            raise MachineError(f"{folder} cannot be made", "make its folder writable for you")
-    return folder
+
+    def copy(folder: Path) -> None:
+        for index, path in enumerate(chosen):
+            shutil.copyfile(path, folder / f"{index:04d}{path.suffix.lower()}")
+
+    return made_once(data_root() / card.name / f"payloads-{_content(chosen)[:12]}", copy)
 
 
-def _digest(split: Dataset) -> str:
-    """Name the images of a split and their labels by their content, wherever they lie."""
-    total = hashlib.sha256(split.labels.tobytes())
-    for path in split.files:
+def _content(files: Sequence[Path]) -> str:
+    """Name files by what they hold, wherever they lie."""
+    total = hashlib.sha256()
+    for path in files:
         with path.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from predictors.errors import DataError
 
-__all__ = ["SPLITS", "Dataset", "data_root", "generated", "labeled_files"]
+__all__ = ["SPLITS", "Dataset", "data_root", "generated", "labeled_files", "made_once"]
 
 SPLITS = ("train", "calibration", "test")
 _IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -60,6 +60,31 @@ def data_root() -> Path:
     return Path(os.environ.get("PODIUM_DATA") or ".podium/data")
 
 
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Return a folder of files that is there whole or not at all, made on first use.
+
+    Args:
+        folder: where it is to be.
+        make: writes the files into an empty folder; the same ones whoever calls it.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            make(staging)
+            staging.rename(folder)
+        except OSError:
+            # Another process was faster; its files are the same.
+            if not folder.is_dir():
+                raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
 def generated(
     name: str,
     split: str,
@@ -85,15 +110,9 @@ def generated(
         DataError: a process that makes the images ended.
     """
     digest = hashlib.sha256(f"{inspect.getsource(source)}{count}".encode()).hexdigest()[:12]
-    folder = root / name / f"{split}-{digest}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{split}-"))
-        try:
-            _make(partial(_write, make, staging, split), count)
-            _publish(staging, folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    folder = made_once(
+        root / name / f"{split}-{digest}", lambda staging: _make(partial(_write, make, staging, split), count)
+    )
     files = tuple(folder / _file_name(index) for index in range(count))
     return Dataset(folder, files, np.array([label_of(index) for index in range(count)], dtype=np.int64))
 
@@ -181,12 +200,3 @@ def _follow(wait: Callable[[], None]) -> None:
 
 def _write(make: Callable[[str, int], bytes], staging: Path, split: str, index: int) -> None:
     (staging / _file_name(index)).write_bytes(make(split, index))
-
-
-def _publish(staging: Path, folder: Path) -> None:
-    try:
-        staging.rename(folder)
-    except OSError:
-        # Another process was faster; its files are the same.
-        if not folder.is_dir():
-            raise

@@ -9,9 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import shutil
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 
@@ -20,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from predictors.errors import DataError
-from predictors.models.dataset import Dataset
+from predictors.models.dataset import Dataset, made_once
 
 __all__ = ["check", "prepare"]
 
@@ -42,18 +40,14 @@ def prepare(split: str, root: Path, source: Path | None = None) -> Dataset:
     pixels, labels = _digits(split) if source is None else _idx(split, source)
     # The name follows from the content: folders of two sets may have one name, and a set may be replaced.
     content = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()[:12]
-    folder = root / "mnist" / f"{split}-{content}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{split}-"))
-        try:
-            for index, image in enumerate(pixels):
-                (staging / f"{index:05d}.jpg").write_bytes(_jpeg(image))
-            staging.rename(folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    folder = made_once(root / "mnist" / f"{split}-{content}", lambda staging: _write(pixels, staging))
     files = tuple(folder / f"{index:05d}.jpg" for index in range(len(pixels)))
     return Dataset(folder, files, labels.astype(np.int64))
+
+
+def _write(pixels: npt.NDArray[np.uint8], folder: Path) -> None:
+    for index, image in enumerate(pixels):
+        (folder / f"{index:05d}.jpg").write_bytes(_jpeg(image))
 
 
 def check(source: Path | None) -> None:

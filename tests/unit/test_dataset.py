@@ -13,7 +13,7 @@ import pytest
 
 from predictors.errors import DataError
 from predictors.models import dataset, food_data, food_images, mnist
-from predictors.models.dataset import Dataset, generated, labeled_files
+from predictors.models.dataset import Dataset, generated, labeled_files, made_once
 from predictors.models.food11 import LABELS
 from tests.eventually import eventually
 
@@ -126,11 +126,25 @@ def test_no_process_outlives_a_caller_that_was_killed(tmp_path: Path, number: si
 
 
 def test_whoever_is_second_takes_what_the_first_made(tmp_path: Path) -> None:
-    staging, folder = write(tmp_path / "staging", "00000.jpg"), write(tmp_path / "folder", "00000.jpg")
-    dataset._publish(staging, folder)
-    assert folder.is_dir()
-    with pytest.raises(FileNotFoundError):
-        dataset._publish(tmp_path / "nowhere", tmp_path / "also nowhere")
+    folder = tmp_path / "made" / "split"
+
+    def overtaken(staging: Path) -> None:
+        write(staging, "mine.jpg")
+        write(folder, "0.jpg")
+
+    assert made_once(folder, overtaken) == folder
+    assert [path.name for path in folder.iterdir()] == ["0.jpg"]
+    assert [path.name for path in folder.parent.iterdir()] == ["split"]
+
+
+def test_a_disk_that_refuses_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    def full(staging: Path) -> None:
+        write(staging, "0.jpg")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        made_once(tmp_path / "made" / "split", full)
+    assert list((tmp_path / "made").iterdir()) == []
 
 
 def test_the_first_images_of_a_split() -> None:
