@@ -19,7 +19,7 @@ from predictors.errors import DataError, InputError
 from predictors.imaging import Preprocessing
 from predictors.models.dataset import Dataset, data_root
 
-__all__ = ["batches", "data_root", "load_split", "test_images"]
+__all__ = ["batches", "data_root", "load_split"]
 
 _SEED = 11
 _AHEAD = 2
@@ -78,11 +78,6 @@ def batches(
             yield ready.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def test_images(card: ModelCard, folder: Path, root: Path) -> Path:
-    """Return the folder of the test split's image files, made on first use: the payloads of a load."""
-    return load_split(card, folder, "test", root).folder
 
 
 def _decode(files: Sequence[Path], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

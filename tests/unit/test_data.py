@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 
 from predictors.card import load_card
-from predictors.data import batches, data_root, load_split, test_images
+from predictors.data import batches, data_root, load_split
 from predictors.errors import DataError
 from predictors.imaging import preprocessing
 from tests.sources import card_text, stripes_source
-
-# pytest would take the function for a test.
-split_images = test_images
-del test_images
 
 
 @pytest.fixture
@@ -51,10 +47,6 @@ def test_a_count_takes_a_sample_of_all_classes_always_the_same(folder: Path, tmp
     assert set(first.labels.tolist()) == {0, 1, 2}
     assert list(first.files) == sorted(first.files)
     assert len(load_split(card, folder, "calibration", tmp_path).files) == 15
-
-
-def test_the_payload_folder_is_that_of_the_test_images(folder: Path, tmp_path: Path) -> None:
-    assert split_images(load_card(folder), folder, tmp_path) == folder / "data" / "test"
 
 
 def test_a_class_that_the_card_lacks_is_left_out(folder: Path, tmp_path: Path) -> None:
