@@ -20,6 +20,11 @@ from podium.errors import MachineError
 
 _TESTED = ("epyc", "a100")
 _UNIT = "podium-fakegpu.service"
+_NODE_FILES = Path(__file__).parent / "node"
+_KUBELET_FILES = {
+    "podium-kubelet-cgroups": "/usr/local/bin",
+    "12-podium.conf": "/etc/systemd/system/kubelet.service.d",
+}
 _TRIES = 20
 _BLOCK = 2**20
 
@@ -42,6 +47,7 @@ def pin(container: str, cores: str) -> None:
     Raises:
         MachineError: Docker refuses.
     """
+    _survive_restarts(container)
     now = run(["docker", "inspect", "-f", "{{.HostConfig.CpusetCpus}}", container], what=f"Looking at {container}")
     if now.strip() == cores:
         return
@@ -52,6 +58,15 @@ def pin(container: str, cores: str) -> None:
             return
         time.sleep(0.1)
     run(update, what=f"Giving {container} the cores {cores}")
+
+
+def _survive_restarts(container: str) -> None:
+    """Let the kubelet of a pinned node start again; on cgroup v1 it would refuse to. See the script for the reason."""
+    for name, folder in _KUBELET_FILES.items():
+        there = ["docker", "exec", container, "test", "-e", f"{folder}/{name}"]
+        if not succeeds(there):
+            run(["docker", "cp", _NODE_FILES / name, f"{container}:{folder}/{name}"], what=f"Copying {name}")
+            run(["docker", "exec", container, "systemctl", "daemon-reload"], what="Reading the kubelet's unit")
 
 
 def _narrow_children(container: str, cores: str) -> None:
@@ -83,7 +98,7 @@ def offer_gpus(container: str, program: Path) -> None:
         MachineError: the unit does not start.
     """
     target = "/usr/local/bin/fakegpu"
-    unit = Path(__file__).parent / "node" / "podium-fakegpu.service"
+    unit = _NODE_FILES / _UNIT
     wanted = hashlib.sha256(program.read_bytes()).hexdigest()
     there = succeeds(["docker", "exec", container, "sh", "-c", f"echo {wanted} {target} | sha256sum -c --status"])
     if there and succeeds(["docker", "exec", container, "systemctl", "is-active", "--quiet", _UNIT]):

@@ -34,6 +34,17 @@ def docker_exec(container: str, *command: str) -> str:
     return done.stdout.strip()
 
 
+def allowed_cores(name: str) -> str:
+    """Return the kernel's word on the kubelet's cores: Docker's record alone would prove nothing on cgroup v1."""
+    return docker_exec(name, "sh", "-c", "grep Cpus_allowed_list /proc/$(pidof kubelet)/status").split()[-1]
+
+
+def age(name: str) -> float:
+    """Return for how many seconds a node's kubelet has been running; 0 without one."""
+    told = docker_exec(name, "sh", "-c", "ps -o etimes= -p $(pidof kubelet) || echo 0")
+    return float(told or 0)
+
+
 def test_every_node_is_ready_and_of_its_class(cluster: Kubectl) -> None:
     found = nodes(cluster)
     assert {name: node["metadata"]["labels"].get("podium.dev/node-class") for name, node in found.items()} == EXPECTED
@@ -64,26 +75,26 @@ def test_tested_nodes_and_the_load_run_on_different_cores(cluster: Kubectl) -> N
     machine = int(subprocess.run(["docker", "info", "-f", "{{.NCPU}}"], capture_output=True, text=True).stdout)
     assert (cores["podium-worker"] != cores["podium-worker3"]) is (machine > 1)
     for name in EXPECTED:
-        # The kernel's word, from a process inside: Docker's record alone would prove nothing on cgroup v1.
-        allowed = docker_exec(name, "sh", "-c", "grep Cpus_allowed_list /proc/$(pidof kubelet)/status").split()[-1]
-        assert allowed == cores[name], name
+        assert allowed_cores(name) == cores[name], name
 
 
-def test_the_gpu_is_offered_again_after_the_kubelet_restarts(cluster: Kubectl) -> None:
-    def offered() -> str | None:
-        answer: str | None = nodes(cluster)["podium-worker2"]["status"]["allocatable"].get("nvidia.com/gpu")
-        return answer
+def test_a_node_that_restarts_comes_back_with_its_gpu_and_its_cores(cluster: Kubectl) -> None:
+    name = "podium-worker2"
 
-    assert offered() == "4"
-    plugin = docker_exec("podium-worker2", "pidof", "fakegpu")
-    docker_exec("podium-worker2", "systemctl", "restart", "kubelet")
+    def status() -> tuple[str, str | None]:
+        node = nodes(cluster)[name]
+        conditions = {item["type"]: item["status"] for item in node["status"]["conditions"]}
+        return conditions["Ready"], node["status"]["allocatable"].get("nvidia.com/gpu")
 
-    def another() -> bool:
-        # For a moment there is none: it ends and starts again until the kubelet takes it.
-        running = docker_exec("podium-worker2", "sh", "-c", "pidof fakegpu || true")
-        return offered() == "4" and running not in ("", plugin)
+    def both_run() -> bool:
+        return docker_exec(name, "sh", "-c", "pidof kubelet fakegpu | wc -w") == "2"
 
-    eventually(another, deadline_s=60, pause_s=0.5)
+    assert status() == ("True", "4")
+    subprocess.run(["docker", "restart", "--time", "5", name], check=True, capture_output=True)
+    # For longer than a kubelet takes that starts, is refused something and ends.
+    eventually(lambda: both_run() and age(name) > 10, 90, 1)
+    eventually(lambda: status() == ("True", "4"), 60, 1)
+    assert allowed_cores(name) == inspect(name, "{{.HostConfig.CpusetCpus}}")
 
 
 def test_no_other_node_offers_a_gpu(cluster: Kubectl) -> None:

@@ -1,0 +1,228 @@
+"""The charts on the real API server, under a real KServe: admitted, scaled by our autoscaler, changed, and gone.
+
+What the charts render is compared and validated in tests/rendered; here is what only a cluster can say.
+"""
+
+import json
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from podium.cluster.helm import find_helm
+from tests.artifacts import vector_artifact
+from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+from tests.eventually import eventually
+from tests.rendered.engine import ci_files, objects, render
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+CLAIM = "podium-artifacts"
+# Of what is not installed on the test cluster: Knative, the k6-operator, the Prometheus operator.
+ABSENT_SHAPES = {"knative-values.yaml", "testrun-values.yaml"}
+ABSENT_KINDS = {"PodMonitor"}
+SHAPES = [(c, f) for c in ("variant", "loadtest") for f in ci_files(c) if f.name not in ABSENT_SHAPES]
+KINDS = "all,isvc,hpa,pdb,networkpolicy,serviceaccount,configmap,secret,job"
+
+
+@dataclass(frozen=True, slots=True)
+class Helm:
+    """Helm on the test cluster, in one namespace."""
+
+    namespace: str
+
+    def __call__(self, *words: str, values: dict[str, Any] | None = None) -> str:
+        """Run helm with values and return what it prints."""
+        command = [str(find_helm()), *words, "--kubeconfig", str(STANDARD), "--kube-context", ALLOWED[0]]
+        command += ["-n", self.namespace, *(["--values", "-"] if values is not None else [])]
+        done = subprocess.run(
+            command, input=yaml.safe_dump(values), capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def artifact(namespace: Kubectl, tmp_path: Path) -> Iterator[str]:
+    """Put an artifact into the cluster's store and make the namespace's claim; return its path in the volume."""
+    store, name = ROOT / ".podium" / "store", f"test-{uuid.uuid4().hex[:8]}"
+    place = shutil.copytree(vector_artifact(tmp_path / "tiny"), store / name / "first")
+    for path in (store / name, place, *place.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/var/lib/podium/store", "type": "Directory"}}
+    bound = {"claimRef": {"namespace": namespace.namespace, "name": CLAIM}}
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name, "labels": {"podium.dev/test": "true"}},
+            "spec": {**shared, **volume, **bound, "persistentVolumeReclaimPolicy": "Retain"},
+        }
+    )
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": CLAIM},
+            "spec": {**shared, "volumeName": name, "resources": {"requests": {"storage": "1Gi"}}},
+        }
+    )
+    yield f"{name}/first"
+    namespace.run("delete", "pvc", CLAIM, "--wait=false", check=False)
+    namespace.run("delete", "pv", name, "--wait=false", check=False)
+    shutil.rmtree(store / name)
+
+
+def variant(artifact: str, **changes: Any) -> dict[str, Any]:
+    small = {"cpu": "200m", "memory": "256Mi"}
+    term = {"key": "podium.dev/node-class", "operator": "In", "values": ["epyc"]}
+    required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
+    return {
+        "variant": {"id": "tiny-ort-fp32", "model": "tiny", "address": "0a1b2c3d", "runtime": "ort"},
+        "storageUri": f"pvc://{CLAIM}/{artifact}",
+        "replicas": {"min": 2, "max": 3},
+        "preStop": "2s",
+        "gracePeriodSeconds": 20,
+        "nodeClass": "epyc",
+        "resources": {"requests": small, "limits": small},
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
+        **changes,
+    }
+
+
+def pods(namespace: Kubectl) -> dict[str, dict[str, Any]]:
+    found = namespace.get("pods", "-l", "serving.kserve.io/inferenceservice")["items"]
+    return {pod["metadata"]["uid"]: pod for pod in found if "deletionTimestamp" not in pod["metadata"]}
+
+
+def serving(namespace: Kubectl, count: int) -> Callable[[], dict[str, dict[str, Any]]]:
+    """Return a look for exactly so many pods, all of them ready."""
+
+    def look() -> dict[str, dict[str, Any]]:
+        found = pods(namespace)
+        ready = [
+            pod
+            for pod in found.values()
+            for condition in pod["status"].get("conditions", [])
+            if condition["type"] == "Ready" and condition["status"] == "True"
+        ]
+        return found if len(ready) == len(found) == count else {}
+
+    return look
+
+
+@pytest.mark.parametrize(("chart", "file"), SHAPES, ids=[f"{chart}-{file.stem}" for chart, file in SHAPES])
+def test_the_api_server_takes_every_shape_without_a_warning(chart: str, file: Path, namespace: Kubectl) -> None:
+    namespace.run("label", "namespace", namespace.namespace, "pod-security.kubernetes.io/warn=restricted")
+    made = [one for one in objects(render(chart, file)) if one["kind"] not in ABSENT_KINDS]
+    for one in made:
+        one["metadata"]["namespace"] = namespace.namespace
+    done = namespace.run("apply", "--dry-run=server", "-f", "-", text=yaml.safe_dump_all(made))
+    assert done.stdout.count("created (server dry run)") == len(made) > 1
+    assert done.stderr == ""
+
+
+def test_a_pod_that_may_gain_privileges_is_warned_of(namespace: Kubectl) -> None:
+    namespace.run("label", "namespace", namespace.namespace, "pod-security.kubernetes.io/warn=restricted")
+    (job,) = (one for one in objects(render("loadtest", SHAPES[-1][1])) if one["kind"] == "Job")
+    job["metadata"]["namespace"] = namespace.namespace
+    job["spec"]["template"]["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+    done = namespace.run("apply", "--dry-run=server", "-f", "-", text=json.dumps(job))
+    assert "would violate PodSecurity" in done.stderr
+
+
+def test_a_variant_serves_changes_and_leaves_nothing(namespace: Kubectl, artifact: str, tmp_path: Path) -> None:
+    helm = Helm(namespace.namespace)
+    before = set(namespace.run("get", KINDS, "-o", "name").stdout.split())
+    helm("install", "tiny", str(ROOT / "charts" / "variant"), values=variant(artifact))
+    namespace.run("wait", "isvc/tiny", "--for=condition=Ready", "--timeout=120s")
+    # The autoscaler raises the one pod that KServe starts with, and KServe leaves it alone.
+    first = eventually(serving(namespace, 2), deadline_s=90, pause_s=1)
+    (scaler,) = namespace.get("hpa")["items"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "tiny-predictor"
+    assert {pod["spec"]["nodeName"] for pod in first.values()} == {"podium-worker"}
+    for pod in first.values():
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert not [key for key in pod["metadata"]["annotations"] if key.startswith("podium.dev/")]
+        mounts = pod["spec"]["containers"][0]["volumeMounts"]
+        assert [one["readOnly"] for one in mounts if one["mountPath"] == "/mnt/models"] == [True]
+
+    # Another version of the chart, and another objective: no pod takes notice.
+    newer = shutil.copytree(ROOT / "charts" / "variant", tmp_path / "variant")
+    about = (newer / "Chart.yaml").read_text()
+    (newer / "Chart.yaml").write_text(about.replace("version: 0.1.0", "version: 0.1.1"))
+    told = variant(artifact, annotations={"podium.dev/slo": "p99<=50ms, rate>=5/s"})
+    helm("upgrade", "tiny", str(newer), values=told)
+    generation = namespace.get("isvc", "tiny")["metadata"]["annotations"]
+    assert generation["podium.dev/slo"] == told["annotations"]["podium.dev/slo"]
+    deployment = namespace.get("deployment", "tiny-predictor")
+    assert deployment["metadata"]["generation"] == deployment["status"]["observedGeneration"]
+    assert set(pods(namespace)) == set(first)
+
+    # Negative control: what the server reads does replace them, none before its successor is ready.
+    helm("upgrade", "tiny", str(newer), values={**told, "serving": {"queue": 7}})
+    eventually(lambda: not set(pods(namespace)) & set(first), deadline_s=120, pause_s=1)
+    second = eventually(serving(namespace, 2), deadline_s=60, pause_s=1)
+    environment = next(iter(second.values()))["spec"]["containers"][0]["env"]
+    assert {"name": "PREDICTOR_QUEUE", "value": "7"} in environment
+
+    helm("uninstall", "tiny", "--wait")
+    gone = eventually(
+        lambda: not set(namespace.run("get", KINDS, "-o", "name").stdout.split()) - before, deadline_s=90, pause_s=1
+    )
+    assert gone
+
+
+FORBIDDEN = [
+    ("get", "secrets"),
+    ("list", "secrets"),
+    ("create", "secrets"),
+    ("create", "pods"),
+    ("delete", "pods"),
+    ("create", "pods/exec"),
+    ("create", "pods/attach"),
+    ("create", "pods/portforward"),
+    ("create", "pods/proxy"),
+    ("create", "pods/ephemeralcontainers"),
+    ("create", "serviceaccounts/token"),
+    ("create", "roles.rbac.authorization.k8s.io"),
+    ("bind", "roles.rbac.authorization.k8s.io"),
+    ("escalate", "roles.rbac.authorization.k8s.io"),
+    ("create", "rolebindings.rbac.authorization.k8s.io"),
+    ("impersonate", "serviceaccounts"),
+    ("impersonate", "users"),
+    ("create", "persistentvolumeclaims"),
+    ("create", "daemonsets.apps"),
+    ("create", "clusterservingruntimes.serving.kserve.io"),
+    ("patch", "nodes"),
+    ("get", "nodes/proxy"),
+    ("delete", "namespaces"),
+]
+ALLOWED_VERBS = [
+    ("create", "inferenceservices.serving.kserve.io"),
+    ("create", "jobs.batch"),
+    ("get", "services/proxy"),
+    ("list", "nodes"),
+    ("get", "clusterservingruntimes.serving.kserve.io"),
+]
+
+
+@pytest.mark.parametrize(("verb", "resource"), [*FORBIDDEN, *ALLOWED_VERBS], ids=lambda one: one)
+def test_a_race_may_do_what_it_needs_and_no_more(verb: str, resource: str, cluster: Kubectl) -> None:
+    racer = "--as=system:serviceaccount:podium:podium-racer"
+    kind, _, part = resource.partition("/")
+    # Without the option kubectl would take the part for an object's name.
+    asked = ["auth", "can-i", verb, kind, *([f"--subresource={part}"] if part else []), racer]
+    said = cluster.run(*asked, check=False).stdout.strip()
+    assert said == ("yes" if (verb, resource) in ALLOWED_VERBS else "no")
+    # Elsewhere it may look at nodes and runtimes, and at nothing else.
+    if resource not in {"nodes", "clusterservingruntimes.serving.kserve.io"}:
+        elsewhere = Kubectl(cluster.program, "kserve").run(*asked, check=False)
+        assert elsewhere.stdout.strip() == "no"
