@@ -7,13 +7,16 @@ what is waited for here takes seconds. Objects are sent whole, by server-side ap
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import quote
 
 import stamina
@@ -26,11 +29,13 @@ from kubernetes.config.config_exception import ConfigException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from kubernetes.dynamic.resource import Resource
+from yaml import YAMLError
 
 from podium.cluster.access import Access, kubeconfig_path
 from podium.cluster.errors import ClusterError, DeadlineError, NotServedError, UnreachableError
 from podium.cluster.faults import fault_of, is_transient
 from podium.cluster.kinds import CONFIG_MAP, Document, Kind, name_of
+from podium.cluster.wire import StatusError, Wire
 
 __all__ = ["FIELD_MANAGER", "Cluster"]
 
@@ -62,8 +67,10 @@ class Cluster:
         patience_s: float = _PATIENCE_S,
     ) -> None:
         self._client = client
+        self._wire = Wire(client)
         self._dynamic: DynamicClient | None = None
-        self._discovered = tempfile.TemporaryDirectory(prefix="podium-discovery-")
+        self._discovered = Path(tempfile.mkdtemp(prefix="podium-discovery-"))
+        atexit.register(shutil.rmtree, self._discovered, ignore_errors=True)
         self.context = context
         self.namespace = namespace
         self.kubeconfig = kubeconfig
@@ -97,9 +104,10 @@ class Cluster:
             client = kube_config.new_client_from_config(
                 path, str(chosen["name"]), persist_config=False, client_configuration=configuration
             )
-        except ConfigException as error:
+        except (ConfigException, YAMLError, OSError, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).split())
             raise UnreachableError(
-                f"The kubeconfig {path} cannot be used: {error}", "kubectl config view shows what it holds"
+                f"The kubeconfig {path} cannot be used: {reason}", "kubectl config view shows what it holds"
             ) from error
         # Repeating is decided here, call by call.
         client.configuration.retries = urllib3.Retry(0)
@@ -117,16 +125,14 @@ class Cluster:
     def version(self) -> str:
         """Return the version of Kubernetes; asked once, without patience."""
         with self._told("the API server was asked for its version"):
-            answer = json.loads(self._send("GET", "/version", timeout_s=_QUICK_S))
+            answer = json.loads(self._wire.send("GET", "/version", timeout_s=_QUICK_S))
         return str(answer["gitVersion"])
 
     def clock_skew_s(self) -> float:
         """Return by how much the API server's clock is ahead of this machine's, to about a second."""
-        from email.utils import parsedate_to_datetime
-
         with self._told("the API server was asked for the time"):
             began = time.time()
-            response = self._exchange("GET", "/version", timeout_s=_QUICK_S)
+            response = self._wire.exchange("GET", "/version", timeout_s=_QUICK_S)
             middle = (began + time.time()) / 2
             # The header counts whole seconds, cut off.
             return parsedate_to_datetime(response.headers["Date"]).timestamp() + 0.5 - middle
@@ -152,9 +158,13 @@ class Cluster:
         def ask() -> list[Document]:
             resource = self._resource(kind)
             found = self._ask().get(
-                resource, namespace=where, label_selector=labels or None, field_selector=fields or None
+                resource,
+                namespace=where,
+                label_selector=labels or None,
+                field_selector=fields or None,
+                serialize=False,
             )
-            items: list[Document] = found.to_dict().get("items") or []
+            items: list[Document] = json.loads(found.data).get("items") or []
             # A list leaves out what its items have in common.
             return [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in items]
 
@@ -288,8 +298,8 @@ class Cluster:
         query += "&previous=true" if previous else ""
         path = f"/api/v1/namespaces/{namespace or self.namespace}/pods/{quote(pod)}/log?{query}"
         try:
-            return self._send("GET", path, timeout_s=_CALL_S).decode(errors="replace")
-        except (ApiException, urllib3.exceptions.HTTPError):
+            return self._wire.send("GET", path, timeout_s=_CALL_S).decode(errors="replace")
+        except (StatusError, urllib3.exceptions.HTTPError):
             return ""
 
     def through(
@@ -314,7 +324,7 @@ class Cluster:
         place = f"/api/v1/namespaces/{namespace or self.namespace}/{what}/{quote(name)}:{port}/proxy/{path.lstrip('/')}"
 
         def ask() -> bytes:
-            return self._send(method, place, body=body, headers=headers, timeout_s=timeout_s)
+            return self._wire.send(method, place, body=body, headers=headers, timeout_s=timeout_s)
 
         doing = f"{name} was asked for /{path.lstrip('/').partition('?')[0]}"
         if repeat:
@@ -330,7 +340,7 @@ class Cluster:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-        self._discovered.cleanup()
+        shutil.rmtree(self._discovered, ignore_errors=True)
 
     def _got(self, kind: Kind, name: str, namespace: str | None) -> Document | None:
         try:
@@ -347,7 +357,7 @@ class Cluster:
     def _ask(self) -> DynamicClient:
         if self._dynamic is None:
             # A cache in the shared temporary folder would be read from whoever wrote it.
-            self._dynamic = DynamicClient(self._client, cache_file=str(Path(self._discovered.name) / "kinds.json"))
+            self._dynamic = DynamicClient(self._client, cache_file=str(self._discovered / "kinds.json"))
         return self._dynamic
 
     def _resource(self, kind: Kind) -> Resource:
@@ -373,45 +383,8 @@ class Cluster:
             yield
         except ClusterError:
             raise
-        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (ApiException, StatusError, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             fault = fault_of(error, doing, self.server)
             if fault is None:
                 raise
             raise fault from error
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float,
-    ) -> bytes:
-        return bytes(self._exchange(method, path, body=body, headers=headers, timeout_s=timeout_s).data)
-
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float,
-    ) -> urllib3.BaseHTTPResponse:
-        known: dict[str, Any] = {"User-Agent": FIELD_MANAGER, **(headers or {})}
-        self._client.update_params_for_auth(known, [], ["BearerToken"], path, method, body)
-        response: urllib3.BaseHTTPResponse = self._client.rest_client.pool_manager.request(
-            method,
-            self.server.rstrip("/") + path,
-            body=body,
-            headers=known,
-            timeout=urllib3.Timeout(connect=min(_QUICK_S, timeout_s), read=timeout_s),
-            retries=False,
-            redirect=False,
-        )
-        if not 200 <= response.status < 300:
-            raise ApiException(
-                status=response.status, reason=response.reason, body=response.data.decode(errors="replace")
-            )
-        return response
