@@ -18,7 +18,6 @@ __all__ = [
     "Json",
     "Output",
     "data",
-    "is_interactive",
     "notes",
     "print_document",
     "print_styled",
@@ -45,11 +44,6 @@ def data() -> "Console":
 def notes() -> "Console":
     """Return the console for everything that is not data: standard error."""
     return _console(sys.stderr)
-
-
-def is_interactive() -> bool:
-    """Return whether someone watches standard error, so that a progress bar makes sense."""
-    return sys.stderr.isatty()
 
 
 def print_table(

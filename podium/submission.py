@@ -20,7 +20,7 @@ from podium.inferenceservice import check_shape
 from podium.quantities import parse_duration
 from podium.source import locate
 
-__all__ = ["DEFAULTS", "FORMS", "KEYS", "Submission", "load_submission", "resolve_model"]
+__all__ = ["DEFAULTS", "FORMS", "KEYS", "Submission", "load_submission"]
 
 T = TypeVar("T")
 
@@ -95,18 +95,6 @@ def load_submission(path: Path, models_dir: Path = Path("models")) -> Submission
         text=text,
         source=path.read_text(encoding="utf-8-sig"),
     )
-
-
-def resolve_model(submission: Submission, models_dir: Path) -> Path:
-    """Return the model's folder with `pvc://` claims looked up below `models_dir`.
-
-    Raises:
-        SubmissionError: the folder does not exist, or the local target cannot read the URI.
-    """
-    try:
-        return locate(submission.storage_uri, submission.path.parent, models_dir)
-    except ConfigError as error:
-        raise SubmissionError(str(submission.path), str(error), error.hint) from error
 
 
 def _annotations(document: Document) -> dict[str, str]:

@@ -8,7 +8,6 @@ from podium.console import (
     Json,
     Output,
     data,
-    is_interactive,
     notes,
     print_document,
     print_styled,
@@ -64,4 +63,3 @@ def test_data_and_notes_go_to_different_streams(capsys: pytest.CaptureFixture[st
     notes().print("notes")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("data\n", "notes\n")
-    assert not is_interactive()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.errors import SubmissionError
-from podium.submission import KEYS, load_submission, resolve_model
+from podium.submission import KEYS, load_submission
 from tests.submissions import GOOD, write_submission
 
 QUALITY = '    podium.dev/quality: "accuracy>=0.85, drop<=0.01"\n'
@@ -229,9 +229,7 @@ def test_a_claim_is_resolved_below_the_models_folder(tmp_path: Path) -> None:
     (tmp_path / "shared" / "claim").mkdir(parents=True)
     path = write_submission(tmp_path, ("file://models/food11", "pvc://claim"))
     found = load_submission(path, tmp_path / "shared")
-    assert found.model_folder == resolve_model(found, tmp_path / "shared") == tmp_path / "shared" / "claim"
-    with pytest.raises(SubmissionError, match="does not exist"):
-        resolve_model(found, tmp_path / "elsewhere")
+    assert found.model_folder == tmp_path / "shared" / "claim"
     assert "does not exist" in refusal(path, tmp_path / "elsewhere")[0]
 
 
