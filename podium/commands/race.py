@@ -1,5 +1,6 @@
 """`podium race`: one submission in, a measured verdict out."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -83,4 +84,4 @@ def _spelled(file: Path, profile: str | None, budget: str | None, target: Target
     words += ["--target", target.value] if target is not TargetName.local else []
     words += ["--profile", profile] if profile else []
     words += ["--budget", budget] if budget else []
-    return " ".join(words)
+    return shlex.join(words)

@@ -1,0 +1,17 @@
+"""The command line of a race: what is noted of it can be pasted into a shell."""
+
+import shlex
+from pathlib import Path
+
+from podium.commands.race import TargetName, _spelled
+
+
+def test_the_noted_command_is_that_of_the_person_whatever_their_folders_are_called() -> None:
+    said = _spelled(Path("my models/food's.yaml"), "quick", "5m", TargetName.local)
+    assert shlex.split(said) == [
+        "podium", "race", "-f", "my models/food's.yaml", "--profile", "quick", "--budget", "5m",
+    ]  # fmt: skip
+
+
+def test_what_was_not_said_is_not_noted() -> None:
+    assert _spelled(Path("a.yaml"), None, None, TargetName.local) == "podium race -f a.yaml"
