@@ -203,7 +203,7 @@ def _check_metrics(submission: Submission, card: ModelCard) -> None:
 
 
 def _check_room(folder: Path, needed: int) -> None:
-    place = folder.absolute()
+    place = folder.resolve()
     while not place.exists():
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK):
