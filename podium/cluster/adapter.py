@@ -137,6 +137,14 @@ class Cluster:
             # The header counts whole seconds, cut off.
             return parsedate_to_datetime(response.headers["Date"]).timestamp() + 0.5 - middle
 
+    def raw(self, method: Literal["GET"], path: str) -> bytes:
+        """Return what the API server answers at a path.
+
+        Raises:
+            ClusterError: it refuses, or there is nothing.
+        """
+        return self._call(f"{path} was read", lambda: self._wire.send(method, path, timeout_s=_CALL_S))
+
     def serves(self, kind: Kind) -> bool:
         """Return whether the API server knows the kind."""
         try:
