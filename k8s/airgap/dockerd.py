@@ -86,14 +86,15 @@ def ensure(state: Path) -> None:
     """
     if answers():
         return
-    if Path("/run/systemd/system").is_dir():
+    if Path("/run/systemd/system").is_dir() or os.geteuid() != 0:
+        if on_path("docker") is None:
+            raise MachineError(
+                "Docker is missing.",
+                hint="Install it (Debian and Ubuntu: sudo apt-get install docker.io), then run this again.",
+            )
         raise MachineError(
-            "Docker does not answer.", hint="Start it: sudo systemctl start docker; then run this again."
-        )
-    if os.geteuid() != 0:
-        raise MachineError(
-            "Docker does not answer, and only root may start it.",
-            hint="Start Docker, or add yourself to the group docker, or run this as root.",
+            "Docker does not answer to this user.",
+            hint="Start it (sudo systemctl start docker), and be in the group docker or root; then run this again.",
         )
     install_packages()
     with step("dockerd"):

@@ -92,7 +92,16 @@ def obtain(
     if not succeeds(["docker", "image", "inspect", name]):
         with step("node image"), tempfile.TemporaryDirectory(dir=store.work, prefix="node.") as folder:
             _build(name, Path(folder), base=base, programs=programs, pins=pins, host=host, kind_files=kind_files)
+        _forget_others(name)
     return name
+
+
+def _forget_others(name: str) -> None:
+    """Remove node images of other versions; Docker keeps the one that a cluster runs on."""
+    repository = name.partition(":")[0]
+    listed = run(["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", repository], what="Node images")
+    for other in set(listed.split()) - {name}:
+        succeeds(["docker", "rmi", other])
 
 
 def _build(

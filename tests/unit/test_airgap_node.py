@@ -128,3 +128,14 @@ def test_all_that_a_machine_lacks_is_named_at_once(tmp_path: Path, monkeypatch: 
     for part in ("6 GiB of memory for Docker (it has 1.0 GiB)", "root", "the program mmdebstrap", "the program jq"):
         assert part in str(refused.value)
     assert "apt-get install" in refused.value.hint
+
+
+def test_a_missing_docker_and_a_silent_one_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dockerd, "answers", lambda: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(dockerd, "on_path", lambda name: None)
+    with pytest.raises(MachineError, match="Docker is missing"):
+        dockerd.ensure(tmp_path)
+    monkeypatch.setattr(dockerd, "on_path", lambda name: Path("/usr/bin") / name)
+    with pytest.raises(MachineError, match="Docker does not answer to this user"):
+        dockerd.ensure(tmp_path)
