@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium.plan import RacePlan, RaceSite
+from podium.racefile import Race
 from podium.submission import Submission
 from podium.targets.target import Target
 
@@ -49,6 +50,35 @@ class ClusterPlace:
         from podium.cluster.racesite import race_site
 
         return race_site(self.cluster, submission)
+
+    def check_apply(self, name: str) -> None:
+        """Refuse a submission's name that is somebody else's service, before anything is measured."""
+        from podium.cluster.promotion import check_name
+
+        check_name(self.cluster, name)
+
+    def apply(self, plan: RacePlan, folder: Path, race: Race, say: Callable[[str], None]) -> None:
+        """Let the winner serve under the submission's name; a race without one changes nothing."""
+        from podium.cluster.promotion import promote, tell
+        from podium.cluster.site import read_platform
+
+        name = plan.submission.name
+        if race.winner is None:
+            tell(self.cluster, name, race, "RaceUndecided", "no variant won, and what serves is left as it is")
+            say(f"{name} is left as it is: no variant won")
+            return
+        url = promote(
+            self.cluster,
+            self.helm,
+            read_platform(self.cluster),
+            race=race,
+            folder=folder,
+            name=name,
+            node_class=next(one for one in plan.classes if one.name == race.winner.node_class),
+            store=plan.store,
+            say=say,
+        )
+        say(f"{name}: {race.winner.variant} on {race.winner.node_class} serves at {url}")
 
     def target(self, plan: RacePlan, folder: Path, say: Callable[[str], None]) -> Target:
         """Return the target of a race."""

@@ -25,7 +25,16 @@ from podium.nodeclass import load_node_class
 from predictors.manifest import read_variant
 from predictors.store import StoredVariant
 
-__all__ = ["Deployed", "Wish", "delete_service", "deploy_variant", "preview"]
+__all__ = [
+    "Deployed",
+    "Wish",
+    "delete_service",
+    "deploy_variant",
+    "helm_on",
+    "preview",
+    "refuse_unmanaged",
+    "url_of",
+]
 
 RACE_LABEL = f"{ANNOTATION_PREFIX}race"
 # What a client-side dry run renders where no cluster says otherwise: the values of the test cluster.
@@ -149,7 +158,7 @@ def delete_service(name: str, access: Access) -> bool:
     cluster = Cluster.connect(access)
     found = cluster.get(INFERENCE_SERVICE, name)
     if found is not None:
-        _refuse_unmanaged(found)
+        refuse_unmanaged(found)
     return remove(cluster, helm_on(cluster), name)
 
 
@@ -193,10 +202,10 @@ def _release(wish: Wish, platform: Platform) -> Release:
 def _refuse_foreign(cluster: Cluster, name: str) -> None:
     found = cluster.get(INFERENCE_SERVICE, name)
     if found is not None:
-        _refuse_unmanaged(found)
+        refuse_unmanaged(found)
 
 
-def _refuse_unmanaged(found: Document) -> None:
+def refuse_unmanaged(found: Document) -> None:
     """Refuse to touch what a race made, or what was not made by a release of the same name."""
     name, labels = found["metadata"]["name"], labels_of(found)
     if race := labels.get(RACE_LABEL):

@@ -204,7 +204,7 @@ def _unscheduled(pod: Document, text: str) -> Fault:
     remedy = "podium doctor shows the nodes of each class and what is free on them"
     if "didn't match Pod's node affinity" in text and "Insufficient" not in text and "untolerated" not in text:
         remedy = f"label a node so that it belongs to the class: podium describe class {node_class or 'NAME'}"
-    elif insufficient := re.search(r"Insufficient ([\w./-]+)", text):
+    elif insufficient := re.search(r"Insufficient ([\w./-]*\w)", text):
         remedy = f"free {insufficient[1]} on a node of the class, or choose another --node-class"
     return Fault("unschedulable", f"No node{place} takes the pod {name_of(pod)}: {text}", remedy, 20.0)
 

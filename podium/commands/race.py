@@ -38,6 +38,9 @@ def register(app: typer.Typer) -> None:
         runs: Annotated[Path, typer.Option(help="Where races are kept.")] = Path("runs"),
         port: Annotated[int, typer.Option(min=1024, max=65000, help="First port of the servers.")] = 18080,
         new: Annotated[bool, typer.Option("--new", help="Do not resume an unfinished race.")] = False,
+        apply: Annotated[
+            bool, typer.Option("--apply", help="Let the winner serve under the submission's name (cluster).")
+        ] = False,
         runners: Annotated[
             int, typer.Option(min=1, max=16, help="Load generators that share a schedule (cluster).")
         ] = 1,
@@ -51,6 +54,10 @@ def register(app: typer.Typer) -> None:
         from podium.plan import plan_race
         from podium.screen import show_plan, show_race
 
+        if apply and target is TargetName.local:
+            raise typer.BadParameter(
+                "a process of this machine serves nobody; add --target cluster", param_hint="--apply"
+            )
         place = None
         if target is TargetName.cluster:
             from podium.cluster.access import Access
@@ -67,21 +74,26 @@ def register(app: typer.Typer) -> None:
             first_port=port,
             site=place.site if place else None,
         )
+        if place is not None and apply:
+            place.check_apply(plan.submission.name)
         if dry_run:
             show_plan(plan, output)
             return 0
         from podium.race import run_race
         from podium.racefile import exit_code
 
-        command = _spelled(file, profile, budget, target)
+        command = _spelled(file, profile, budget, target, apply=apply)
         folder, result = run_race(plan, fresh=new, command=command, make_target=place.target if place else None)
+        if place is not None and apply:
+            place.apply(plan, folder, result, lambda text: typer.echo(text, err=True))
         show_race(folder, result, output)
         return exit_code(result)
 
 
-def _spelled(file: Path, profile: str | None, budget: str | None, target: TargetName) -> str:
+def _spelled(file: Path, profile: str | None, budget: str | None, target: TargetName, *, apply: bool) -> str:
     words = ["podium", "race", "-f", str(file)]
     words += ["--target", target.value] if target is not TargetName.local else []
     words += ["--profile", profile] if profile else []
     words += ["--budget", budget] if budget else []
+    words += ["--apply"] if apply else []
     return shlex.join(words)
