@@ -2,11 +2,15 @@
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from k8s.airgap.site import Site
+from k8s.airgap.up import check_store
+from podium.errors import ClusterError
 from tests.cluster.conftest import ROOT, Kubectl, python_pod
 from tests.eventually import eventually
 
@@ -204,3 +208,9 @@ def test_a_second_cluster_up_changes_nothing(cluster: Kubectl) -> None:
     assert done.returncode == 0, done.stderr
     assert "kind create cluster" not in done.stderr
     assert state() == before
+
+
+def test_a_cluster_of_another_clone_is_refused(cluster: Kubectl, tmp_path: Path) -> None:
+    check_store(Site(), "podium-control-plane")
+    with pytest.raises(ClusterError, match="belongs to another clone"):
+        check_store(Site(state=tmp_path), "podium-control-plane")
