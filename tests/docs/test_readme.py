@@ -15,6 +15,13 @@ from tests.eventually import eventually
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LONG = {"./scripts/demo", "./scripts/test", "podium race -f examples/food11.yaml"}
+# The tier `cluster` brings a cluster up and does these there.
+CLUSTER = {
+    "./scripts/cluster-up",
+    "./scripts/cluster-down",
+    "podium deploy food11-ort-int8 --node-class epyc",
+    "podium race -f examples/food11.yaml --target cluster --profile quick",
+}
 
 
 def blocks(language: str) -> list[str]:
@@ -32,12 +39,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_the_readme_shows_the_two_commands() -> None:
-    assert set(commands()) >= LONG
-    for command in ("./scripts/demo", "./scripts/test"):
+    assert set(commands()) >= LONG | CLUSTER
+    for command in ("./scripts/demo", "./scripts/test", "./scripts/cluster-up", "./scripts/cluster-down"):
         assert os.access(ROOT / command, os.X_OK)
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c not in LONG and not c.startswith("podium serve")])
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if c not in LONG | CLUSTER and not c.startswith("podium serve")]
+)
 def test_the_command_works_as_written(command: str, tmp_path: Path) -> None:
     done = subprocess.run(
         shlex.split(command), cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=100
