@@ -65,7 +65,7 @@ def write_hold(folder: Path, variant: Variant, *, void: str | None = None) -> tu
             profile_digest="0" * 64,
             fingerprint="4be0643f1d98",
         )
-        failed = ProofRecord(check="late", ok=False, value=0.042, limit=0.01, evidence="84 of 2,000 sends")
+        failed = ProofRecord(check=void or "late", ok=False, value=0.042, limit=0.01, evidence="84 of 2,000 sends")
         record = record_from(
             [outcome],
             identity,

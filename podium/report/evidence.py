@@ -16,6 +16,7 @@ from loadtest.errors import RecordError
 from loadtest.histogram import Histogram, read_log
 from loadtest.records import RunRecord, read_record
 from podium.entry import Entry, Proof
+from podium.measure import is_kept
 from podium.racefile import Race
 
 __all__ = ["HOLD", "Run", "Second", "curve", "load_runs", "valid_holds"]
@@ -87,8 +88,8 @@ def load_runs(folder: Path, race: Race) -> dict[tuple[str, str], tuple[Run, ...]
 
 
 def valid_holds(runs: Iterable[Run]) -> tuple[Run, ...]:
-    """Return the runs of the hold that count: those that can be read and are not void."""
-    return tuple(run for run in runs if run.record and run.record.phase == HOLD and not run.is_void)
+    """Return the runs of the hold that can be read and were judged: the valid ones, and a rate that failed."""
+    return tuple(run for run in runs if run.record and run.record.phase == HOLD and is_kept(run.record))
 
 
 def curve(runs: Iterable[Run]) -> tuple[tuple[float, float], ...]:

@@ -81,22 +81,38 @@ def test_void_run_is_shown_and_stays_out_of_the_curve(race_folder: Path) -> None
     race = read_race(race_folder)
     run = race.variants[0].runs[0]
     record = json.loads((race_folder / run).read_text())
-    record["void"] = "growing-queue"
-    failed = {"check": "growing-queue", "ok": False, "value": 0.2, "limit": 0.0, "evidence": "0.2 a second"}
+    record["void"] = "not-warm"
+    failed = {"check": "not-warm", "ok": False, "value": 0.2, "limit": 0.0, "evidence": "p50 20 then 30 ms"}
     record["passport"].append(failed)
     (race_folder / run).write_text(json.dumps(record))
     runs = load_runs(race_folder, race)[race.variants[0].id, "local"]
     assert [found.is_void for found in runs] == [True, False, False, False, False]
     assert len(valid_holds(runs)) == 4
     page = outline(report_html(race_folder)).text
-    assert "void:growing-queue" in page
+    assert "void:not-warm" in page
     assert "5 runs, 1 void" in page
     # It was played again, so the proofs of the variant are those of the runs that count.
     matrix = page.split("Each run's values")[1].split("Variants")[0]
-    assert "in-flight slope" not in matrix
+    assert "warm-up settled" not in matrix
     assert "food11-ort-fp16" in matrix
     assert "lateness" in matrix
     assert "✕ void:late" in matrix
+
+
+def test_a_hold_whose_queue_grew_is_drawn_as_it_was_judged(race_folder: Path) -> None:
+    race = read_race(race_folder)
+    run = race.variants[0].runs[0]
+    record = json.loads((race_folder / run).read_text())
+    record["void"] = "growing-queue"
+    failed = {"check": "growing-queue", "ok": False, "value": 0.2, "limit": 0.0, "evidence": "0.2 a second"}
+    record["passport"].append(failed)
+    (race_folder / run).write_text(json.dumps(record))
+    runs = load_runs(race_folder, race)[race.variants[0].id, "local"]
+    # The rate failed, and its block is in the figures of the hold.
+    assert len(valid_holds(runs)) == 5
+    record["passport"].append(failed | {"check": "late"})
+    (race_folder / run).write_text(json.dumps(record))
+    assert len(valid_holds(load_runs(race_folder, race)[race.variants[0].id, "local"])) == 4
 
 
 def test_entry_that_is_void_shows_the_proofs_of_its_void_runs(race_folder: Path) -> None:
