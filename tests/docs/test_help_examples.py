@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(path.stem for path in Path(podium.commands.__path__[0]).glob("[a-z]*.py"))
 # These train, build, measure or serve for minutes; the contract tier and the demo run them.
 LONG = {"benchmark", "build", "serve", "train"}
+# These need a cluster; its tier runs what they do.
+REMOTE = {"delete", "deploy"}
 
 
 def example_of(name: str) -> list[str]:
@@ -58,7 +60,7 @@ def test_the_example_parses(name: str) -> None:
         assert context.params
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LONG])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LONG | REMOTE])
 def test_the_example_runs(name: str, place: Path) -> None:
     words = example_of(name)
     done = subprocess.run(

@@ -1,0 +1,159 @@
+"""`podium deploy` on the real cluster: what serves, what cannot and why, and that nothing is left of an attempt."""
+
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from podium.cluster.access import Access
+from podium.cluster.adapter import Cluster
+from podium.cluster.deployment import Wish, delete_service, deploy_variant, preview
+from podium.cluster.diagnosis import Fault, diagnose
+from podium.cluster.errors import ClusterError, DeploymentError
+from predictors.manifest import address_of, read_variant
+from predictors.store import StoredVariant
+from tests.artifacts import vector_artifact
+from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+from tests.eventually import eventually
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+
+CLAIM = "podium-artifacts"
+OURS = "isvc,deployments,pods,hpa,pdb,networkpolicy,services,secrets"
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def stored(namespace: Kubectl, tmp_path: Path) -> Iterator[StoredVariant]:
+    """Put an artifact into the cluster's store, under a test's own path, and bind the namespace's claim to it."""
+    variant = read_variant(vector_artifact(tmp_path / "tiny"))
+    address = address_of(tmp_path / "tiny")
+    root = ROOT / ".podium" / "store" / f"test-{uuid.uuid4().hex[:8]}"
+    place = root / variant.model.name / address
+    shutil.copytree(tmp_path / "tiny", place)
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": f"/var/lib/podium/store/{root.name}"}}
+    bound = {"claimRef": {"namespace": namespace.namespace, "name": CLAIM}}
+    metadata = {"name": root.name, "labels": {"podium.dev/test": "true"}}
+    spec = {**shared, **volume, **bound, "persistentVolumeReclaimPolicy": "Retain"}
+    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec})
+    asked = {**shared, "volumeName": root.name, "resources": {"requests": {"storage": "1Gi"}}}
+    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}, "spec": asked})
+    yield StoredVariant(variant.id, address, place)
+    namespace.run("delete", "pvc", CLAIM, "--wait=false", check=False)
+    namespace.run("delete", "pv", root.name, "--wait=false", check=False)
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def access(namespace: Kubectl) -> Access:
+    return Access(STANDARD, ALLOWED[0], namespace.namespace)
+
+
+def wish(stored: StoredVariant) -> Wish:
+    return Wish(stored, "epyc", "pie", "Standard", (1, 1), 120.0)
+
+
+def left(namespace: Kubectl) -> list[str]:
+    """Return what of ours is in a namespace."""
+    return namespace.run("get", OURS, "-o", "name").stdout.split()
+
+
+def test_a_variant_serves_where_its_class_says_and_goes_without_a_trace(
+    namespace: Kubectl, stored: StoredVariant, access: Access
+) -> None:
+    assert "kind: InferenceService" in preview(wish(stored), access, ask_cluster=True)
+    assert left(namespace) == []
+    found = deploy_variant(wish(stored), access)
+    assert (found.node_class, found.nodes, found.is_emulated) == ("epyc", ("podium-worker",), False)
+    pod = namespace.get("pods")["items"][0]["metadata"]["name"]
+    cluster = Cluster.connect(access)
+    state = json.loads(cluster.through("GET", "pods", pod, 8082, "/debug/state"))
+    assert (state["address"], state["verification"]) == (stored.address, "verified")
+    cluster.close()
+    again = deploy_variant(wish(stored), access)
+    assert again.url == found.url
+    assert namespace.get("pods")["items"][0]["metadata"]["name"] == pod
+    assert delete_service("pie", access) is True
+    assert left(namespace) == []
+    assert delete_service("pie", access) is False
+
+
+def test_a_full_quota_is_told_and_nothing_is_left(namespace: Kubectl, stored: StoredVariant, access: Access) -> None:
+    namespace.run("create", "quota", "small", "--hard=pods=0")
+    began = time.monotonic()
+    with pytest.raises(DeploymentError, match="the quota small is full: asked for pods=1, used pods=0, limit pods=0"):
+        deploy_variant(wish(stored), access)
+    assert time.monotonic() - began < PATIENCE_S
+    assert left(namespace) == []
+
+
+def test_an_artifact_that_was_changed_is_told_and_nothing_is_left(
+    namespace: Kubectl, stored: StoredVariant, access: Access
+) -> None:
+    model = next(path for path in stored.folder.rglob("*.onnx"))
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    began = time.monotonic()
+    with pytest.raises(DeploymentError, match=r"exit code 3; its log ends: .*digest") as raised:
+        deploy_variant(wish(stored), access)
+    assert time.monotonic() - began < PATIENCE_S
+    assert "kubectl" in raised.value.hint
+    assert left(namespace) == []
+
+
+def test_what_cannot_replace_a_serving_variant_leaves_it_serving(
+    namespace: Kubectl, stored: StoredVariant, access: Access
+) -> None:
+    deploy_variant(wish(stored), access)
+    pod = namespace.get("pods")["items"][0]["metadata"]["name"]
+    missing = StoredVariant(stored.id, "f" * 64, stored.folder)
+    with pytest.raises(ClusterError, match="pie cannot become ready"):
+        deploy_variant(wish(missing), access)
+    service = namespace.get("isvc", "pie")
+    assert service["metadata"]["annotations"]["podium.dev/address"] == stored.address
+    eventually(lambda: [one["metadata"]["name"] for one in namespace.get("pods")["items"]] == [pod], 60)
+
+
+def test_an_image_that_cannot_be_had_is_told(namespace: Kubectl, access: Access) -> None:
+    service = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "pie", "annotations": {"serving.kserve.io/deploymentMode": "Standard"}},
+        "spec": {
+            "predictor": {
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 65532,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {
+                        "name": "kserve-container",
+                        "image": "kind.local/podium/none:1",
+                        "imagePullPolicy": "Never",
+                        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                        "resources": {"requests": {"cpu": "10m"}, "limits": {"cpu": "10m", "memory": "32Mi"}},
+                    }
+                ],
+            }
+        },
+    }
+    namespace.apply(service)
+    cluster = Cluster.connect(access)
+
+    def image() -> Fault | None:
+        found = diagnose(cluster, "pie")
+        return found if found is not None and found.name == "image" else None
+
+    fault = eventually(image, PATIENCE_S)
+    cluster.close()
+    assert fault is not None
+    assert "kind.local/podium/none:1" in fault.sentence
