@@ -2,7 +2,7 @@
 
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from k8s.airgap import install, nodes, versions
@@ -29,17 +29,25 @@ def up(site: Site, *, with_images: bool = True, with_torch: bool = False, only_b
         parts, images = prepare(site, beside, with_images=with_images, with_torch=with_torch)
         if not only_build:
             _create(parts)
+            loading = beside.submit(_load, images, parts) if images else None
+            install.controllers(parts)
+            references = loading.result() if loading else {}
+            # Last, because unpacking images uses all cores; from here on the load and the tested keep apart.
             with step("cores of the nodes"):
                 for node_class, cores in nodes.cpusets(parts.cores, parts.classes).items():
                     nodes.pin(parts.classes[node_class], cores)
-            install.controllers(parts)
-        references = images.result() if images else {}
-    if not only_build:
-        install.our_images(references, parts.classes)
-        install.settle_kserve(parts, references)
-        install.platform(parts, references)
+            install.settle_kserve(parts, references)
+            install.platform(parts, references)
+        elif images:
+            images.result()
     done = "everything is built" if only_build else f"ready; kubeconfig {site.kubeconfig}"
     say(f"cluster-up: {done} ({time.monotonic() - began:.0f} s)")
+
+
+def _load(images: Future[dict[str, str]], parts: Parts) -> dict[str, str]:
+    references = images.result()
+    install.our_images(references, parts.classes)
+    return references
 
 
 def _create(parts: Parts) -> None:
