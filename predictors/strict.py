@@ -29,7 +29,7 @@ def problem(error: ValidationError, *, within: str = "") -> str:
     """Say in one clause where the first fault of `error` is, below `within`, and what is wrong with it."""
     first: Any = error.errors(include_url=False, include_context=False)[0]
     parts = [*([within] if within else []), *(str(part) for part in first["loc"])]
-    told = str(first["msg"])
+    told = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         told = f"unknown key {parts.pop()!r}"
     elif not parts:

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.artifacts import vector_graph
 
-__all__ = ["identity_graph", "saved", "scaled_graph", "summed_graph", "vector_graph_of_batch"]
+__all__ = ["identity_graph", "looping_graph", "saved", "scaled_graph", "summed_graph", "vector_graph_of_batch"]
 
 
 def vector_graph_of_batch(batch: int | str) -> onnx.ModelProto:
@@ -69,3 +69,38 @@ def _graph(
         constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def looping_graph() -> onnx.ModelProto:
+    """Return `y = x`, after as many turns of a loop as the first value says: time that an input asks for."""
+    matrix = numpy_helper.from_array(np.eye(64, dtype=np.float32), "matrix")
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["before", "matrix"], ["after"]),
+            helper.make_node("Identity", ["going"], ["goes"]),
+        ],
+        "turn",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, [64, 64]),
+        ],
+        [
+            helper.make_tensor_value_info("goes", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, [64, 64]),
+        ],
+        [matrix],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["turns"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["turns", "", "start"], ["end"], body=body),
+        helper.make_node("ReduceMean", ["end"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
+        helper.make_node("Add", ["x", "zero"], ["y"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.eye(64, dtype=np.float32), "start"),
+        numpy_helper.from_array(np.zeros((), dtype=np.float32), "nothing"),
+    ]
+    return _graph(nodes, [("x", TensorProto.FLOAT, ["n", 2])], [("y", TensorProto.FLOAT, ["n", 2])], constants)

@@ -46,6 +46,9 @@ def register(app: typer.Typer) -> None:
         ] = None,
         pre_stop: Annotated[str | None, typer.Option(help="Time served on after SIGTERM.", show_default="0s")] = None,
         grace: Annotated[str | None, typer.Option(help="From SIGTERM to the end, at most.", show_default="30s")] = None,
+        stall: Annotated[
+            str | None, typer.Option(help="One batch takes longer: not ready; 3 x: not alive.", show_default="10s")
+        ] = None,
         model_name: Annotated[str | None, typer.Option(help="Name in URLs.", show_default="the model's")] = None,
         node_class: Annotated[str | None, typer.Option(help="Label of the metrics.", show_default="local")] = None,
         store: Annotated[
@@ -81,6 +84,7 @@ def register(app: typer.Typer) -> None:
             "timeout_s": timeout,
             "pre_stop_s": pre_stop,
             "grace_s": grace,
+            "stall_s": stall,
             "model_name": model_name,
             "node_class": node_class,
             "store": store,

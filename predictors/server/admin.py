@@ -67,7 +67,8 @@ class Admin:
         exchange.reply(200, orjson.dumps(self._state(), option=orjson.OPT_NON_STR_KEYS), JSON)
 
     def _tell_liveness(self, exchange: Exchange) -> None:
-        exchange.reply(200, b'{"live":true}')
+        is_live = self._predictor.is_live
+        exchange.reply(200 if is_live else 503, b'{"live":true}' if is_live else b'{"live":false}')
 
     def _tell_readiness(self, exchange: Exchange) -> None:
         is_ready = self._predictor.is_ready
@@ -95,6 +96,7 @@ class Admin:
             "is_batched": model.is_batched,
             "queue": settings.queue,
             "in_flight": predictor.in_flight,
+            "computing_s": round(batcher.computing_s(), 3) if batcher else 0.0,
             "batches": dict(sorted(batcher.batches.items())) if batcher else {},
             "requests": self._metrics.requests(),
             "cgroup": throttled.document() if throttled else None,

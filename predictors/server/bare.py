@@ -73,7 +73,7 @@ def warm_bare(opened: OpenedBare, *, max_batch: int, gather: int | None) -> Engi
     with timed(ready_s, "warm_up"):
         if not opened.model.is_batched:
             opened.runtime.run(opened.zeros)
-            return Engine(opened.runtime, 1, ready_s)
+            return Engine(opened.runtime, 1, ready_s["trial"], ready_s)
         worth = warm_up(
             opened.runtime,
             lambda size: _repeated(opened.zeros, size),
@@ -81,7 +81,7 @@ def warm_bare(opened: OpenedBare, *, max_batch: int, gather: int | None) -> Engi
             max_batch=max_batch,
             gather=gather,
         )
-    return Engine(opened.runtime, worth, ready_s)
+    return Engine(opened.runtime, worth, ready_s["trial"] * max_batch, ready_s)
 
 
 def _specs(file: BareFile, found: Mapping[str, tuple[str, Sequence[int]]]) -> list[GraphTensor]:

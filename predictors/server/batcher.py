@@ -78,10 +78,20 @@ class Batcher:
         self._ready: deque[Job] = deque()
         self._is_scheduled = False
         self._seconds_per_item = 0.0
-        self.is_computing = False
+        self._computing_since_ns = 0
         self.in_flight = 0
         self.waiting = 0
         self.batches: dict[int, int] = {}
+
+    @property
+    def is_computing(self) -> bool:
+        """Whether the engine has a batch."""
+        return self._computing_since_ns > 0
+
+    def computing_s(self) -> float:
+        """Tell for how many seconds the engine has had its present batch; 0 where it has none."""
+        since_ns = self._computing_since_ns
+        return (time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0.0
 
     def submit(self, job: Job) -> None:
         """Take a job; it is settled later, on the event loop, with its outputs or its error.
@@ -159,7 +169,7 @@ class Batcher:
                 return
         batch = self._take(now)
         if batch:
-            self.is_computing = True
+            self._computing_since_ns = now
             self._engine.put(lambda: self._compute(batch), lambda outcome: self._computed(batch, outcome))
 
     def _take(self, now: int) -> list[Job]:
@@ -202,7 +212,7 @@ class Batcher:
         return items, ended - began
 
     def _computed(self, batch: list[Job], outcome: Outcome[tuple[int, int]]) -> None:
-        self.is_computing = False
+        self._computing_since_ns = 0
         self.in_flight -= len(batch)
         items, spent_ns = outcome.value or (0, 0)
         if items:

@@ -24,6 +24,8 @@ from predictors.server.settings import Settings
 __all__ = ["Predictor", "State"]
 
 _CLOSE_S = 0.5
+_PATIENCE = 10
+_HUNG = 3
 
 T = TypeVar("T")
 
@@ -62,8 +64,13 @@ class Predictor:
 
     @property
     def is_ready(self) -> bool:
-        """Whether new work is welcome."""
-        return self.state is State.READY
+        """Whether new work is welcome, which it is not while the engine does not come back from a batch."""
+        return self.state is State.READY and self._stalled_for() < 1
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is worth waiting for; an engine that has not come back for three times as long is hung."""
+        return self._stalled_for() < _HUNG
 
     @property
     def in_flight(self) -> int:
@@ -153,6 +160,12 @@ class Predictor:
         """Let the threads end; tell whether they did, which an engine in the midst of its work does not."""
         lanes = {lane for lane in (self._compute, self._preparation) if lane is not None}
         return all(lane.close(_CLOSE_S) for lane in lanes)
+
+    def _stalled_for(self) -> float:
+        """Tell how long the present batch has been computed, as a share of what a batch may take."""
+        if self.batcher is None or self.engine is None:
+            return 0.0
+        return self.batcher.computing_s() / max(self.settings.stall_s, _PATIENCE * self.engine.batch_s)
 
     def _engine_lane(self) -> Lane:
         if self._compute is None:

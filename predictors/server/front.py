@@ -83,7 +83,7 @@ class FrontEnd:
         )
         get: dict[str, Answer] = {
             "/v2": partial(self._tell, body=server),
-            "/v2/health/live": partial(self._tell, body=b'{"live":true}'),
+            "/v2/health/live": self._tell_liveness,
             "/v2/health/ready": ready,
             "/v2/models": partial(self._tell, body=listed),
             "/v1/models": partial(self._tell, body=listed),
@@ -101,6 +101,10 @@ class FrontEnd:
 
     def _tell(self, exchange: Exchange, *, body: bytes) -> None:
         self._responder.say(exchange, 200, body)
+
+    def _tell_liveness(self, exchange: Exchange) -> None:
+        is_live = self._predictor.is_live
+        self._responder.say(exchange, 200 if is_live else 503, b'{"live":true}' if is_live else b'{"live":false}')
 
     def _tell_readiness(self, exchange: Exchange, *, yes: bytes, no: bytes) -> None:
         is_ready = self._predictor.is_ready

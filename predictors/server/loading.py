@@ -30,10 +30,18 @@ _CURVE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A warm engine, the batch size worth gathering for, and how long each part of the way took."""
+    """A warm engine.
+
+    Attributes:
+        runtime: The engine.
+        gather: The batch size worth gathering for.
+        batch_s: Seconds that the largest batch takes at most, guessed from the first runs.
+        ready_s: How long each part of the way took, in seconds.
+    """
 
     runtime: Runtime
     gather: int
+    batch_s: float = 0.0
     ready_s: dict[str, float] = field(default_factory=dict)
 
 
@@ -85,7 +93,7 @@ def load_engine(
         golden, _ = read_golden(folder, variant)
         largest = max(len(values) for values in golden.values())
         worth = warm_up(runtime, lambda size: _tiled(golden, size), ran=largest, max_batch=max_batch, gather=gather)
-    return Engine(runtime, worth, ready_s)
+    return Engine(runtime, worth, ready_s["golden"] * max(1.0, max_batch / largest), ready_s)
 
 
 def warm_up(runtime: Runtime, batch: Callable[[int], Tensors], *, ran: int, max_batch: int, gather: int | None) -> int:

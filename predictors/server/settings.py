@@ -86,6 +86,13 @@ class Settings(Strict):
         description="How long it serves on after SIGTERM before it refuses new work.",
     )
     grace_s: Seconds = Field(default=30.0, gt=0, le=3600, description="From SIGTERM to the end, at most.")
+    stall_s: Seconds = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="How long one batch may compute before the server is not ready, and three times that before it is "
+        "not alive; at least ten times what a batch was seen to take at start.",
+    )
     node_class: str = Field(default="local", max_length=8, description="Label of the metrics.")
     image: str = Field(default="", max_length=512, description="Image reference, shown in the state.")
 

@@ -68,8 +68,8 @@ class Service:
     def handlers(self) -> list[Any]:
         """Give the handlers of both services for a `grpc.aio` server."""
         told: dict[str, Callable[[bytes], bytes]] = {
-            "ServerLive": lambda _: _live(),
-            "ServerReady": lambda _: bytes(messages.ServerReadyResponse(ready=self._is_ready).SerializeToString()),
+            "ServerLive": lambda _: _written(messages.ServerLiveResponse(live=self._predictor.is_live)),
+            "ServerReady": lambda _: _written(messages.ServerReadyResponse(ready=self._is_ready)),
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda _: _server_metadata(),
             "ModelMetadata": self._model_metadata,
@@ -170,7 +170,7 @@ class Service:
     def _model_ready(self, raw: bytes) -> bytes:
         request = _parsed(messages.ModelReadyRequest, raw)
         self._check_model(request.name, request.version)
-        return bytes(messages.ModelReadyResponse(ready=self._is_ready).SerializeToString())
+        return _written(messages.ModelReadyResponse(ready=self._is_ready))
 
     def _model_metadata(self, raw: bytes) -> bytes:
         request = _parsed(messages.ModelMetadataRequest, raw)
@@ -183,7 +183,7 @@ class Service:
         for specs, listed in ((model.variant.inputs, message.inputs), (model.variant.outputs, message.outputs)):
             for spec in specs:
                 listed.add(name=spec.name, datatype=datatype_of(spec.dtype), shape=spec.shape)
-        return bytes(message.SerializeToString())
+        return _written(message)
 
     def _check(self, raw: bytes) -> bytes:
         service = _parsed(messages.HealthCheckRequest, raw).service
@@ -214,15 +214,15 @@ class Service:
 
 def _health(status: str) -> bytes:
     value = messages.HealthCheckResponse.ServingStatus.Value(status)
-    return bytes(messages.HealthCheckResponse(status=value).SerializeToString())
-
-
-def _live() -> bytes:
-    return bytes(messages.ServerLiveResponse(live=True).SerializeToString())
+    return _written(messages.HealthCheckResponse(status=value))
 
 
 def _server_metadata() -> bytes:
-    return bytes(messages.ServerMetadataResponse(name="podium", version="2").SerializeToString())
+    return _written(messages.ServerMetadataResponse(name="podium", version="2"))
+
+
+def _written(message: Any) -> bytes:
+    return bytes(message.SerializeToString())
 
 
 def _parsed(kind: Any, raw: bytes) -> Any:
