@@ -16,9 +16,9 @@ from pathlib import Path
 from loadtest.estimate import Estimate, estimate
 from loadtest.profile import Profile, load_profile
 from podium.document import nearest
-from podium.errors import MachineError, QuantityError, SubmissionError
+from podium.errors import ConfigError, MachineError, QuantityError, SubmissionError
 from podium.nodeclass import NodeClass, load_node_class
-from podium.quantities import parse_duration
+from podium.quantities import format_duration, parse_duration
 from podium.submission import Submission, load_submission
 from predictors.build import RecipePlan
 from predictors.build import plan as plan_recipes
@@ -148,6 +148,7 @@ def plan_race(
     _check_room(runs, _RUNS_BYTES)
     asked_s = submission.budget_s if budget is None else _budget(budget)
     limit_s = asked_s or chosen.budget_s
+    _check_budget(chosen, submission.slo.rate or 1.0, limit_s)
     plan = RacePlan(
         submission=submission,
         profile=chosen,
@@ -178,6 +179,17 @@ def _budget(text: str) -> float:
         return parse_duration(text)
     except QuantityError as error:
         raise QuantityError(f"--budget: {error}", error.hint) from error
+
+
+def _check_budget(profile: Profile, rate: float, limit_s: float) -> None:
+    """Refuse what cannot end in time: the budget is looked at between shots, and a low rate needs long ones."""
+    block_s = profile.hold.block_seconds(rate) if profile.hold is not None else 0.0
+    if block_s > limit_s:
+        raise ConfigError(
+            f"one block of the hold lasts {format_duration(block_s)} at {rate:g}/s, and the budget of the whole race "
+            f"is {format_duration(limit_s)}",
+            "ask for a higher rate, or give a budget for five blocks of each variant with --budget",
+        )
 
 
 def _check_format(submission: Submission, card: ModelCard) -> None:

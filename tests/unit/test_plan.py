@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from loadtest.errors import ProfileError
-from podium.errors import MachineError, QuantityError, SubmissionError
+from podium.errors import ConfigError, MachineError, QuantityError, SubmissionError
 from podium.plan import RacePlan, plan_race
 from predictors.errors import BuildError, CardError, DataError, SourceError
 from tests.sources import card_text, mnist_source, stripes_graph, stripes_source
@@ -276,3 +276,11 @@ def test_another_source_is_another_race(folder: Path) -> None:
 def test_the_estimate_is_cut_at_the_budget_and_not_below_it(folder: Path) -> None:
     found = planned(folder, profile="quick", budget="10h")
     assert found.seconds == found.estimate.seconds < 36000
+
+
+def test_a_rate_so_low_that_one_block_outlasts_the_budget_is_refused(folder: Path) -> None:
+    low = ("rate>=40/s", "rate>=0.5/s")
+    with pytest.raises(ConfigError, match=r"one block of the hold lasts 14m56s at 0\.5/s, .* is 10m") as refused:
+        planned(folder, low, profile="quick")
+    assert "--budget" in refused.value.hint
+    assert planned(folder, low, profile="quick", budget="15m").budget_s == 900
