@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from podium.cluster.adapter import Cluster
-from podium.cluster.diagnosis import Patience, diagnose, latest_pods, pods_of
+from podium.cluster.diagnosis import Patience, diagnose, pods_of
 from podium.cluster.errors import ClusterError, DeadlineError, DeploymentError, NotServedError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import (
@@ -279,11 +279,7 @@ class _Watch:
 
 def _wait_pods_gone(cluster: Cluster, service: str, *, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while pods := pods_of(cluster, service):
-        # A pod that has been told to go still serves what it accepted.
-        left = [pod for pod in latest_pods(pods) + pods if (pod.get("status") or {}).get("phase") != "Succeeded"]
-        if not left:
-            return
+    while left := pods_of(cluster, service):
         if time.monotonic() > deadline:
             names = ", ".join(sorted({name_of(pod) for pod in left}))
             raise DeadlineError(
