@@ -29,6 +29,7 @@ __all__ = ["RacePlan", "RaceSite", "plan_race"]
 
 _STORE_BYTES = 400 << 20
 _RUNS_BYTES = 64 << 20
+_IMAGES = "v1-image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ def plan_race(
     """
     submission = load_submission(path, models_dir)
     chosen = load_profile(profile or submission.profile or "standard")
+    _check_protocol(chosen)
     found = site(submission) if site is not None else _here(submission)
     node_class, *others = found.classes
     card = load_card(submission.model_folder)
@@ -172,6 +174,15 @@ def plan_race(
     )
     guess = estimate(chosen, rate=plan.rate or 1.0, variants=len(plan.entries))
     return replace(plan, estimate=guess)
+
+
+def _check_protocol(profile: Profile) -> None:
+    if profile.protocol != _IMAGES:
+        raise ConfigError(
+            f"the profile {profile.name} sends {profile.protocol}, and a race sends the model's test images, which are "
+            f"files for {_IMAGES}",
+            f"write protocol: {_IMAGES} in the profile",
+        )
 
 
 def _budget(text: str) -> float:
