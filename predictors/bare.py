@@ -87,7 +87,8 @@ def find_bare(text: str) -> BareFile | None:
 def _named(path: Path) -> BareFile:
     name = path.stem if path.stem != "model" else path.resolve().parent.name
     name = _NOT_IN_A_NAME.sub("-", name)[:_MAX_NAME].strip("-.") or "model"
-    if path.suffix == ".onnx":
+    # A claim's file that is mounted by itself lies at the mount's own path, which has no suffix.
+    if path.suffix in (".onnx", ""):
         return BareFile(path, (path,), "ort", name)
     if path.suffix == ".xml":
         weights = path.with_suffix(".bin")

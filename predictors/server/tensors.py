@@ -117,33 +117,38 @@ class TensorReader:
             found = np.array(data)
         except (ValueError, OverflowError) as error:
             raise InputError(f"{field}: the lists are of different lengths or kinds", field=field) from error
-        if found.size != math.prod(shape) or (found.ndim > 1 and found.shape != shape):
-            told = f"{found.size} values in the shape {list(found.shape)}"
-            raise InputError(f"{field}: {told} came, {list(shape)} is needed", field=field)
+        self._check_number(found, shape, field)
         kind = found.dtype.kind
         if kind not in _ALLOWED[self._kind] or (booleans and kind != "b" and _has_boolean(data)):
             raise InputError(f"{field}: the values must be {_KINDS[self._kind]}", field=field)
-        if kind != "b" and (found.min() < self._low or found.max() > self._high):
-            raise InputError(f"{field}: a value is outside {self.datatype}", field=field)
+        self._check_range(found, field)
         return found.astype(self._dtype).reshape(shape)
 
     def from_array(self, shape: tuple[int, ...], found: Array, *, field: str) -> Array:
         """Take values that are numbers of a known type already, in the request's shape or flat.
 
         Raises:
-            InputError: They are of the wrong kind, out of range or not finite, or their number is not
-                what the shape needs.
+            InputError: They are of the wrong kind, out of range or not finite, or their number is not what
+                the shape needs.
         """
+        self._check_number(found, shape, field)
         if found.dtype.kind not in _ALLOWED[self._kind]:
             raise InputError(f"{field}: the values must be {_KINDS[self._kind]}", field=field)
+        self._check_range(found, field)
+        return found.astype(self._dtype, copy=False).reshape(shape)
+
+    def _check_number(self, found: Array, shape: tuple[int, ...], field: str) -> None:
         if found.size != math.prod(shape) or (found.ndim > 1 and found.shape != shape):
-            raise InputError(f"{field}: {found.size} values came, {list(shape)} is needed", field=field)
-        if found.dtype != self._dtype and (found.min() < self._low or found.max() > self._high):
-            raise InputError(f"{field}: a value is outside {self.datatype}", field=field)
-        values = found.astype(self._dtype, copy=False).reshape(shape)
-        if self._kind == "f" and not np.isfinite(values).all():
+            told = f"{found.size} values in the shape {list(found.shape)}"
+            raise InputError(f"{field}: {told} came, {list(shape)} is needed", field=field)
+
+    def _check_range(self, found: Array, field: str) -> None:
+        # No comparison with a value that is not a number is true.
+        if found.dtype.kind == "b" or (found.min() >= self._low and found.max() <= self._high):
+            return
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
             raise InputError(f"{field}: a value is not finite", field=field)
-        return values
+        raise InputError(f"{field}: a value is outside {self.datatype}", field=field)
 
 
 def _has_boolean(data: list[Any]) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 import kserve
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from grpc import StatusCode
 from grpc_interceptor.exceptions import GrpcException
 
 from predictors.server.kserve_model import KServeModel
+from predictors.server.rpc import messages
 from tests.artifacts import jpeg, vector_artifact
 from tests.contract.conftest import Starter
 from tests.contract.server import Answer, Server, ask_once
@@ -163,6 +165,7 @@ class Sdk:
     """KServe's server around our adapter."""
 
     http_port: int
+    grpc_port: int
     process: subprocess.Popen[bytes]
 
     def ask(self, case: Case) -> Answer:
@@ -176,8 +179,8 @@ def free_port() -> int:
 
 
 def sdk_server(name: str, folder: Path, log: Path) -> Sdk:
-    http_port = free_port()
-    flags = ["--http_port", str(http_port), "--grpc_port", str(free_port()), "--enable_latency_logging", "false"]
+    http_port, grpc_port = free_port(), free_port()
+    flags = ["--http_port", str(http_port), "--grpc_port", str(grpc_port), "--enable_latency_logging", "false"]
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.contract.sdk_server", name, str(folder), *flags],
@@ -194,7 +197,7 @@ def sdk_server(name: str, folder: Path, log: Path) -> Sdk:
             return False
 
     eventually(is_ready, deadline_s=90, pause_s=0.1)
-    return Sdk(http_port, process)
+    return Sdk(http_port, grpc_port, process)
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +267,58 @@ def test_metadata_names_the_same_tensors(both: dict[str, tuple[Server, Sdk]]) ->
     mine, theirs = ask_once(ours.http_port, "GET", case.path).json, sdk.ask(case).json
     for kind in ("inputs", "outputs"):
         assert theirs[kind] == mine[kind]
+
+
+def rpc_request(values: Any, shape: list[int], *, is_raw: bool = False, **more: Any) -> bytes:
+    request = messages.ModelInferRequest(model_name=more.get("model", "tiny"), id="g")
+    tensor = request.inputs.add(name=more.get("name", "x"), datatype=more.get("datatype", "FP32"), shape=shape)
+    if is_raw:
+        request.raw_input_contents.append(np.array(values, dtype="<f4").tobytes())
+    else:
+        tensor.contents.fp32_contents.extend(values)
+    for output in more.get("outputs", ()):
+        request.outputs.add(name=output)
+    return bytes(request.SerializeToString())
+
+
+def rpc_outcome(port: int | None, request: bytes) -> tuple[Any, Any]:
+    """Give the status code, and the answer or the sentence of the refusal."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_retries", 0)]) as channel:
+        try:
+            answer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(request, timeout=20)
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+    message = messages.ModelInferResponse.FromString(answer)
+    for output in message.outputs:
+        # The SDK also tells the size of raw outputs here, which is REST's way and known from the bytes.
+        output.ClearField("parameters")
+    return StatusCode.OK, message
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        rpc_request([0, 1, 2, 3], [1, 4]),
+        rpc_request([0, 1, 2, 3], [1, 4], is_raw=True),
+        rpc_request(range(16), [4, 4], is_raw=True),
+        rpc_request([0, 1, 2, 3], [1, 4], outputs=["logits"]),
+        rpc_request([0, 1, 2, 3], [2, 2]),
+        rpc_request([0, 1, 2], [1, 4]),
+        rpc_request([0, 1, 2], [1, 4], is_raw=True),
+        rpc_request([0, 1, 2, 3], [1, 4], name="y"),
+        rpc_request([0, 1, 2, 3], [1, 4], is_raw=True, datatype="INT32"),
+        rpc_request([0, 1, 2, 3], [1, 4], outputs=["scores"]),
+        rpc_request([float("nan"), 1, 2, 3], [1, 4]),
+        rpc_request([0, 1, 2, 3], [1, 4], model="nobody"),
+    ],
+    ids=range(12),
+)
+def test_the_answers_over_grpc_are_the_same(both: dict[str, tuple[Server, Sdk]], request_: bytes) -> None:
+    ours, sdk = both["tiny"]
+    mine, theirs = rpc_outcome(ours.grpc_port, request_), rpc_outcome(sdk.grpc_port, request_)
+    assert theirs[0] is mine[0], theirs[1]
+    if mine[0] is not StatusCode.NOT_FOUND:
+        assert theirs[1] == mine[1]
 
 
 def infer_request(*, from_grpc: bool) -> kserve.InferRequest:

@@ -40,6 +40,11 @@ def test_the_only_model_file_of_a_folder_is_served(tmp_path: Path) -> None:
     assert found(named).name == "my-net-2"
 
 
+def test_a_file_mounted_as_the_folder_is_served(tmp_path: Path) -> None:
+    saved(tmp_path, vector_graph(), "models")
+    assert opened(tmp_path / "models").model.is_batched
+
+
 def test_the_address_follows_the_bytes(tmp_path: Path) -> None:
     folder = saved(tmp_path / "a", vector_graph())
     before = found(folder).address()
