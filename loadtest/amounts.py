@@ -1,4 +1,4 @@
-"""Durations and shares as people write them: `60s`, `30m`, `5%`, `0.05`.
+"""Durations and shares as people write them: `60s`, `1h30m`, `5%`, `0.05`.
 
 Inside they are seconds and shares of one; written back they read as they were meant. A bare number is
 refused as a duration, because nobody knows whether 10 is seconds or milliseconds.
@@ -21,22 +21,28 @@ _UNITS: Final = {
     "ms": Decimal("0.001"),
     "us": Decimal("0.000001"),
 }
-_DURATION: Final = r"[0-9]+(?:\.[0-9]+)?(?:us|ms|s|m|h)"
+_PART: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(us|ms|s|m|h)")
+_DURATION: Final = r"([0-9]{1,12}(\.[0-9]{1,12})?(us|ms|s|m|h))+"
+_BARE: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _SHARE: Final = r"[0-9]+(?:\.[0-9]+)?%"
 _LONGEST_S: Final = 86_400.0
 
 
 def parse_duration(value: object) -> float:
-    """Return the seconds of a duration such as `10s`, `250ms` or `30m`.
+    """Return the seconds of a duration such as `10s`, `250ms` or `1h30m`.
 
     Raises:
-        ValueError: for anything else; a bare number has no unit.
+        ValueError: for anything else, what is wrong and, after a semicolon, the remedy.
     """
-    if not isinstance(value, str) or re.fullmatch(_DURATION, value.strip()) is None:
-        raise ValueError(f"{value!r:.40} is not a duration; write a number and a unit, for example 10s")
-    text = value.strip()
-    unit = text.lstrip("0123456789.")
-    return float(Decimal(text.removesuffix(unit)) * _UNITS[unit])
+    text = value.strip() if isinstance(value, str) else ""
+    if re.fullmatch(_DURATION, text) is None:
+        reason = "has no unit" if _BARE.fullmatch(text) else "is not a duration"
+        raise ValueError(f"{value!r:.40} {reason}; write a number and a unit, for example 10s")
+    parts = _PART.findall(text)
+    lengths = [_UNITS[unit] for _, unit in parts]
+    if lengths != sorted(set(lengths), reverse=True):
+        raise ValueError(f"{value!r:.40} names its units twice or out of order; write for example 1h30m")
+    return float(sum(Decimal(number) * length for (number, _), length in zip(parts, lengths, strict=True)))
 
 
 def write_duration(seconds: float) -> str:
@@ -66,7 +72,7 @@ Duration = Annotated[
     Field(gt=0, le=_LONGEST_S),
     BeforeValidator(parse_duration),
     PlainSerializer(write_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "examples": ["10s", "250ms", "30m"]}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "examples": ["10s", "250ms", "1h30m"]}),
 ]
 Share = Annotated[
     float,

@@ -6,6 +6,7 @@ Text in, number out, and back for what is shown. A unit is never guessed: a dura
 import re
 from decimal import Decimal
 
+from loadtest import amounts
 from podium.errors import QuantityError
 
 __all__ = ["QUANTITY", "format_bytes", "format_duration", "parse_duration", "parse_quantity"]
@@ -28,9 +29,7 @@ _SCALES = {
     "Pi": Decimal(2**50),
 }
 QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(?:[eE]([+-]?[0-9]{1,2})|([numkMGTP]|[KMGTP]i)?)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(?:([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|h|m|s))+")
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)")
+_ACCEPTED = "write a number with a unit: 500ms, 30s, 5m, 1h30m"
 _LONGEST_S = 30 * 86400.0
 
 
@@ -54,17 +53,12 @@ def parse_duration(text: str) -> float:
     Raises:
         QuantityError: a unit is missing or unknown, units are out of order, or the value is out of range.
     """
-    accepted = "write a number with a unit: 500ms, 30s, 5m, 1h30m"
-    if _DURATION.fullmatch(text) is None:
-        reason = "has no unit" if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else "is not a duration"
-        raise QuantityError(f"{text!r} {reason}", accepted)
-    parts = _PART.findall(text)
-    sizes = [_SECONDS[unit] for _, unit in parts]
-    if sizes != sorted(set(sizes), reverse=True):
-        raise QuantityError(f"{text!r} names its units twice or out of order", accepted)
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    try:
+        seconds = amounts.parse_duration(text)
+    except ValueError as error:
+        raise QuantityError(str(error).rpartition("; ")[0], _ACCEPTED) from error
     if not 0 < seconds <= _LONGEST_S:
-        raise QuantityError(f"{text!r} is not between 1ms and 30 days", accepted)
+        raise QuantityError(f"{text!r} is not between 1us and 30 days", _ACCEPTED)
     return seconds
 
 

@@ -14,6 +14,8 @@ from loadtest.amounts import parse_duration, parse_share, write_duration
         ("30m", 1800),
         ("250ms", 0.25),
         ("1.5h", 5400),
+        ("1h30m", 5400),
+        ("1m0.5s", 60.5),
         ("10us", 0.00001),
         (" 2s ", 2),
         ("0.1s", 0.1),
@@ -28,6 +30,12 @@ def test_a_duration_is_a_number_with_a_unit(text: str, seconds: float) -> None:
 )
 def test_anything_else_is_no_duration(value: object) -> None:
     with pytest.raises(ValueError, match="for example 10s"):
+        parse_duration(value)
+
+
+@pytest.mark.parametrize("value", ["30m1h", "1s1s", "1ms1s"])
+def test_units_stand_once_and_from_the_largest_down(value: str) -> None:
+    with pytest.raises(ValueError, match="twice or out of order; write for example 1h30m"):
         parse_duration(value)
 
 

@@ -54,10 +54,11 @@ def test_a_duration_without_a_unit_says_so() -> None:
     assert "30s" in refused.value.hint
 
 
-@pytest.mark.parametrize("text", ["", "s", "5 m", "5min", "-5s", "1e3s", "5M", "five minutes", "5s\n"])
+@pytest.mark.parametrize("text", ["", "s", "5 m", "5min", "-5s", "1e3s", "5M", "five; minutes", "5s\n5s"])
 def test_other_texts_are_no_durations(text: str) -> None:
-    with pytest.raises(QuantityError, match="is not a duration"):
+    with pytest.raises(QuantityError) as refused:
         parse_duration(text)
+    assert str(refused.value) == f"{text!r} is not a duration"
 
 
 @pytest.mark.parametrize("text", ["1m1h", "5m5m", "1s1ms1s"])
