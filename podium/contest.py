@@ -216,7 +216,9 @@ class Contest:
         if name in self._up:
             self._up[name] = self._up.pop(name)
             return
-        while len(self._up) >= self._room:
+        # Whoever else uses the nodes may have taken or left a place meanwhile.
+        room = self._measurement.target.room(measured.candidate.node_class) or self._room
+        while len(self._up) >= min(room, self._room):
             self._measurement.target.remove(self._up.pop(next(iter(self._up))).candidate)
         self._up[name] = measured
         self._start(measured)

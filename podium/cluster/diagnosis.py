@@ -206,7 +206,7 @@ def _unscheduled(pod: Document, text: str) -> Fault:
         remedy = f"label a node so that it belongs to the class: podium describe class {node_class or 'NAME'}"
     elif insufficient := re.search(r"Insufficient ([\w./-]*\w)", text):
         remedy = f"free {insufficient[1]} on a node of the class, or choose another --node-class"
-    return Fault("unschedulable", f"No node{place} takes the pod {name_of(pod)}: {text}", remedy, 20.0)
+    return Fault("unschedulable", f"No node{place} takes the pod {name_of(pod)}: {text}", remedy, 30.0)
 
 
 def _container_fault(cluster: Reader, pod: str, container: Mapping[str, Any], *, is_init: bool) -> Fault | None:
