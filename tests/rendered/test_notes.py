@@ -43,6 +43,7 @@ WARNINGS: list[tuple[str, str, dict[str, Any], str]] = [
     ("variant", "standard", {"pdb": {"minAvailable": 2}}, "a node drain waits"),
     ("variant", "standard", {"pdb": {"enabled": False}}, "a node drain may take all pods at once"),
     ("variant", "gpu", {}, "a change interrupts serving"),
+    ("variant", "gpu", {}, "needs a shell in the image"),
     ("variant", "race", {}, "preStop 0s is short"),
     ("variant", "race", {}, "networkPolicy.enabled=false"),
     ("variant", "standard", {"autoscaling": {"targetUtilization": 95}}, "leaves no room"),
