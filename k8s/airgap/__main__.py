@@ -32,8 +32,8 @@ def main() -> int:
                 say(f"cluster-{asked.command}: waiting for another cluster-up or cluster-down")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if asked.command == "up":
-                images = not asked.without_images
-                up(site, with_images=images, with_torch=asked.with_torch, only_build=asked.only_build)
+                extras = ["predictor-torch"] if asked.with_torch else []
+                up(site, with_images=not asked.without_images, extras=extras, only_build=asked.only_build)
             else:
                 down(site, everything=asked.all)
     except PodiumError as error:

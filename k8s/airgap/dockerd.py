@@ -16,7 +16,7 @@ from podium.errors import MachineError
 
 PACKAGES = (
     *("docker.io", "containerd", "runc", "mmdebstrap", "iptables", "conntrack", "socat", "ethtool"),
-    *("jq", "zstd", "openssl", "ca-certificates"),
+    *("jq", "zstd", "openssl", "ca-certificates", "debian-archive-keyring"),
 )
 _NEEDED_PROGRAMS = ("dockerd", "containerd", "ctr", "runc", "mmdebstrap", "iptables", "jq", "zstd", "openssl")
 _CAP_SYS_RESOURCE = 24

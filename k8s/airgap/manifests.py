@@ -171,6 +171,13 @@ def storage_container(image: str) -> Document:
                 "name": "storage-initializer",
                 "image": image,
                 "imagePullPolicy": "IfNotPresent",
+                # KServe's own record has none, and restricted namespaces then refuse every pod with a remote model.
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["ALL"]},
+                    "runAsNonRoot": True,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
                 "resources": {
                     "requests": {"memory": "100Mi", "cpu": "100m"},
                     "limits": {"memory": "1Gi", "cpu": "1"},

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Parts:
 
 
 def prepare(
-    site: Site, beside: ThreadPoolExecutor, *, with_images: bool, with_torch: bool
+    site: Site, beside: ThreadPoolExecutor, *, with_images: bool, extras: Sequence[str]
 ) -> tuple[Parts, Future[dict[str, str]] | None]:
     """Return the parts, and the references of our own images when those are built.
 
@@ -61,7 +62,9 @@ def prepare(
     (site.state / "store").mkdir(parents=True, exist_ok=True)
     # These wait for the disk and the network more than for the processor; compiling needs nothing else.
     base = beside.submit(debian.obtain, pins.debian, store) if air_gapped else None
-    images = beside.submit(_build_images, site, with_torch=with_torch) if with_images else None
+    # Upstream's image fetches models where it can be pulled; here it is ours.
+    wanted = [*extras, "storage-initializer"] if air_gapped else [*extras]
+    images = beside.submit(_build_images, site, wanted) if with_images else None
     found = sources.obtain(pins, store)
     kind = tools.find("kind", pins) or tools.install("kind", pins, store)
     config = kindconfig.shared_out(yaml.safe_load((versions.ROOT / "kind-config.yaml").read_text()), facts["MemTotal"])
@@ -85,13 +88,14 @@ def prepare(
     return parts, images
 
 
-def _build_images(site: Site, *, with_torch: bool) -> dict[str, str]:
+def _build_images(site: Site, extras: Sequence[str]) -> dict[str, str]:
     if not _BUILDER.exists():
         return {}
-    command = [versions.ROOT / ".venv/bin/python", _BUILDER, *(["--with-torch"] if with_torch else [])]
-    done = subprocess.run([str(word) for word in command], check=False)
-    if done.returncode != 0:
-        raise MachineError(f"The image builder ended with status {done.returncode}; what it said is above.")
+    for arguments in [[], ["--only", *extras]] if extras else [[]]:
+        command = [str(versions.ROOT / ".venv/bin/python"), str(_BUILDER), *arguments]
+        done = subprocess.run(command, check=False)
+        if done.returncode != 0:
+            raise MachineError(f"The image builder ended with status {done.returncode}; what it said is above.")
     references: dict[str, str] = json.loads((site.state / "images.json").read_text())
     return references
 

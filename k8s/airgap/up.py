@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from k8s.airgap.site import Site
 from podium.errors import ClusterError
 
 
-def up(site: Site, *, with_images: bool = True, with_torch: bool = False, only_build: bool = False) -> None:
+def up(site: Site, *, with_images: bool = True, extras: Sequence[str] = (), only_build: bool = False) -> None:
     """Bring the cluster up, or bring what runs to the present state of these files.
 
     Args:
         site: which cluster.
         with_images: build and load Podium's own images.
-        with_torch: also the one with PyTorch.
+        extras: images of ours that are built on demand only.
         only_build: make everything and start nothing.
 
     Raises:
@@ -26,7 +27,7 @@ def up(site: Site, *, with_images: bool = True, with_torch: bool = False, only_b
     """
     began = time.monotonic()
     with ThreadPoolExecutor(max_workers=1) as beside:
-        parts, images = prepare(site, beside, with_images=with_images, with_torch=with_torch)
+        parts, images = prepare(site, beside, with_images=with_images, extras=extras)
         if not only_build:
             _create(parts)
             loading = beside.submit(_load, images, parts) if images else None
