@@ -6,21 +6,35 @@ The one place in this package that starts processes. It knows nothing of load.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.errors import GeneratorError
 
-__all__ = ["Child", "Usage", "cpu_quota", "last_lines", "prefer", "scratch", "start", "throttled_periods", "wait_all"]
+__all__ = [
+    "Child",
+    "Usage",
+    "cpu_quota",
+    "dying_with_parent",
+    "last_lines",
+    "prefer",
+    "scratch",
+    "start",
+    "throttled_periods",
+    "wait_all",
+]
 
 _PAUSE_S = 0.01
 _NICE = -10
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,7 @@ def start(
                     stderr=log_file,
                     env={**inherited, **environment},
                     start_new_session=True,
+                    preexec_fn=dying_with_parent(),
                 )
             except OSError as error:
                 raise GeneratorError(
@@ -96,6 +111,24 @@ def start(
             yield child
         finally:
             _kill(process)
+
+
+def dying_with_parent() -> Callable[[], None]:
+    """Return what a child calls before its program, so that the kernel kills it when this process is killed.
+
+    Only Linux can do that; elsewhere a killed process leaves its children behind.
+    """
+    parent = os.getpid()
+    # Looked up here: between fork and exec only what is ready may be called.
+    prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+    def prepare() -> None:
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died between fork and prctl: no signal will come
+            os._exit(1)
+
+    return prepare
 
 
 def prefer(pid: int) -> None:

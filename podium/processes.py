@@ -5,22 +5,20 @@ it when its parent dies, so that even a SIGKILL of the race leaves nothing behin
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
+from loadtest.process import dying_with_parent
 
 
-def _before_exec(cores: frozenset[int], parent: int) -> Callable[[], None]:
+def _before_exec(cores: frozenset[int]) -> Callable[[], None]:
+    tie = dying_with_parent()
+
     def prepare() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died between fork and prctl: no signal will come
-            os._exit(1)
+        tie()
         if cores:
             os.sched_setaffinity(0, cores)
 
@@ -50,7 +48,7 @@ def start(
             text=True,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
-            preexec_fn=_before_exec(cores, os.getpid()),
+            preexec_fn=_before_exec(cores),
         )
 
 

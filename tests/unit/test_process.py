@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,25 @@ def test_the_whole_group_of_a_child_ends_with_it(tmp_path: Path) -> None:
         return not stat.exists() or stat.read_text().split(") ")[1].startswith("Z")
 
     eventually(is_gone)
+
+
+def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = (
+        "import sys, time; from pathlib import Path; from loadtest.process import start\n"
+        "with start([sys.argv[1]], log=Path(sys.argv[2]), environment={}, cores=None) as child:\n"
+        "    print(child.process.pid, flush=True); time.sleep(60)\n"
+    )
+    words = [sys.executable, "-c", code, str(program(tmp_path, WAITS)), str(log)]
+    parent = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    eventually(lambda: log.read_text() == "up\n")
+    assert is_running(child)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    eventually(lambda: not is_running(child))
 
 
 def test_a_child_that_does_not_end_in_time_is_an_error(tmp_path: Path) -> None:
