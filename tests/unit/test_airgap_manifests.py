@@ -141,3 +141,10 @@ def test_only_the_definitions_of_kserves_own_kustomization_are_taken(tmp_path: P
         "serving.kserve.io_inferenceservices.yaml",
         "serving.kserve.io_clusterstoragecontainers.yaml",
     ]
+
+
+def test_the_container_that_fetches_models_is_admitted_under_restricted_pod_security() -> None:
+    container = manifests.storage_container("s:1")["spec"]["container"]
+    assert container["image"] == "s:1"
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
