@@ -21,25 +21,10 @@ from predictors.manifest import address_of
 from tests.artifacts import vector_artifact
 from tests.eventually import eventually
 from tests.loads import payloads, program
+from tests.ports import free_ports
 
 CORES = sorted(os.sched_getaffinity(0))
 pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="a server and a generator need a core each")
-
-
-def free_ports(count: int) -> int:
-    """Return the first of so many free ports in a row."""
-    for _ in range(50):
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            base = int(first.getsockname()[1])
-        if base + count < 65536 and all(_is_free(port) for port in range(base, base + count)):
-            return base
-    raise RuntimeError("no free ports in a row")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def target(folder: Path, *, cpus: int = 1, first_port: int | None = None) -> LocalTarget:

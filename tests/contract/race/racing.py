@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,9 +13,10 @@ from pathlib import Path
 
 from loadtest.records import RunRecord, read_record
 from tests.colors import colors_source
-from tests.eventually import eventually
+from tests.ports import free_ports
 
 __all__ = [
+    "PORTS",
     "RATE",
     "ROOT",
     "SHORT",
@@ -26,7 +26,6 @@ __all__ = [
     "Seen",
     "Workshop",
     "ended",
-    "free_ports",
     "records",
     "run_files",
 ]
@@ -34,6 +33,8 @@ __all__ = [
 ROOT = Path(__file__).parents[3]
 RATE = 250
 WHOLE, SHORT = "whole", "short"
+# Two a server, and room for a third.
+PORTS = 6
 _MARK = "PODIUM_TEST_MARK"
 # Deadlines of a machine that others keep busy: for a race, and for it to reach a moment.
 RACE_S, STEP_S = 300.0, 120.0
@@ -135,7 +136,7 @@ class Place:
     runs: Path
     store: Path
     data: Path
-    port: int = field(default_factory=lambda: free_ports())
+    port: int = field(default_factory=lambda: free_ports(PORTS))
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -228,21 +229,6 @@ def read_address(place: Place, variant: str) -> str:
     from predictors.store import Store
 
     return Store(place.store).find(f"colors-{variant}").address
-
-
-def free_ports(count: int = 6) -> int:
-    """Return an even port with `count` free ones from it on, below those that the kernel gives out."""
-
-    def free() -> int:
-        first = 20000 + 2 * secrets.randbelow(6000)
-        with suppress(OSError):
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-            return first
-        return 0
-
-    return eventually(free)
 
 
 def _marked(mark: str) -> Iterator[Seen]:

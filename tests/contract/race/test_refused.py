@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.race.racing import RACE_S, SHORT, STEP_S, Ended, Place, Workshop, free_ports
+from tests.contract.race.racing import PORTS, RACE_S, SHORT, STEP_S, Ended, Place, Workshop
 from tests.eventually import eventually
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.timeout(RACE_S)
 VARIANTS = "ort-fp32, ort-int8"
@@ -79,6 +80,6 @@ def test_the_same_race_does_not_run_twice(workshop: Workshop, tmp_path: Path) ->
     place = workshop.place(tmp_path, profile=SHORT, variants=VARIANTS)
     with place.started():
         eventually(lambda: place.runs.is_dir() and (place.folder / "plan.json").exists(), STEP_S)
-        second = replace(place, mark="second", port=free_ports())
+        second = replace(place, mark="second", port=free_ports(PORTS))
         assert_refused(second.run(second.race_words()), f"{place.folder.name} is running already", "--new")
         assert place.processes()
