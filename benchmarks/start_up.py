@@ -7,7 +7,9 @@ asks every few milliseconds from another.
     python predictors/images/build.py && python predictors/images/build.py --only stock-sdk
     python benchmarks/start_up.py .podium/store/food11/ADDRESS --rounds 10
 
-Prints one line of JSON a container and the medians with their ratio; exit code 1 where ours takes more than half.
+Prints one line of JSON a container and the medians with their ratio; exit code 1 where ours takes more than half. The
+processor time of the container is given too, where the host shows it: it holds on a busy machine, where the wall time
+does not.
 """
 
 import argparse
@@ -83,7 +85,7 @@ def ask(address: str, method: str, path: str, body: bytes | None = None) -> tupl
 
 
 def first_answer(address: str, request: tuple[bytes, dict[str, np.ndarray], tuple[float, float]]) -> float:
-    """Return the wall time of the first right answer: asked for once the model says that it is ready, as Kubernetes does."""
+    """Return the wall time of the first right answer; as in Kubernetes, nothing is asked before the model is ready."""
     body, expected, tolerance = request
     end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end:
@@ -96,17 +98,28 @@ def first_answer(address: str, request: tuple[bytes, dict[str, np.ndarray], tupl
     raise SystemExit(f"no right answer from {address} within {DEADLINE_S} s")
 
 
-def one_round(image: str, folder: Path, arguments: list[str], cpu: str, request: tuple) -> float:
-    """Start a container and return the seconds from its start to the first right answer."""
+def cpu_seconds(container: str) -> float | None:
+    """Return what a container has used of the processor (control groups 1 and 2); None where nobody shows it."""
+    for path in Path("/sys/fs/cgroup").glob(f"cpuacct/docker/{container}/cpuacct.usage"):
+        return int(path.read_text()) / 1e9
+    for pattern in (f"docker/{container}/cpu.stat", f"system.slice/docker-{container}.scope/cpu.stat"):
+        for path in Path("/sys/fs/cgroup").glob(pattern):
+            return int(path.read_text().split()[1]) / 1e6
+    return None
+
+
+def one_round(image: str, folder: Path, arguments: list[str], cpu: str, request: tuple) -> tuple[float, float | None]:
+    """Return the seconds from a container's start to its first right answer, and of the processor till then."""
     mount = f"{folder.resolve()}:/mnt/models:ro"
     container = docker("run", "-d", *SWITCHES, "--cpuset-cpus", cpu, "-v", mount, image, *arguments)
     try:
         seen = json.loads(docker("inspect", container))[0]
         address = next(iter(seen["NetworkSettings"]["Networks"].values()))["IPAddress"]
         answered = first_answer(address, request)
+        spent = cpu_seconds(container)
         # Docker gives nanoseconds, Python reads microseconds.
         started = datetime.fromisoformat(seen["State"]["StartedAt"][:26].rstrip("Z") + "+00:00").timestamp()
-        return answered - started
+        return answered - started, spent
     finally:
         docker("rm", "-f", container)
 
@@ -124,15 +137,29 @@ def main() -> int:
     arguments = {"ours": ["/mnt/models", "--model-name", "m", "--host", HOST], "stock": ["--model_name", "m"]}
     images = {"ours": ours, "stock": stock}
     times: dict[str, list[float]] = {"ours": [], "stock": []}
+    used: dict[str, list[float]] = {"ours": [], "stock": []}
     for index in range(asked.rounds):
         for name in ("ours", "stock") if index % 2 == 0 else ("stock", "ours"):
-            took = one_round(images[name], asked.folder, arguments[name], asked.cpu, request)
+            took, spent = one_round(images[name], asked.folder, arguments[name], asked.cpu, request)
             times[name].append(took)
-            print(json.dumps({"round": index, "image": images[name], "first_answer_s": round(took, 3)}), flush=True)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    ratio = medians["ours"] / medians["stock"]
-    print(json.dumps({"median_s": {k: round(v, 3) for k, v in medians.items()}, "ratio": round(ratio, 3)}))
-    return 0 if ratio <= LIMIT else 1
+            if spent is not None:
+                used[name].append(spent)
+            line = {"round": index, "image": images[name], "first_answer_s": round(took, 3), "cpu_s": spent}
+            print(json.dumps(line), flush=True)
+    result = {"first_answer_s": compared(times)}
+    if used["ours"]:
+        result["cpu_s"] = compared(used)
+    print(json.dumps(result))
+    return 0 if result["first_answer_s"]["ratio"] <= LIMIT else 1
+
+
+def compared(values: dict[str, list[float]]) -> dict[str, float]:
+    """Return the medians and ours over the stock one's."""
+    medians = {name: statistics.median(found) for name, found in values.items()}
+    return {
+        **{name: round(value, 3) for name, value in medians.items()},
+        "ratio": round(medians["ours"] / medians["stock"], 3),
+    }
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2]
 REPOSITORY = "kind.local/podium"
 
 _SERVER = ("predictors/*.py", "predictors/server/**/*.py", "predictors/runtimes/__init__.py")
-# Devices that a CPU node does not have, and file formats that no artifact of ours is in: 70 MB.
+# Devices that a CPU node does not have, file formats that no artifact of ours is in (80 MB together), and what reports
+# its use on import: the conversion tools do that, and serving needs neither them nor their reporter.
 _OPENVINO_ELSEWHERE = (
     "openvino/libs/libopenvino_intel_[gn]pu_plugin.so",
     "openvino/libs/cache.json",
@@ -17,6 +18,9 @@ _OPENVINO_ELSEWHERE = (
         f"openvino/libs/libopenvino_{form}_frontend.so.*"
         for form in ("gguf", "jax", "paddle", "pytorch", "tensorflow*")
     ),
+    "openvino/tools/",
+    "openvino_telemetry/",
+    "openvino_telemetry-*.dist-info/*",
 )
 _LAUNCHER = ("predictors/images/launcher.py", "podium")
 
@@ -32,7 +36,7 @@ class Image:
         requirements: hashed requirement file, from the root of the project.
         code: patterns of our own files that it holds.
         launcher: the file of ours that becomes a program, and its name there; None for none.
-        without: patterns of installed files that are of no use to it.
+        without: patterns of installed files that are of no use to it; one that ends in a slash is a folder.
         programs: built programs below `.podium/bin`.
         on_demand: made only when asked for.
         is_deployed: a cluster gets it; False for what only stands beside ours in a comparison.

@@ -76,7 +76,8 @@ def is_surplus(path: Path, without: Sequence[str] = ()) -> bool:
     """Return whether a package's file is of no use to a program that only runs it, or fits one of `without`."""
     if path.suffix in _SURPLUS_SUFFIXES or not _SURPLUS_FOLDERS.isdisjoint(path.parts[:-1]):
         return True
-    return any(path.match(pattern) for pattern in without)
+    whole = path.as_posix()
+    return any(whole.startswith(part) if part.endswith("/") else path.match(part) for part in without)
 
 
 def _install(requirements: Path, folder: Path, without: Sequence[str]) -> None:
@@ -98,6 +99,10 @@ def _install(requirements: Path, folder: Path, without: Sequence[str]) -> None:
         if is_surplus(path.relative_to(packages), without):
             path.unlink()
     shutil.rmtree(packages / "bin", ignore_errors=True)
+    # An empty folder could still be imported.
+    for folder_left in sorted((path for path in packages.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder_left.iterdir()):
+            folder_left.rmdir()
     (packages / ".lock").unlink(missing_ok=True)
     stamp.write_text(wanted)
 

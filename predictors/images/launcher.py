@@ -4,6 +4,7 @@
 -I and -S leave only the standard library on the path, so that no environment variable brings in other code.
 """
 
+import gc
 import sys
 
 sys.path.append("/app")
@@ -12,6 +13,10 @@ if __name__ == "__main__":
     if sys.argv[1:2] != ["serve"]:
         sys.stderr.write("error: this image holds `podium serve` and no other command\n")
         sys.exit(2)
+    # Nothing that is imported goes away again, so looking for garbage meanwhile is in vain.
+    gc.disable()
     from predictors.server.__main__ import main
+
+    gc.enable()
 
     sys.exit(main(sys.argv[2:]))

@@ -45,7 +45,10 @@ _UNWANTED = re.compile(
     r"|usr/lib/(dpkg|init|mime|tmpfiles\.d|x86_64-linux-gnu/(gconv|perl-base|krb5))(/.*)?"
     r"|usr/lib/python3\.11/(distutils|ensurepip|idlelib|lib2to3|test|tkinter|turtledemo)(/.*)?"
     r"|usr/lib/ssl/misc(/.*)?"
+    r"|var/(backups|local|lock|mail|opt|run|spool)(/.*)?"
     r"|var/(cache|log|lib/(?!dpkg/status\.d(/|$))).+"
+    # Of these nothing is left to be listed.
+    r"|var/lib/dpkg/status\.d/(debconf|dpkg|mawk|tar)"
 )
 _USERS = "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n"
 _GROUPS = "root:x:0:\nnonroot:x:65532:\n"
