@@ -24,6 +24,7 @@ async def ask(
     *,
     timeout_s: float | None = None,
     is_large: bool = False,
+    is_accepted: bool = False,
 ) -> tuple[Call, Tensors]:
     """Compute one request and give what was understood with the engine's outputs by name.
 
@@ -35,6 +36,7 @@ async def ask(
         watch: Started when the request came; it has the time of every stage in the end.
         timeout_s: Seconds from now on after which nobody wants the answer; None for the settings' own.
         is_large: Whether to understand it away from the event loop, where that takes long.
+        is_accepted: Whether the front end itself refuses what comes after the end of the pre-stop margin.
 
     Raises:
         NotReadyError: The model takes nothing now.
@@ -42,7 +44,7 @@ async def ask(
         OverloadError: The queue is full.
         DeadlineError: The time is over.
     """
-    predictor.admit(watch.started_ns)
+    predictor.admit(watch.started_ns, is_accepted=is_accepted)
     understood: list[Call] = []
 
     def prepare() -> Tensors:

@@ -77,14 +77,15 @@ class Predictor:
         """Number of requests accepted and not answered."""
         return self.batcher.in_flight if self.batcher else 0
 
-    def admit(self, started_ns: int) -> None:
-        """Let a request in whose first byte came at `started_ns`.
+    def admit(self, started_ns: int, *, is_accepted: bool = False) -> None:
+        """Let a request in whose first byte came at `started_ns`, or which a library has accepted already.
 
         Raises:
             NotReadyError: The model is still loading, or the request came after work was refused.
         """
         state = self.state
-        if state is State.LOADING or (state is State.REFUSING and started_ns >= self._refused_since_ns):
+        is_late = state is State.REFUSING and started_ns >= self._refused_since_ns and not is_accepted
+        if state is State.LOADING or is_late:
             raise NotReadyError("the model takes no requests now", "come again, or ask another replica")
 
     async def open(self) -> None:

@@ -2,6 +2,12 @@
 
 `grpc.aio` on the event loop that serves HTTP too. Its own limits follow ours: messages as large as a body
 may be, a bound on calls at once, idle connections closed, and no port shared with another process.
+
+Stopping the library's server sends GOAWAY, but cancels what crosses it on the wire: measured, about one call
+of each busy client. Only a connection that has become too old is sent away gracefully, with its calls
+served to the end. So where there is a pre-stop margin, no connection gets older than a third of it: in the
+margin every client leaves by itself and is routed elsewhere, and the stop finds nobody. A new connection
+every second or so costs a client about a millisecond, and spreads long-lived clients over the replicas.
 """
 
 import os
@@ -15,6 +21,7 @@ __all__ = ["RpcPort"]
 
 _MAX_METADATA_BYTES = 16 << 10
 _MIN_PING_MS = 10_000
+_AGES_A_MARGIN = 3
 
 
 class RpcPort:
@@ -28,9 +35,12 @@ class RpcPort:
         from predictors.server.rpc.service import Service
 
         settings, model = predictor.settings, predictor.model
+        margin_ms = int(settings.pre_stop_s * 1000)
+        ages = [("grpc.max_connection_age_ms", max(1, margin_ms // _AGES_A_MARGIN))] if margin_ms else []
         self._server: Any = grpc.aio.server(
             maximum_concurrent_rpcs=settings.connections,
             options=[
+                *ages,
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", model.body_bytes),
                 ("grpc.max_send_message_length", -1),

@@ -147,7 +147,9 @@ class Service:
         limit_s = self._predictor.settings.timeout_s
         timeout_s = limit_s if remaining_s is None else min(remaining_s, limit_s)
         is_large = len(raw) > _INLINE_BYTES
-        call, outputs = await ask(self._predictor, understand, watch, timeout_s=timeout_s, is_large=is_large)
+        call, outputs = await ask(
+            self._predictor, understand, watch, timeout_s=timeout_s, is_large=is_large, is_accepted=True
+        )
         return call.encode(outputs).body
 
     async def _abort(self, context: Context, error: Exception, *, asked: str | None) -> NoReturn:
