@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 from onnx import TensorProto
 
@@ -77,6 +78,18 @@ def test_what_the_graph_does_not_take_is_refused(bare: Server, entry: dict[str, 
     answer = infer(bare, entry, name="my-net")
     assert (answer.status, answer.json["code"]) == (400, "invalid_input")
     assert told in answer.json["error"]
+
+
+def test_an_openvino_model_is_served_from_its_two_files(start: Starter, tmp_path: Path) -> None:
+    source = saved(tmp_path / "source", vector_graph())
+    folder = tmp_path / "net"
+    folder.mkdir()
+    openvino.save_model(openvino.Core().read_model(source / "model.onnx"), folder / "model.xml", False)
+    server = start(folder)
+    assert server.ask("GET", "/v2/models/net").json["platform"] == "openvino"
+    assert server.state()["providers"] == ["CPU"]
+    answer = infer(server, tensor("x", X))
+    assert answer.json["outputs"][0]["data"] == pytest.approx((X @ WEIGHTS).ravel().tolist(), abs=1e-5)
 
 
 def test_v1_is_not_spoken(bare: Server) -> None:
