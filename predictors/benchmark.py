@@ -25,7 +25,7 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 TRIP_S = 50e-6
 _GAIN = 1.05
-_QUICK_RUNS = 3
+_QUICK_RUNS = 2
 _QUICK_SECONDS = 0.03
 _MIN_RUNS = 20
 _Z95 = 1.959964

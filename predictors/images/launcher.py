@@ -13,10 +13,10 @@ if __name__ == "__main__":
     if sys.argv[1:2] != ["serve"]:
         sys.stderr.write("error: this image holds `podium serve` and no other command\n")
         sys.exit(2)
-    # Nothing that is imported goes away again, so looking for garbage meanwhile is in vain.
+    # What is imported stays, so it need not be looked through for garbage, neither now nor later.
     gc.disable()
     from predictors.server.__main__ import main
 
+    gc.freeze()
     gc.enable()
-
     sys.exit(main(sys.argv[2:]))

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+# Registers WebP; without it Pillow imports all of its forty formats when it first meets one.
+import PIL.WebPImagePlugin  # noqa: F401
 from PIL import Image
 
 from predictors.benchmark import EngineTimer, worthwhile_batch

@@ -1,5 +1,7 @@
 """What is run before a server is ready: every batch size where the first run of each is slow, and no more elsewhere."""
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,3 +53,15 @@ def test_what_is_worth_gathering_is_timed_where_nobody_has_decided() -> None:
 
 def test_no_more_is_gathered_than_a_batch_holds() -> None:
     assert warm_up(Recorder("CPUExecutionProvider"), batch, ran=8, max_batch=2, gather=4) == 2
+
+
+def test_decoders_are_warm_without_the_formats_that_no_request_may_have() -> None:
+    code = (
+        "import sys; from predictors.server import loading; from predictors.imaging import preprocessing;"
+        "loading._warm_decoders(preprocessing('mnist-28'));"
+        "print(*sorted(name for name in sys.modules if name.endswith('ImagePlugin')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.WebPImagePlugin"} <= loaded
+    assert len(loaded) < 10
