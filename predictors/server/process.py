@@ -83,11 +83,15 @@ class _Sockets(NamedTuple):
 
 
 def _has_grpc(settings: Settings) -> bool:
-    is_installed = importlib.util.find_spec("grpc") is not None
+    # In this order: what is below a package that is not there cannot be looked for.
+    needed = ("grpc", "google", "google.protobuf")
+    is_installed = all(importlib.util.find_spec(name) is not None for name in needed)
     if settings.grpc and not is_installed:
-        raise PredictorError("grpcio is not installed", "install podium[serve-grpc], or serve with --no-grpc")
+        raise PredictorError(
+            "grpcio or protobuf is not installed", "install podium[serve-grpc], or serve with --no-grpc"
+        )
     if settings.grpc is None and not is_installed:
-        _log.info("no gRPC: grpcio is not installed")
+        _log.info("no gRPC: grpcio or protobuf is not installed")
     return is_installed if settings.grpc is None else settings.grpc
 
 
