@@ -83,7 +83,8 @@ class Settings(Strict):
         default=0.0,
         ge=0,
         le=600,
-        description="How long it serves on after SIGTERM before it refuses new work.",
+        description="How long it serves on after SIGTERM before it refuses new work; gRPC connections are renewed "
+        "every third of it, so that clients leave by themselves.",
     )
     grace_s: Seconds = Field(default=30.0, gt=0, le=3600, description="From SIGTERM to the end, at most.")
     stall_s: Seconds = Field(
