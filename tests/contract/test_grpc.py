@@ -285,9 +285,9 @@ def test_the_pre_stop_margin_is_served_and_then_clients_are_sent_away(start: Sta
     assert rpc.health() == "NOT_SERVING"
     assert rpc.infer(raw()).id == "q", "who has not heard yet is served"
     eventually(lambda: grpc.ChannelConnectivity.IDLE in seen, deadline_s=10)
-    assert code_of(rpc, raw()) is Code.UNAVAILABLE
     assert server.process.wait(20) == 0
-    assert list(told) == []
+    assert list(told) == [], "the watch has ended with an answer"
+    assert code_of(rpc, raw()) is Code.UNAVAILABLE
     rpc.channel.close()
     watcher.channel.close()
 
@@ -300,6 +300,22 @@ def test_calls_in_flight_are_finished_before_the_end(start: Starter, slow_folder
         eventually(lambda: server.state()["in_flight"] >= 2, pause_s=0.002)
         assert server.stop() == 0
         assert [future.result() for future in accepted] == [Code.OK] * 8
+    rpc.channel.close()
+
+
+def test_at_the_end_clients_are_sent_away_and_their_calls_finished(start: Starter, tmp_path: Path) -> None:
+    server = start(vector_artifact(tmp_path, name="slow", work=2200), *SLOW)
+    rpc = Rpc(server)
+    seen: list[Any] = []
+    rpc.channel.subscribe(seen.append)
+    with ThreadPoolExecutor(3) as pool:
+        accepted = [pool.submit(code_of, rpc, raw(X[:1], name="slow")) for _ in range(3)]
+        eventually(lambda: server.state()["in_flight"] == 3, pause_s=0.002)
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: grpc.ChannelConnectivity.IDLE in seen, pause_s=0.005)
+        assert not all(future.done() for future in accepted), "GOAWAY comes before the end"
+        assert [future.result() for future in accepted] == [Code.OK] * 3
+    assert server.process.wait(20) == 0
     rpc.channel.close()
 
 
