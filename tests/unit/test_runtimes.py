@@ -1,5 +1,7 @@
 """Each engine computes the same, and refuses what its manifest does not say."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,15 @@ def test_a_manifest_written_with_options_reads_back(folder: Path) -> None:
     variant = read_variant(folder).model_copy(update={"runtime": ENGINES["openvino"]})
     write_variant(folder, variant)
     assert read_variant(folder).runtime.options == {"model": "model.onnx"}
+
+
+@pytest.mark.parametrize("engine", ["ort", "openvino"])
+def test_no_engine_reports_its_use(engine: str) -> None:
+    code = (
+        f"import os, sys, predictors.runtimes.{engine}\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'], sys.modules.get('openvino_telemetry'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1", "None"]
