@@ -32,7 +32,7 @@ from predictors.manifest import read_variant
 DEADLINE_S = 60
 HOST = "0.0.0.0"  # noqa: S104  (of the container)
 LIMIT = 0.5
-PAUSE_S = 0.01
+PAUSE_S = 0.04
 SWITCHES = [
     "--read-only",
     "--user",
