@@ -211,24 +211,17 @@ def test_a_command_whose_module_is_broken_leaves_the_others_alone(
         cli.run(["broken"])
 
 
-def test_help_is_fast_and_imports_nothing_that_a_command_needs() -> None:
+def test_help_imports_nothing_that_a_command_needs() -> None:
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from podium.cli import run\n"
         "code = run(['--help'])\n"
-        "print(time.process_time(), file=sys.stderr)\n"
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)\n"
         "sys.exit(code)\n"
     )
-    best_s = 9.0
-    # Processor time, and the best of three, because other programs share the machine.
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-        took, modules = done.stderr.splitlines()
-        assert not HEAVY & set(modules.split())
-        assert "doctor" in done.stdout
-        best_s = min(best_s, float(took))
-    assert best_s < 0.3
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert not HEAVY & set(done.stderr.split())
+    assert "doctor" in done.stdout
 
 
 def test_the_program_exits_with_the_code_and_has_no_traceback_for_a_user_error() -> None:
