@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -269,6 +270,13 @@ def test_an_engine_that_fails_tells_nothing_but_an_id(start: Starter, tmp_path: 
     rpc.channel.close()
 
 
+def leave(rpc: Rpc, seen: list[Any]) -> None:
+    """Close a channel that was watched: a closed one fails the thread that still watches it."""
+    rpc.channel.unsubscribe(seen.append)
+    eventually(lambda: not any("(_run)" in thread.name for thread in threading.enumerate()))
+    rpc.channel.close()
+
+
 def test_the_pre_stop_margin_is_served_and_then_clients_are_sent_away(start: Starter, vector_folder: Path) -> None:
     server = start(vector_folder, "--pre-stop", "1500ms")
     rpc = Rpc(server)
@@ -288,7 +296,7 @@ def test_the_pre_stop_margin_is_served_and_then_clients_are_sent_away(start: Sta
     assert server.process.wait(20) == 0
     assert list(told) == [], "the watch has ended with an answer"
     assert code_of(rpc, raw()) is Code.UNAVAILABLE
-    rpc.channel.close()
+    leave(rpc, seen)
     watcher.channel.close()
 
 
@@ -316,7 +324,7 @@ def test_at_the_end_clients_are_sent_away_and_their_calls_finished(start: Starte
         assert not all(future.done() for future in accepted), "GOAWAY comes before the end"
         assert [future.result() for future in accepted] == [Code.OK] * 3
     assert server.process.wait(20) == 0
-    rpc.channel.close()
+    leave(rpc, seen)
 
 
 def test_killed_hard_it_loses_them(start: Starter, slow_folder: Path) -> None:
