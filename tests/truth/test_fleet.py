@@ -27,9 +27,12 @@ pytestmark = [pytest.mark.truth, pytest.mark.timeout(180)]
 NS = 1_000_000_000
 CORES = sorted(os.sched_getaffinity(0))
 RUNNERS = 4
-SERVICE_S = 0.050
+RATE = 5.5
+SERVICE_S = 0.12
 STALL_S = 1.0
-STALLED = 100
+STALLED = 40
+TRIES = 3
+STEADY_MS = 2.0
 
 
 class Place:
@@ -96,14 +99,26 @@ def answered(schedule: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.array(ends, dtype=np.int64)
 
 
+def late_answers_ms(endpoint: Endpoint) -> list[float]:
+    """Return by how much the server itself answered late."""
+    with urllib.request.urlopen(endpoint.url, timeout=10) as answer:  # noqa: S310
+        facts: dict[str, list[float]] = json.load(answer)
+    return facts["late_ms"]
+
+
 def test_four_runners_see_what_the_schedule_says(place: Place, serve: Callable[..., Endpoint], tmp_path: Path) -> None:
-    endpoint = serve(service_ms=SERVICE_S * 1000, stall_request=STALLED, stall_s=STALL_S)
     for index in range(RUNNERS):
         place.begin(index)
     fleet = Fleet(place.send, runners=RUNNERS)
-    shot = Shot("open", users=users_for(12, 4), timeout_s=4, schedule=poisson(12, 20, 3), seconds=20)
+    shot = Shot("open", users=users_for(RATE, 4), timeout_s=4, schedule=poisson(RATE, 20, 3), seconds=20)
     assert shot.schedule is not None
-    outcome = fleet.play(endpoint, shot, payloads(tmp_path / "payloads"), workdir=tmp_path / "out")
+    for _ in range(TRIES):
+        endpoint = serve(service_ms=SERVICE_S * 1000, stall_request=STALLED, stall_s=STALL_S)
+        outcome = fleet.play(endpoint, shot, payloads(tmp_path / "payloads"), workdir=tmp_path / "out")
+        # As in a race, a run that the machine disturbed is void and played again, whatever it measured.
+        sent_late_ms = np.percentile(outcome.samples.lateness_ns / 1e6, 90)
+        if max(sent_late_ms, np.percentile(late_answers_ms(endpoint), 90)) < STEADY_MS:
+            break
     expected = answered(shot.schedule) - shot.schedule
     seen = Histogram.of_ns(outcome.samples.latency_intended_ns)
     known = Histogram.of_ns(expected)
@@ -111,7 +126,7 @@ def test_four_runners_see_what_the_schedule_says(place: Place, serve: Callable[.
     assert outcome.generator.runners == RUNNERS
     assert outcome.generator.start_spread_ns < 10_000_000
     for percent in (50, 99, 100):
-        assert seen.percentile_ms(percent) == pytest.approx(known.percentile_ms(percent), rel=0.03, abs=1.0)
+        assert seen.percentile_ms(percent) == pytest.approx(known.percentile_ms(percent), rel=0.03)
     assert [one.runner for one in fleet.facts()] == list(range(RUNNERS))
     fleet.end()
 
