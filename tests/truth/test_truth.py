@@ -231,7 +231,8 @@ def test_a_server_that_falls_behind_ends_the_run_early_and_loses_nothing(
     assert found.stopped == "over-saturated"
     assert found.planned == len(schedule)
     last = int(found.samples.intended_ns[-1])
-    assert 3.0 <= last / 1e9 <= 6.5
+    # The stop comes after three looks, a second apart; the last arrival before it may be a little earlier.
+    assert 2.8 <= last / 1e9 <= 6.5
     due = schedule[schedule <= last]
     assert np.array_equal(found.samples.intended_ns, due)
     assert found.samples.n.tolist() == list(range(len(due)))
