@@ -1,14 +1,11 @@
 """Post-training quantization to int8 with NNCF, saved as OpenVINO's IR.
 
-Source of the method: "Neural Network Compression Framework for fast model inference" (2020). The package that
-sends NNCF's usage statistics is hidden while NNCF is imported: a build asks no network anything.
+Source of the method: "Neural Network Compression Framework for fast model inference" (2020). NNCF does without the
+package that sends its usage statistics, which `predictors` hides: a build asks no network anything.
 """
 
 import re
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -20,7 +17,6 @@ __all__ = ["apply"]
 
 _MODEL = "model.xml"
 _BATCH = 50
-_STATISTICS = "openvino_telemetry"
 
 
 def apply(work: Work) -> Made:
@@ -32,9 +28,8 @@ def apply(work: Work) -> Made:
     if work.parent is None:
         raise BuildError("openvino-int8 needs the graph of `export` before it")
     with quiet():
-        with _without_statistics():
-            import nncf
-            import openvino
+        import nncf
+        import openvino
 
         nncf.set_log_level(40)
         model = openvino.Core().read_model(work.parent)
@@ -70,16 +65,3 @@ def _number(model: Any) -> None:
     for place, op in enumerate(model.get_ordered_ops()):
         if re.fullmatch(rf"{op.get_type_name()}_\d+", op.get_friendly_name()):
             op.set_friendly_name(f"{op.get_type_name()}_{place}")
-
-
-@contextmanager
-def _without_statistics() -> Iterator[None]:
-    # NNCF reads no switch for this, but does without the package where it is not installed.
-    hidden = sys.modules.get(_STATISTICS)
-    sys.modules[_STATISTICS] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[_STATISTICS]
-        if hidden is not None:
-            sys.modules[_STATISTICS] = hidden
