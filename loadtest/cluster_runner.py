@@ -118,6 +118,7 @@ def _k6(
             rss_bytes=usage.rss_bytes,
             clock_ns=clock_ns,
             version=result.version,
+            stolen=usage.stolen,
         )
         return report, {name: (place / name).read_bytes() for name in ("samples.bin", "result.json")}
 
@@ -147,6 +148,7 @@ def _vegeta(
         rss_bytes=used.rss_bytes,
         clock_ns=clock_ns,
         version=used.version,
+        stolen=used.stolen,
     )
     with scratch(folder) as place:
         write_samples(place / "samples.bin", outcome.samples)

@@ -47,12 +47,16 @@ class SentEvidence:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorEvidence:
-    """What the generator used: CPU seconds over wall seconds on so many cores, and throttled periods."""
+    """What the generator used: CPU seconds over wall seconds on so many cores, and throttled periods.
+
+    `stolen` is the share of its cores' time in which the host ran something else; None where nobody counts.
+    """
 
     cpu_seconds: float
     wall_s: float
     cores: float
     nr_throttled: int | None = None
+    stolen: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

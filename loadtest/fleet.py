@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 import numpy as np
 from pydantic import Field
 
+from loadtest.cores import most
 from loadtest.errors import GeneratorError
 from loadtest.k6 import Result
 from loadtest.payloads import PayloadSet
@@ -127,6 +128,7 @@ class Report(Strict):
     throttled: int | None = None
     clock_ns: int = 0
     version: str = ""
+    stolen: float | None = None
 
 
 class Standing(Strict):
@@ -381,4 +383,5 @@ def _facts(
         cores=tuple(sorted(cores)),
         cpus=offered,
         nodes=tuple(sorted(nodes)),
+        stolen=most(report.stolen for report in reports),
     )

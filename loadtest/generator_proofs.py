@@ -30,6 +30,7 @@ __all__ = [
 _MILLISECOND = 1_000_000
 _START_SPREAD_S = 0.010
 _LATE_SHARE = 0.01
+_NOTABLE_STEAL = 0.005
 _SERIES = frozenset({"intended", "actual"})
 
 
@@ -43,6 +44,10 @@ def late(evidence: RunEvidence, limits: Thresholds) -> Proof:
     count = int(np.count_nonzero(lateness > limit_ms * _MILLISECOND))
     share = count / lateness.size
     text = f"{share:.2%} of {lateness.size:,} sends left more than {limit_ms:g} ms late (p99 {p99_ms:.3g} ms)"
+    used = evidence.generator
+    if used is not None and used.stolen is not None and used.stolen >= _NOTABLE_STEAL:
+        # Whose fault a late send is decides what helps against it.
+        text += f"; this machine's host took {used.stolen:.1%} of the generator's core time"
     return Proof("late", count <= math.ceil(_LATE_SHARE * lateness.size), p99_ms, limit_ms, text)
 
 

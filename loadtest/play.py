@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from loadtest import k6 as generator
+from loadtest.cores import most
 from loadtest.errors import GeneratorError, ScheduleError
 from loadtest.k6 import Result, Runner, find_k6
 from loadtest.payloads import PayloadSet
@@ -132,6 +133,7 @@ def _outcome(
         http_requests=sum(result.http_requests for result in results),
         start_spread_ns=max(starts) - min(starts),
         cores=tuple(sorted(cores)) if cores else (),
+        stolen=most(usage.stolen for usage in usages),
     )
     stops = [result.stopped for result in results if result.stopped]
     return Outcome(

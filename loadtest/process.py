@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest.cores import awake, stolen_seconds
 from loadtest.errors import GeneratorError
 
 __all__ = [
@@ -46,12 +47,14 @@ class Usage:
         cpu_seconds: user and system time of the child and of what it waited for.
         wall_s: from start to end.
         rss_bytes: largest resident size.
+        stolen: share of its cores' time in which the host ran something else; None where nobody counts.
     """
 
     code: int
     cpu_seconds: float
     wall_s: float
     rss_bytes: int
+    stolen: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path
     started: float
+    cores: frozenset[int]
+    stolen_before_s: float | None
 
 
 @contextlib.contextmanager
@@ -75,6 +80,8 @@ def start(
 ) -> Iterator[Child]:
     """Run a command in its own process group, which does not outlive the block, whatever ends it.
 
+    The machine's cores are kept awake meanwhile, where this user may ask for that.
+
     Args:
         command: program and arguments.
         log: file for stderr, and for stdout without `output`.
@@ -87,7 +94,9 @@ def start(
         GeneratorError: the program cannot be started.
     """
     inherited = {name: value for name, value in os.environ.items() if not (without and name.startswith(without))}
+    held = cores or frozenset(os.sched_getaffinity(0))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(awake())
         log_file = stack.enter_context(log.open("wb"))
         out_file = stack.enter_context(output.open("wb")) if output else log_file
         with _pinned(cores):
@@ -106,7 +115,7 @@ def start(
                     f"{command[0]} cannot be started: {error.strerror}", "run ./scripts/build-k6"
                 ) from error
         prefer(process.pid)
-        child = Child(process, log, time.monotonic())
+        child = Child(process, log, time.monotonic(), held, stolen_seconds(held))
         try:
             yield child
         finally:
@@ -265,7 +274,12 @@ def _reap(child: Child) -> Usage | None:
     # Popen would wait for the child again.
     child.process.returncode = code
     wall_s = time.monotonic() - child.started
-    return Usage(code, used.ru_utime + used.ru_stime, wall_s, int(used.ru_maxrss) * 1024)
+    stolen_s = stolen_seconds(child.cores)
+    stolen = None
+    if stolen_s is not None and child.stolen_before_s is not None and wall_s > 0:
+        # Whole clock ticks over a short time can come out a little above it.
+        stolen = min(1.0, max(0.0, stolen_s - child.stolen_before_s) / (wall_s * len(child.cores)))
+    return Usage(code, used.ru_utime + used.ru_stime, wall_s, int(used.ru_maxrss) * 1024, stolen)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

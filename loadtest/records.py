@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from pydantic import JsonValue, ValidationError
 
+from loadtest.cores import most
 from loadtest.errors import RecordError, WriteError
 from loadtest.fault import first_fault
 from loadtest.histogram import Histogram, by_clock, intervals_of, log_text
@@ -195,6 +196,7 @@ def _generator(outcomes: Sequence[Outcome], node: str) -> Generator:
         http_requests=sum(fact.http_requests for fact in facts),
         start_spread_ns=max(fact.start_spread_ns for fact in facts),
         cores=facts[0].cores,
+        stolen=most(fact.stolen for fact in facts),
     )
 
 

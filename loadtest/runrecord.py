@@ -60,6 +60,12 @@ class Generator(Strict):
     http_requests: _Count = 0
     start_spread_ns: _Count = Field(default=0, description="Between the first and the last runner's start.")
     cores: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    stolen: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of its cores' time that the machine's host took; null: unknown.",
+    )
 
 
 class Planned(Strict):

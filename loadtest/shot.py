@@ -115,6 +115,7 @@ class GeneratorFacts:
         cores: CPU numbers it was held on; empty for all.
         cpus: cores that it could use, where that is not their number.
         nodes: names of the nodes that it ran on; empty where there is only one machine.
+        stolen: share of its cores' time in which the host ran something else; None where nobody counts.
     """
 
     tool: str
@@ -129,6 +130,7 @@ class GeneratorFacts:
     cores: tuple[int, ...]
     cpus: float | None = None
     nodes: tuple[str, ...] = ()
+    stolen: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

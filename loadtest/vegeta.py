@@ -207,6 +207,7 @@ def _outcome(
         http_requests=len(rows),
         start_spread_ns=0,
         cores=tuple(sorted(cores)) if cores else (),
+        stolen=usage.stolen,
     )
     planned = 0 if shot.schedule is None else len(shot.schedule)
     started = datetime.fromtimestamp(zero / _NS, tz=UTC).isoformat()

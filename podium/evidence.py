@@ -103,7 +103,7 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
         sent=SentEvidence(len(samples) if is_stopped else outcome.planned, sent) if is_open else None,
         dropped=outcome.dropped if is_open else None,
         generator=GeneratorEvidence(
-            facts.cpu_seconds, facts.wall_s, facts.cpus or float(len(facts.cores) or 1), facts.throttled
+            facts.cpu_seconds, facts.wall_s, facts.cpus or float(len(facts.cores) or 1), facts.throttled, facts.stolen
         ),
         isolation=_isolation(outcome, scene),
         clock=ClockEvidence("intended", frozenset(by_clock(samples, outcome.timeout_ns)), facts.start_spread_ns / _NS)

@@ -16,15 +16,17 @@ import numpy.typing as npt
 
 from loadtest.slo import QualityGate
 from podium.entry import Quality
+from podium.nodeclass import load_node_class
 from predictors.card import load_card
 from predictors.data import data_root, load_split
 from predictors.evaluate import Predictions, evaluate
+from predictors.fingerprint import environment, fingerprint
 from predictors.manifest import MEASURED
 from predictors.measured import MeasuredQuality, read_measured, write_measured
 from predictors.models.dataset import made_once
 from predictors.quality import compare
 
-__all__ = ["measure_quality", "payload_folder", "rejections"]
+__all__ = ["measure_quality", "payload_folder", "quality_mark", "rejections"]
 
 _PAYLOADS = 256
 
@@ -47,6 +49,12 @@ def rejections(quality: Quality, gate: QualityGate) -> tuple[str, ...]:
                 f"the source has {source:.4f}{paired}"
             )
     return tuple(sentences)
+
+
+def quality_mark() -> str:
+    """Return the fingerprint that qualities are kept under: this machine measures them, whatever class serves."""
+    local = load_node_class("local")
+    return fingerprint(environment(local.name, max(1, round(local.cpu_share))))
 
 
 def measure_quality(

@@ -4,21 +4,22 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
+from loadtest.cores import awake
 from loadtest.payloads import PayloadSet
 from podium.builder import Builder, RefusedError
 from podium.contest import Contest, Measured
 from podium.crosscheck import cross_check
 from podium.entry import Entry, Quality
-from podium.gate import rejections
+from podium.gate import quality_mark, rejections
 from podium.measure import Measurement
-from podium.nodeclass import NodeClass, load_node_class
+from podium.nodeclass import NodeClass
 from podium.plan import RacePlan
 from podium.progress import RaceProgress
 from podium.racefile import Budget, CrossCheck, Event, Money, Race, SubmissionText
@@ -28,7 +29,7 @@ from podium.results import entry_of
 from podium.targets.target import Candidate, Target
 from predictors.build import RecipePlan
 from predictors.build import plan as plan_recipes
-from predictors.fingerprint import environment, fingerprint
+from predictors.fingerprint import fingerprint
 from predictors.manifest import read_variant
 
 __all__ = ["play_race"]
@@ -101,7 +102,7 @@ def play_race(
         for recipe in plan.recipes
         if (reason := plan.why_not(recipe, one))
     ]
-    built, refused, payload_folder = _build(plan, plan.served, folder, _quality_mark(), progress, log)
+    built, refused, payload_folder = _build(plan, plan.served, folder, quality_mark(), progress, log)
     places = {recipe.variant_id: [one for known, one in plan.entries if known == recipe] for recipe in plan.served}
     entries += [_skipped(recipe, one, reason) for recipe, reason in refused for one in places[recipe.variant_id]]
     entries += [_rejected(item, one) for item in built if item.rejected for one in places[item.recipe.variant_id]]
@@ -124,7 +125,7 @@ def play_race(
     measuring = time.monotonic()
     heats: list[_Heat] = []
     waiting = sum(len(places[item.recipe.variant_id]) for item in racing)
-    try:
+    with _course(target, base.workdir):
         for one in plan.classes:
             items = [item for item in racing if one in places[item.recipe.variant_id]]
             if items:
@@ -145,11 +146,6 @@ def play_race(
         cross = _crossed(heats, best)
         # The cross-check plays a run more.
         order = tuple(_with_all_runs(entry, heats) for entry in order)
-    finally:
-        target.cleanup()
-        # The log of a generator that failed stays: the error names it.
-        with suppress(OSError):
-            base.workdir.rmdir()
     spent = time.monotonic() - measuring
     log.add("no variant won" if best is None else f"{best.id} wins")
     return Race(
@@ -178,6 +174,20 @@ def play_race(
         labels=tuple(text for name, text in _LABELS.items() if name in {plan.target, plan.site}),
         command=command,
     )
+
+
+@contextmanager
+def _course(target: Target, workdir: Path) -> Iterator[None]:
+    """Measure inside the block: this machine stays awake, and afterwards nothing of the race runs on."""
+    try:
+        # It may be the machine that serves, or the host of the nodes that do.
+        with awake():
+            yield
+    finally:
+        target.cleanup()
+        # The log of a generator that failed stays: the error names it.
+        with suppress(OSError):
+            workdir.rmdir()
 
 
 def _build(
@@ -257,15 +267,9 @@ def _heat(
     return _Heat(node_class, facts, mark, contest)
 
 
-def _quality_mark() -> str:
-    """Return the name of the machine that measures quality: this one, whatever class serves."""
-    local = load_node_class("local")
-    return fingerprint(environment(local.name, max(1, round(local.cpu_share))))
-
-
 def _unraced(plan: RacePlan) -> Mapping[str, str]:
     """Return fingerprints of a race in which nothing was raced."""
-    return {plan.node_class.name: _quality_mark()} if plan.target == "local" else {}
+    return {plan.node_class.name: quality_mark()} if plan.target == "local" else {}
 
 
 def _cost(plan: RacePlan, heats: Sequence[_Heat], hours: float) -> Money:

@@ -211,6 +211,15 @@ def test_one_send_in_a_hundred_may_be_late_rounded_up(sends: int, late: int, hol
     assert ("late" in failing(replace(HEALTHY, lateness_ns=lateness))) is not holds
 
 
+@pytest.mark.parametrize(("stolen", "named"), [(None, False), (0.001, False), (0.21, True)])
+def test_a_host_that_took_the_generators_core_is_named_beside_late_sends(stolen: float | None, named: bool) -> None:
+    lateness = np.array([11] * 100, dtype=np.int64) * MS
+    used = GeneratorEvidence(3, 10, 1, 0, stolen)
+    found = proof(replace(HEALTHY, lateness_ns=lateness, generator=used), "late")
+    assert found.ok is False
+    assert ("host took 21.0% of the generator's core time" in found.evidence) is named
+
+
 def test_other_nodes_are_isolated_whatever_their_cores() -> None:
     assert failing(replace(HEALTHY, isolation=IsolationEvidence("a", "b"))) == []
 
