@@ -74,3 +74,21 @@ def test_what_cannot_be_built_is_refused_before_anything_is_made(
     assert captured.out == ""
     assert words in captured.err
     assert not (tmp_path / "store").exists()
+
+
+def test_quality_is_measured_where_it_is_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PODIUM_DATA", str(tmp_path / "data"))
+    command = ["build", str(folder), "--variants", "ort-int8", "--quality"]
+    assert cli.run(command) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[-2:] == ["QUALITY", "FOLDER"]
+    assert 0 <= float(row.split()[-2]) <= 1
+    assert cli.run([*command, "-o", "json"]) == 0
+    (again,) = json.loads(capsys.readouterr().out)
+    assert again["variant"] == "stripes-ort-int8"
+    assert again["cached"]
+    assert again["quality"]["value"] == pytest.approx(float(row.split()[-2]), abs=1e-4)
+    # The variant is compared with the source, which nobody asked for by name.
+    assert again["quality"]["source_value"] is not None
