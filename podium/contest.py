@@ -1,8 +1,8 @@
 """The measured part of a race: start, warm, the phases of the profile in their order, interleaved where asked.
 
-What goes wrong with one candidate ends that candidate's course and nobody else's. A shot whose runs stayed void is
-played once more after everybody else's turns of the stage: what disturbed the machine has often passed by then. The
-budget is looked at before each shot; what it cuts off is judged as it stands.
+What goes wrong with one candidate ends that candidate's course and nobody else's. A shot whose runs stayed void, or
+whose generator failed, is played once more after everybody else's turns of the stage: what disturbed the machine has
+often passed by then. The budget is looked at before each shot; what it cuts off is judged as it stands.
 """
 
 import time
@@ -30,6 +30,7 @@ __all__ = ["Contest", "Measured", "block_of"]
 
 _CROSS_CHECK_S = 6.0
 _POSTPONED = 2
+_LONGEST_HINT = 300
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One step of one candidate's course; without `needed` the course goes on when its runs stay void."""
+    """One step of one candidate's course; without `needed` the course goes on when it cannot be measured."""
 
     measured: Measured
     what: str
@@ -245,9 +246,9 @@ class Contest:
         return self._courses[measured.candidate.variant_id]
 
     def _play(self, turns: Iterable[_Turn]) -> None:
-        """Play all turns in order; one whose runs stayed void comes again after the others.
+        """Play all turns in order; one whose runs stayed void or whose generator failed comes again after the others.
 
-        That is once a turn, and for few turns of a candidate: where everything is void, waiting helps nobody.
+        That is once a turn, and for few turns of a candidate: where everything fails, waiting helps nobody.
         """
         waiting = deque((turn, True) for turn in turns)
         postponed = Counter[str]()
@@ -263,7 +264,7 @@ class Contest:
     def _attempt(self, turn: _Turn, *, may_come_again: bool) -> bool:
         """Do a step of a candidate's course, unless that has ended; return False when it is to come again.
 
-        A trouble ends the course, unless it is a void run of a step that the verdict can do without.
+        A trouble ends the course, unless it is one of measuring, in a step that the verdict can do without.
         """
         measured, what = turn.measured, turn.what
         if measured.trouble:
@@ -274,19 +275,22 @@ class Contest:
             return True
         try:
             turn.action(measured)
-        except VoidError as error:
+        except (VoidError, GeneratorError) as error:
             if may_come_again:
+                if isinstance(error, GeneratorError):
+                    # A void run is kept and says so itself; of this one nothing is left.
+                    self._event(f"{_told(error, what)}; it comes again after the others", name)
                 return False
             if not turn.needed or (measured.probes and measured.search is not None):
-                self._event(str(error), name)
+                self._event(_told(error, what), name)
                 return True
-            self._end(measured, error)
+            self._end(measured, error, what)
         except MachineError as error:
-            self._end(measured, error)
+            self._end(measured, error, what)
         return True
 
-    def _end(self, measured: Measured, error: MachineError) -> None:
-        measured.trouble = str(error)
+    def _end(self, measured: Measured, error: MachineError | GeneratorError, what: str) -> None:
+        measured.trouble = _told(error, what)
         measured.void = _void_of(error)
         self._event(measured.trouble, measured.candidate.variant_id)
         self._up.pop(measured.candidate.variant_id, None)
@@ -309,7 +313,15 @@ def block_of(run: StoredRun) -> BlockOutcome:
     )
 
 
-def _void_of(error: MachineError) -> str | None:
+def _told(error: MachineError | GeneratorError, what: str) -> str:
+    """Return the reason of a trouble; a generator's says nothing of the step, and its log lies where the hint says."""
+    if not isinstance(error, GeneratorError):
+        return str(error)
+    hint = " ".join(error.hint.split())[:_LONGEST_HINT]
+    return f"{what} could not be played: {error}" + (f" ({hint})" if hint else "")
+
+
+def _void_of(error: MachineError | GeneratorError) -> str | None:
     """Return the name of the proof that failed; None where nothing was measured that a proof could speak of."""
     if isinstance(error, VoidError):
         return error.void
