@@ -115,7 +115,7 @@ def _vegeta() -> Check:
     try:
         path = find_vegeta()
     except GeneratorError as error:
-        return Check("vegeta", "note", f"no cross-check of holds: {error}", error.hint)
+        return Check("vegeta", "missing", f"a race plays one hold again with it: {error}", error.hint)
     return Check("vegeta", "ok", str(path))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from loadtest.errors import GeneratorError
 from loadtest.shot import Shot
+from podium.doctor import Check, examine
 from podium.errors import MachineError
 from podium.targets import local
 from podium.targets.local import LocalTarget
@@ -113,9 +114,18 @@ def test_a_port_that_is_taken_is_named_with_another_base(tmp_path: Path, generat
 def test_a_generator_that_is_missing_is_found_out_before_anything_starts(
     tmp_path: Path, generators: None, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
+    def seen() -> Check:
+        return next(one for one in examine(tmp_path) if f"PODIUM_{one.name.upper()}" == missing)
+
+    target(tmp_path).check(1)
+    assert "there is no" not in seen().found
     monkeypatch.setenv(missing, str(tmp_path / "none"))
-    with pytest.raises(GeneratorError, match="there is no"):
+    with pytest.raises(GeneratorError, match="there is no") as refused:
         target(tmp_path).check(1)
+    # The doctor says the same of it as the race.
+    assert seen().status == "missing"
+    assert str(refused.value) in seen().found
+    assert seen().remedy == refused.value.hint
 
 
 def test_a_deployment_is_a_ready_server_on_its_core(place: LocalTarget, deployment: Deployment) -> None:
