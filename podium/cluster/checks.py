@@ -23,6 +23,7 @@ from podium.cluster.kinds import (
     labels_of,
     name_of,
 )
+from podium.cluster.leftovers import races_on
 from podium.cluster.site import Node, nodes_of, read_nodes, read_platform
 from podium.doctor import Check
 from podium.errors import MachineError, PodiumError
@@ -55,6 +56,7 @@ def examine_cluster(cluster: Cluster) -> tuple[Check, ...]:
         ("node classes", _classes),
         ("metrics API", _metrics),
         ("quota", _quotas),
+        ("races", _races),
         ("monitors", _monitors),
         ("clock", _clock),
     )
@@ -235,6 +237,15 @@ def _quotas(cluster: Cluster) -> Iterator[Check]:
             if most and used >= _FULL * most:
                 found = f"{name_of(quota)}: {name} is used by {used:g} of {most:g}"
                 yield Check("quota", "note", found, "delete what is not needed, or raise the quota")
+
+
+def _races(cluster: Cluster) -> Iterator[Check]:
+    """Tell of each race that has something here; whether it runs is known only where it was started."""
+    for race in races_on(cluster):
+        services = f"{len(race.services)} InferenceService{'s' * (len(race.services) != 1)}"
+        found = f"{race.label} has {services} and {race.pods} pod{'s' * (race.pods != 1)} here"
+        remedy = f"if it runs no more: podium delete --race {race.label} -n {cluster.namespace}, or resume it"
+        yield Check("race", "note", f"{found}, for {format_duration(race.age_s)}", remedy)
 
 
 def _monitors(cluster: Cluster) -> Iterator[Check]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,18 +18,21 @@ from podium.cluster.diagnosis import pods_of
 from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm, find_helm
 from podium.cluster.kinds import INFERENCE_SERVICE, Document, labels_of
+from podium.cluster.leftovers import RACE_LABEL, label_of, sweep
 from podium.cluster.release import Mode, Release, check_site, install, remove, values_of
 from podium.cluster.site import Platform, read_platform
 from podium.console import Json, notes
 from podium.errors import ConfigError, UsageError
 from podium.inferenceservice import MAX_NAME, NAME
 from podium.nodeclass import load_node_class
+from podium.racefolder import locked
 from predictors.manifest import read_variant
 from predictors.store import StoredVariant
 
 __all__ = [
     "Deployed",
     "Wish",
+    "delete_race",
     "delete_service",
     "deploy_variant",
     "helm_on",
@@ -36,7 +41,6 @@ __all__ = [
     "url_of",
 ]
 
-RACE_LABEL = f"{ANNOTATION_PREFIX}race"
 # What a client-side dry run renders where no cluster says otherwise: the values of the test cluster.
 _USUAL = Platform(site="kind", claim="podium-artifacts", images={})
 
@@ -162,6 +166,23 @@ def delete_service(name: str, access: Access) -> bool:
     return remove(cluster, helm_on(cluster), name)
 
 
+def delete_race(race: str, access: Access, *, runs: Path) -> tuple[str, ...]:
+    """Remove everything that a race, named by its id or its label, left on the cluster, and return what it was.
+
+    Raises:
+        UsageError: that names no race.
+        MachineError: the race runs, from a folder of this machine.
+        ClusterError: something of it does not go.
+    """
+    label = label_of(Path(race).name)
+    with ExitStack() as stack:
+        for folder in sorted(runs.glob(f"*-{label[1:]}")):
+            if folder.is_dir() and not folder.is_symlink():
+                stack.enter_context(locked(folder))
+        cluster = Cluster.connect(access)
+        return sweep(cluster, helm_on(cluster), label)
+
+
 def helm_on(cluster: Cluster) -> Helm:
     """Return Helm on the same cluster and namespace."""
     return Helm(find_helm(), cluster.namespace, kubeconfig=cluster.kubeconfig, context=cluster.context)
@@ -209,7 +230,10 @@ def refuse_unmanaged(found: Document) -> None:
     """Refuse to touch what a race made, or what was not made by a release of the same name."""
     name, labels = found["metadata"]["name"], labels_of(found)
     if race := labels.get(RACE_LABEL):
-        raise ClusterError(f"The InferenceService {name} belongs to the race {race}", "wait for the race, or end it")
+        raise ClusterError(
+            f"The InferenceService {name} belongs to the race {race}",
+            f"wait for the race; one that was killed is swept with: podium delete --race {race}",
+        )
     owner = (found["metadata"].get("annotations") or {}).get("meta.helm.sh/release-name")
     if owner != name:
         raise ClusterError(

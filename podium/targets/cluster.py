@@ -33,6 +33,7 @@ from podium.cluster.kinds import (
     name_of,
     uid_of,
 )
+from podium.cluster.leftovers import RACE_LABEL, race_label, sweep
 from podium.cluster.release import Release, check_nodes, check_site, install, remove
 from podium.cluster.site import Node, Platform, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
@@ -43,17 +44,11 @@ from predictors.manifest import read_variant
 
 __all__ = ["RACE_LABEL", "ClusterTarget", "race_label"]
 
-RACE_LABEL = f"{ANNOTATION_PREFIX}race"
 READY_DEADLINE_S = 180.0
 _METRICS_PORT = 8082
 _GONE_S = 60.0
 # A pod of a race is gone as soon as it may be: nobody routes to it any more.
 _OVERRIDES = {"preStop": "0s", "gracePeriodSeconds": 10, "networkPolicy": {"enabled": False}}
-
-
-def race_label(race_id: str) -> str:
-    """Return the value of the label that all objects of a race carry; also how its releases begin."""
-    return f"r{race_id.rpartition('-')[2][:6]}"
 
 
 class ClusterTarget:
@@ -223,14 +218,7 @@ class ClusterTarget:
     def cleanup(self) -> Sequence[str]:
         """Remove all releases of this race and everything else that carries its label, and say what it was."""
         self._runners.remove()
-        found = set(self._helm.releases_of(f"{self._label}-")) | {
-            name_of(service) for service in self._cluster.list(INFERENCE_SERVICE, labels=f"{RACE_LABEL}={self._label}")
-        }
-        left = []
-        for name in sorted(found):
-            self._refuse_foreign(name)
-            remove(self._cluster, self._helm, name, timeout_s=_GONE_S)
-            left.append(name)
+        left = sweep(self._cluster, self._helm, self._label)
         self._up.clear()
         return left
 

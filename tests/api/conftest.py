@@ -28,6 +28,7 @@ KINDS = {
     "v1/persistentvolumeclaims": ("PersistentVolumeClaim", True),
     "apps/v1/deployments": ("Deployment", True),
     "batch/v1/jobs": ("Job", True),
+    "v1/serviceaccounts": ("ServiceAccount", True),
     "serving.kserve.io/v1beta1/inferenceservices": ("InferenceService", True),
     "serving.kserve.io/v1alpha1/clusterservingruntimes": ("ClusterServingRuntime", False),
 }
