@@ -43,6 +43,7 @@ class RaceSite:
         nodes: names of the nodes of each class.
         name: of the site, as the platform chart has it; empty for this machine.
         context: of the kubeconfig; empty for this machine.
+        incumbent: variant that serves under the submission's name; empty where none does.
     """
 
     classes: tuple[NodeClass, ...]
@@ -51,6 +52,7 @@ class RaceSite:
     nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     name: str = ""
     context: str = ""
+    incumbent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,8 @@ def plan_race(
     source_digest = check_source(submission.model_folder, card)
     _check_format(submission, card)
     _check_metrics(submission, card)
-    recipes = tuple(plan_recipes(card, submission.model_folder, submission.variants))
+    submission = replace(submission, incumbent=submission.incumbent or found.incumbent or None)
+    recipes, more = _with_incumbent(submission, card)
     check_data(submission.model_folder, card)
     stored = store or default_store()
     _check_room(stored, _STORE_BYTES)
@@ -160,7 +163,7 @@ def plan_race(
         recipes=recipes,
         budget_s=limit_s,
         estimate=estimate(chosen, rate=submission.slo.rate or 1.0, variants=0),
-        notes=found.notes,
+        notes=(*found.notes, *more),
         runs=runs,
         store=stored,
         target=target,
@@ -201,6 +204,19 @@ def _check_budget(profile: Profile, rate: float, limit_s: float) -> None:
             f"is {format_duration(limit_s)}",
             "ask for a higher rate, or give a budget for five blocks of each variant with --budget",
         )
+
+
+def _with_incumbent(submission: Submission, card: ModelCard) -> tuple[tuple[RecipePlan, ...], tuple[str, ...]]:
+    """Return the recipes that are asked for and that of the incumbent, which races too, and what to say of it."""
+    asked = tuple(plan_recipes(card, submission.model_folder, submission.variants))
+    name = submission.incumbent
+    if name is None or name == "none" or any(recipe.variant_id == name for recipe in asked):
+        return asked, ()
+    known = plan_recipes(card, submission.model_folder, ())
+    own = tuple(recipe for recipe in known if recipe.variant_id == name)
+    if not own:
+        return asked, (f"the incumbent {name} is no variant of {card.name} and does not race",)
+    return (*asked, *own), (f"the incumbent {name} races too",)
 
 
 def _check_format(submission: Submission, card: ModelCard) -> None:

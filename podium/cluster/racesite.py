@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from podium import ANNOTATION_PREFIX
 from podium.cluster.adapter import Cluster
 from podium.cluster.errors import ClusterError
+from podium.cluster.kinds import INFERENCE_SERVICE
 from podium.cluster.site import Node, Platform, nodes_of, read_nodes, read_platform
 from podium.errors import SubmissionError
 from podium.nodeclass import NodeClass, load_node_class, node_class_names
 from podium.plan import RaceSite
 from podium.submission import Submission
 
-__all__ = ["race_site"]
+__all__ = ["race_site", "serving_variant"]
 
 # The class of the machine that podium runs on is no place in a cluster.
 _ELSEWHERE = "local"
@@ -48,7 +50,15 @@ def race_site(cluster: Cluster, submission: Submission) -> RaceSite:
         nodes={one.name: found[one.name] for one in raced},
         name=platform.site,
         context=cluster.context,
+        incumbent=serving_variant(cluster, submission.name),
     )
+
+
+def serving_variant(cluster: Cluster, name: str) -> str:
+    """Return the variant that serves under a name; empty where none of ours does."""
+    found = cluster.get(INFERENCE_SERVICE, name) if cluster.serves(INFERENCE_SERVICE) else None
+    metadata = (found or {}).get("metadata") or {}
+    return str((metadata.get("annotations") or {}).get(f"{ANNOTATION_PREFIX}variant", ""))
 
 
 def _lacking(platform: Platform) -> dict[str, str]:

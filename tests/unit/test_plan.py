@@ -14,7 +14,8 @@ import pytest
 
 from loadtest.errors import ProfileError
 from podium.errors import ConfigError, MachineError, QuantityError, SubmissionError
-from podium.plan import RacePlan, plan_race
+from podium.nodeclass import load_node_class
+from podium.plan import RacePlan, RaceSite, plan_race
 from predictors.errors import BuildError, CardError, DataError, SourceError
 from tests.sources import card_text, mnist_source, stripes_graph, stripes_source
 from tests.submissions import GOOD, write_submission
@@ -90,6 +91,27 @@ def test_only_the_variants_that_were_asked_for_are_planned(folder: Path) -> None
     assert [recipe.variant_id for recipe in found.recipes] == ["stripes-ort-fp32", "stripes-ort-int8"]
     all_of = planned(folder)
     assert all_of.estimate.requests == pytest.approx(found.estimate.requests * 1.5, rel=0.01)
+
+
+def serving(incumbent: str) -> Callable[[object], RaceSite]:
+    return lambda _submission: RaceSite((load_node_class("local"),), context="kind-podium", incumbent=incumbent)
+
+
+def test_what_serves_now_races_too_unless_it_is_left_out(folder: Path) -> None:
+    asked = ('"auto"', '"ort-fp32"')
+    site = serving("stripes-openvino-int8")
+    found = planned(folder, asked, site=site)
+    assert [recipe.variant_id for recipe in found.recipes] == ["stripes-ort-fp32", "stripes-openvino-int8"]
+    assert (found.submission.incumbent, found.notes) == (
+        "stripes-openvino-int8",
+        ("the incumbent stripes-openvino-int8 races too",),
+    )
+    without = planned(folder, asked, ("spec:", "    podium.dev/incumbent: none\nspec:"), site=site)
+    assert ([recipe.variant_id for recipe in without.recipes], without.notes) == (["stripes-ort-fp32"], ())
+    assert planned(folder, asked, site=serving("stripes-ort-fp32")).notes == ()
+    other = planned(folder, asked, site=serving("food11-ort-fp32"))
+    assert [recipe.variant_id for recipe in other.recipes] == ["stripes-ort-fp32"]
+    assert other.notes == ("the incumbent food11-ort-fp32 is no variant of stripes and does not race",)
 
 
 def test_node_classes_that_the_local_target_ignores_are_noted(folder: Path) -> None:
