@@ -13,6 +13,7 @@ from tests.rendered.pods import breaches, kserve_pod, pods
 Object = dict[str, Any]
 VARIANTS = ci_files("variant")
 variants = pytest.mark.parametrize("file", VARIANTS, ids=[path.stem for path in VARIANTS])
+KUBELET_GRACE_S = 30
 SITE = {"images": {engine: f"registry.example/{engine}:1" for engine in ("ort", "openvino", "torch")}}
 
 
@@ -116,9 +117,29 @@ def test_the_server_accepts_the_environment_that_it_is_given(file: Path) -> None
     ours = {name for name in given if name.startswith(PREFIX)}
     known = {PREFIX + field.removesuffix("_s").upper() for field in type(settings).model_fields}
     assert ours <= known
-    # SIGTERM → serves on → drains → ends by itself, before the kubelet kills it.
-    if "terminationGracePeriodSeconds" in pod:
-        assert settings.pre_stop_s < settings.grace_s < pod["terminationGracePeriodSeconds"]
+
+
+def test_every_server_ends_its_drain_a_little_before_the_kubelet_kills_it() -> None:
+    """SIGTERM → serves on → drains → ends by itself; with all of the time its last word would be SIGKILL's."""
+    servers = {name: pod for name, pod in all_pods().items() if name.startswith(("variant/", "plain/"))}
+    assert len(servers) >= len(VARIANTS) + 3
+    for name, pod in servers.items():
+        given = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
+        settings = effective({"variant": "x", "cpus": 1.0}, given)
+        assert settings.pre_stop_s < settings.grace_s
+        # With Knative the limit is the revision's own time-out, five minutes where nobody sets it.
+        knative = len(pod["containers"][0]["ports"]) == 1
+        kills_s = 300 if knative else pod.get("terminationGracePeriodSeconds", KUBELET_GRACE_S)
+        assert 1 <= kills_s - settings.grace_s <= (300 if knative else 5), name
+
+
+@pytest.mark.parametrize("seconds", [5, 30, 300])
+def test_the_grace_of_a_server_follows_that_of_its_pod(seconds: int) -> None:
+    (file,) = (path for path in VARIANTS if path.stem == "standard-values")
+    pod = variant_pod(file, gracePeriodSeconds=seconds, preStop="0s")
+    given = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
+    assert pod["terminationGracePeriodSeconds"] == seconds
+    assert given["PREDICTOR_GRACE"] == f"{seconds - 2}s"
 
 
 def test_serving_values_reach_the_server() -> None:
