@@ -114,6 +114,7 @@ def write_shot(folder: Path, endpoint: Endpoint, shot: Shot, payloads: PayloadSe
         "kind": shot.kind,
         "url": endpoint.target,
         "protocol": endpoint.protocol,
+        "model": endpoint.model,
         "schedule": "" if shot.schedule is None else "schedule.bin",
         "seconds": shot.seconds or 0.0,
         "requests": runner.share(shot.requests or 0),

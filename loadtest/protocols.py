@@ -1,7 +1,8 @@
 """What a request looks like in each protocol: its path, its headers, and how many items it asks about.
 
-Needs nothing but the bytes of a body. Whether an answer is right is checked by `loadtest/k6/lib/protocol.js`,
-where the answers arrive.
+Needs nothing but the bytes of a body. Whether an answer is right is checked by `loadtest/k6/lib/protocol.js` and, for
+gRPC, by `loadtest/xk6-hdr`, where the answers arrive. A payload for gRPC is one of `v2-binary`: the same tensors, which
+`loadtest/xk6-hdr` puts into a message.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from loadtest.errors import ScheduleError
 
 __all__ = ["PROTOCOLS", "RequestAs", "path_of", "request_as"]
 
-PROTOCOLS = ("v1-json", "v1-image", "v2-json", "v2-binary")
+PROTOCOLS = ("v1-json", "v1-image", "v2-json", "v2-binary", "grpc")
 
 _IMAGE_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _JSON = "application/json"
+_GRPC = "/inference.GRPCInferenceService/ModelInfer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,15 @@ class RequestAs:
 
 
 def path_of(protocol: str, model: str) -> str:
-    """Return the path of an inference request.
+    """Return the path of an inference request; for gRPC its method.
 
     Raises:
         ScheduleError: a protocol that the generator does not speak.
     """
     if protocol not in PROTOCOLS:
         raise ScheduleError(f"protocol {protocol!r} cannot be played", f"use one of {', '.join(PROTOCOLS)}")
+    if protocol == "grpc":
+        return _GRPC
     return f"/v1/models/{model}:predict" if protocol.startswith("v1") else f"/v2/models/{model}/infer"
 
 
@@ -62,14 +66,14 @@ def request_as(protocol: str, name: str, body: bytes) -> RequestAs:
             return RequestAs({"content-type": _JSON}, len(json.loads(body)["instances"]))
         if protocol == "v2-json":
             return RequestAs({"content-type": _JSON}, _batch(json.loads(body)))
-        if protocol == "v2-binary":
+        if protocol in {"v2-binary", "grpc"}:
             text = body.decode("latin-1")
             header, length = json.JSONDecoder().raw_decode(text)
             headers = {
                 "content-type": "application/octet-stream",
                 "inference-header-content-length": str(length),
             }
-            return RequestAs(headers, _batch(header))
+            return RequestAs({} if protocol == "grpc" else headers, _batch(header))
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ScheduleError(
             f"payload {name} is not a {protocol} request", "choose payloads of the profile's protocol"

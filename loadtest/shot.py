@@ -25,7 +25,7 @@ class Endpoint:
 
     Attributes:
         url: scheme, host and port.
-        protocol: `v1-json`, `v1-image`, `v2-json` or `v2-binary`.
+        protocol: `v1-json`, `v1-image`, `v2-json`, `v2-binary` or `grpc`.
         model: name of the model in the path.
         state_url: the server's `/debug/state`, where there is one.
         headers: sent with every request.

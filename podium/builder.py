@@ -72,9 +72,10 @@ class Builder:
             }
         )
 
-    def payloads(self, *, model_folder: Path) -> Path:
-        """Return the folder of the test images that are the load's payloads, made on first use."""
-        return Path(self._ask({"job": "payloads", "model_folder": str(model_folder)})["folder"])
+    def payloads(self, *, model_folder: Path, protocol: str = "v1-image") -> Path:
+        """Return the folder of the load's payloads, made of the test images on first use."""
+        job = {"job": "payloads", "model_folder": str(model_folder), "protocol": protocol}
+        return Path(self._ask(job)["folder"])
 
     def _ask(self, job: Mapping[str, object]) -> dict[str, Any]:
         if self._process is None:
@@ -134,9 +135,9 @@ def _evaluate(job: Mapping[str, Any], progress: _Emit) -> dict[str, Any]:
 
 
 def _payloads(job: Mapping[str, Any], _progress: _Emit) -> dict[str, Any]:
-    from podium.gate import payload_folder
+    from podium.payloads import payload_folder
 
-    return {"folder": str(payload_folder(Path(job["model_folder"])))}
+    return {"folder": str(payload_folder(Path(job["model_folder"]), job["protocol"]))}
 
 
 _JOBS: dict[str, Callable[[Mapping[str, Any], _Emit], dict[str, Any]]] = {

@@ -119,6 +119,9 @@ class Contest:
         phase = self._measurement.profile.hold
         if phase is None or measured.trouble or self._is_over():
             return None
+        if self._measurement.profile.protocol == "grpc":
+            self._event("no cross-check: vegeta speaks HTTP, and the load is gRPC", measured.candidate.variant_id)
+            return None
         self._progress.stage("Cross-check with vegeta", 1)
         seconds = min(_CROSS_CHECK_S, phase.block_seconds(self._rate))
         try:

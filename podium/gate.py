@@ -5,7 +5,6 @@ builder's process; deciding is pure.
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -23,12 +22,9 @@ from predictors.evaluate import Predictions, evaluate
 from predictors.fingerprint import environment, fingerprint
 from predictors.manifest import MEASURED
 from predictors.measured import MeasuredQuality, read_measured, write_measured
-from predictors.models.dataset import made_once
 from predictors.quality import compare
 
-__all__ = ["measure_quality", "payload_folder", "quality_mark", "rejections"]
-
-_PAYLOADS = 256
+__all__ = ["content_digest", "measure_quality", "quality_mark", "rejections"]
 
 Classes = npt.NDArray[np.int64]
 
@@ -76,7 +72,7 @@ def measure_quality(
     """
     card = load_card(model_folder)
     split = load_split(card, model_folder, "test", data_root())
-    data = hashlib.sha256(split.labels.tobytes() + _content(split.files).encode()).hexdigest()
+    data = hashlib.sha256(split.labels.tobytes() + content_digest(split.files).encode()).hexdigest()
     known = read_measured(artifact, fingerprint).quality
     if known is not None and known.data == data:
         return known
@@ -93,24 +89,7 @@ def measure_quality(
     return quality
 
 
-def payload_folder(model_folder: Path) -> Path:
-    """Return a folder with a sample of the test images, which are what a load sends; made on first use.
-
-    The sample is spread over the whole split, because public sets are often sorted by class.
-    """
-    card = load_card(model_folder)
-    files = load_split(card, model_folder, "test", data_root()).files
-    count = min(len(files), _PAYLOADS)
-    chosen = [files[number * len(files) // count] for number in range(count)]
-
-    def copy(folder: Path) -> None:
-        for index, path in enumerate(chosen):
-            shutil.copyfile(path, folder / f"{index:04d}{path.suffix.lower()}")
-
-    return made_once(data_root() / card.name / f"payloads-{_content(chosen)[:12]}", copy)
-
-
-def _content(files: Sequence[Path]) -> str:
+def content_digest(files: Sequence[Path]) -> str:
     """Name files by what they hold, wherever they lie."""
     total = hashlib.sha256()
     for path in files:

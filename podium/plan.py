@@ -25,11 +25,12 @@ from predictors.build import plan as plan_recipes
 from predictors.card import ModelCard, check_data, check_source, load_card
 from predictors.store import default_store
 
-__all__ = ["RacePlan", "RaceSite", "plan_race"]
+__all__ = ["PAYLOAD_PROTOCOLS", "RacePlan", "RaceSite", "plan_race"]
 
 _STORE_BYTES = 400 << 20
 _RUNS_BYTES = 64 << 20
-_IMAGES = "v1-image"
+# gRPC carries the tensors of v2-binary; the load generator puts them into its messages.
+PAYLOAD_PROTOCOLS = ("v1-image", "v2-binary", "grpc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +181,11 @@ def plan_race(
 
 
 def _check_protocol(profile: Profile) -> None:
-    if profile.protocol != _IMAGES:
+    if profile.protocol not in PAYLOAD_PROTOCOLS:
         raise ConfigError(
-            f"the profile {profile.name} sends {profile.protocol}, and a race sends the model's test images, which are "
-            f"files for {_IMAGES}",
-            f"write protocol: {_IMAGES} in the profile",
+            f"the profile {profile.name} sends {profile.protocol}, and a race makes its requests of the model's test "
+            f"images, for {', '.join(PAYLOAD_PROTOCOLS)} only",
+            f"write protocol: {PAYLOAD_PROTOCOLS[0]} in the profile",
         )
 
 

@@ -239,7 +239,7 @@ def _build(
             text = f"{recipe.variant_id}: {how}, {quality.metric} {quality.value:.4f}"
             _say(progress, log, text + (f", REJECTED: {rejected[0]}" if rejected else ""), recipe.variant_id)
             progress.step()
-        payload_folder = builder.payloads(model_folder=model_folder)
+        payload_folder = builder.payloads(model_folder=model_folder, protocol=plan.profile.protocol)
         progress.step()
     return built, refused, payload_folder
 

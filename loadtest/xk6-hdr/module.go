@@ -63,6 +63,7 @@ type instance struct {
 	vu       modules.VU
 	recorder *recorder
 	user     *user
+	caller   *caller
 }
 
 var _ modules.Module = rootModule{}
@@ -81,6 +82,7 @@ func (rootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 func (i *instance) Exports() modules.Exports {
 	return modules.Exports{Named: map[string]any{
 		"next": i.next, "pick": i.pick, "body": i.body, "done": i.done, "mark": i.mark,
+		"call": i.call, "isRightAnswer": i.isRightAnswer,
 	}}
 }
 
@@ -92,6 +94,24 @@ func (i *instance) pick(n int) int { return i.recorder.shot.pick(n) }
 // body is a payload's bytes, shared by all users: k6's open() would keep one copy for each of them.
 func (i *instance) body(payload int) sobek.ArrayBuffer {
 	return i.vu.Runtime().NewArrayBuffer(i.recorder.shot.bodies[payload])
+}
+
+// call sends a payload over gRPC and returns the status as HTTP would name it, 0 where no answer came.
+func (i *instance) call(payload int) int {
+	shot := i.recorder.shot
+	if i.caller == nil {
+		made, err := newCaller(shot.URL, time.Duration(shot.timeout()), &i.recorder.calls)
+		if err != nil {
+			common.Throw(i.vu.Runtime(), err)
+		}
+		i.caller = made
+	}
+	return i.caller.call(i.vu.Context(), shot.bodies[payload], shot.RequestsAs[payload].Headers)
+}
+
+// isRightAnswer checks the answer of the last call.
+func (i *instance) isRightAnswer(payload int) bool {
+	return i.caller != nil && isRightAnswer(i.caller.answer, i.recorder.shot.RequestsAs[payload].Items)
 }
 
 func (i *instance) done(status int) { i.recorder.done(i.user, int32(status)) } //nolint:gosec // HTTP codes

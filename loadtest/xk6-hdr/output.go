@@ -56,7 +56,9 @@ func (o *fileOutput) AddMetricSamples(containers []metrics.SampleContainer) {
 // Stop writes the files.
 func (o *fileOutput) Stop() error {
 	samples, result := o.recorder.outcome()
-	result.HTTPRequests, result.Version = o.requests, k6Version()
+	// gRPC's are counted where they leave: of those k6 knows nothing.
+	result.HTTPRequests = o.requests + int(o.recorder.calls.count.Load())
+	result.Version = k6Version()
 	return writeOutcome(o.folder, samples, result, o.recorder.shot.timeout())
 }
 

@@ -53,6 +53,8 @@ type recorder struct {
 	answeredLatency int64
 	answeredCount   int
 	watch           watch
+
+	calls attempts
 }
 
 func newRecorder(shot *Shot, newClock func(zero time.Time) clock) *recorder {

@@ -29,6 +29,13 @@ type Shot struct {
 	StopWhenOversaturated bool     `json:"stop_when_oversaturated"`
 	Payloads              []string `json:"payloads"`
 	Order                 string   `json:"order"`
+	Protocol              string   `json:"protocol"`
+	URL                   string   `json:"url"`
+	Model                 string   `json:"model"`
+	RequestsAs            []struct {
+		Headers map[string]string `json:"headers"`
+		Items   int               `json:"items"`
+	} `json:"requests_as"`
 
 	arrivals []int64
 	order    []int64
@@ -75,6 +82,8 @@ func (s *Shot) check() error {
 		return fmt.Errorf("timeout_s is %g, not above 0", s.TimeoutS)
 	case s.Runners < 1 || s.Runner < 0 || s.Runner >= s.Runners:
 		return fmt.Errorf("runner %d of %d does not exist", s.Runner, s.Runners)
+	case s.Protocol == protocolGRPC && len(s.RequestsAs) != len(s.Payloads):
+		return fmt.Errorf("%d payloads and %d requests", len(s.Payloads), len(s.RequestsAs))
 	case len(s.Payloads) == 0 || s.Order == "":
 		return fmt.Errorf("payloads and their order are needed")
 	}
@@ -108,6 +117,11 @@ func (s *Shot) load(folder string) error {
 		body, err := os.ReadFile(within(folder, name)) //nolint:gosec // the caller's own file
 		if err != nil {
 			return err
+		}
+		if s.Protocol == protocolGRPC {
+			if body, err = inferRequest(s.Model, body); err != nil {
+				return fmt.Errorf("payload %s: %w", name, err)
+			}
 		}
 		s.bodies = append(s.bodies, body)
 	}

@@ -270,7 +270,16 @@ class ClusterTarget:
         service = self._cluster.get(SERVICE, f"{name}-predictor") or {}
         spec = service.get("spec") or {}
         # A headless Service only names pods, so their own port is the one to ask.
-        return f"http://{host}:8080" if spec.get("clusterIP") == "None" else f"http://{host}"
+        is_headless = spec.get("clusterIP") == "None"
+        if self._protocol == "grpc":
+            if not is_headless:
+                raise ClusterError(
+                    f"The Service {name}-predictor forwards HTTP only, and the profile's load is gRPC",
+                    hint="Let KServe make headless Services (serviceClusterIPNone: true in the ConfigMap "
+                    "inferenceservice-config), or choose a profile that sends v2-binary.",
+                )
+            return f"http://{host}:8081"
+        return f"http://{host}:8080" if is_headless else f"http://{host}"
 
     def _state(self, pod: str) -> dict[str, JsonValue]:
         with suppress(ClusterError, ValueError):

@@ -52,6 +52,8 @@ class LocalTarget:
         self._race_id = race_id
         self._servers: dict[str, tuple[subprocess.Popen[str], Deployment]] = {}
         self._slots: dict[str, int] = {}
+        # Data, metrics, and a third where the load is gRPC.
+        self._ports_each = 3 if protocol == "grpc" else 2
         self.server_cores = frozenset(cores[-cpus:])
         self.generator_cores = frozenset(cores[:-cpus][:2])
 
@@ -71,7 +73,7 @@ class LocalTarget:
         # What is missing at the last phase would cost all that was measured before it.
         find_k6()
         find_vegeta()
-        for port in range(self._first_port, self._first_port + 2 * candidates):
+        for port in range(self._first_port, self._first_port + self._ports_each * candidates):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -118,10 +120,12 @@ class LocalTarget:
         if running is not None and running[0].poll() is None:
             return running[1]
         slot = self._slots.setdefault(candidate.variant_id, len(self._slots))
-        port = self._first_port + 2 * slot
+        port = self._first_port + self._ports_each * slot
         log = self._log(candidate)
         command = [sys.executable, "-m", "podium", "serve", str(candidate.folder), "--host", _HOST]
-        command += ["--http-port", str(port), "--metrics-port", str(port + 1), "--no-grpc", "--cpus", str(self._cpus)]
+        command += ["--http-port", str(port), "--metrics-port", str(port + 1), "--cpus", str(self._cpus)]
+        speaks_grpc = self._protocol == "grpc"
+        command += ["--grpc", "--grpc-port", str(port + 2)] if speaks_grpc else ["--no-grpc"]
         began = time.monotonic()
         process = processes.start(
             command,
@@ -130,13 +134,13 @@ class LocalTarget:
             environment={
                 "PODIUM_RACE": self._race_id,
                 "OMP_NUM_THREADS": str(self._cpus),
-                # All variants would want the one gRPC port, and nothing asks it here.
-                "PREDICTOR_GRPC": "false",
+                # A setting of the person's own must not differ from the command line.
+                "PREDICTOR_GRPC": str(speaks_grpc).lower(),
             },
         )
         prefer(process.pid)
         endpoint = Endpoint(
-            url=f"http://{_HOST}:{port}",
+            url=f"http://{_HOST}:{port + 2 if speaks_grpc else port}",
             protocol=self._protocol,
             model=self._model,
             state_url=f"http://{_HOST}:{port + 1}/debug/state",

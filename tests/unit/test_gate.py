@@ -9,7 +9,8 @@ import pytest
 
 from loadtest.slo import parse_quality
 from podium.entry import Quality
-from podium.gate import measure_quality, payload_folder, rejections
+from podium.gate import measure_quality, rejections
+from podium.payloads import payload_folder
 from predictors.build import build, plan
 from predictors.card import load_card
 from predictors.errors import ArtifactError, DataError
@@ -203,54 +204,3 @@ def test_test_data_that_are_gone_are_refused(made: Made) -> None:
         measure(made, made.int8, [])
     with pytest.raises(DataError):
         payload_folder(made.model)
-
-
-def test_payloads_are_the_test_images_in_their_order(made: Made, tmp_path: Path) -> None:
-    folder = payload_folder(made.model)
-    assert folder.parent == tmp_path / "data" / "stripes"
-    files = sorted(folder.iterdir())
-    assert [path.name for path in files] == [f"{number:04d}.png" for number in range(12)]
-    test = made.model / "data" / "test"
-    originals = {path.read_bytes() for path in test.rglob("*.png")}
-    assert {path.read_bytes() for path in files} == originals
-    assert list(folder.parent.iterdir()) == [folder]
-
-
-def test_payloads_are_made_once_and_made_anew_for_other_images(made: Made) -> None:
-    folder = payload_folder(made.model)
-    (folder / "0000.png").write_bytes(b"mark")
-    assert payload_folder(made.model) == folder
-    assert (folder / "0000.png").read_bytes() == b"mark"
-    stripes_data(made.model / "data", 5)
-    other = payload_folder(made.model)
-    assert other != folder
-    assert len(list(other.iterdir())) == 15
-
-
-def test_whoever_is_second_to_make_payloads_takes_those_of_the_first(
-    made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rename = Path.rename
-
-    def overtaken(self: Path, target: Path) -> Path:
-        shutil.copytree(self, target)
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", overtaken)
-    folder = payload_folder(made.model)
-    assert len(list(folder.iterdir())) == 12
-    assert list(folder.parent.iterdir()) == [folder]
-
-
-def test_many_test_images_are_sampled_over_the_whole_split(made: Made) -> None:
-    test = made.model / "data" / "test"
-    for label in ("rows", "columns", "plain"):
-        for number in range(4, 200):
-            (test / label / f"{number}.PNG").write_bytes(label.encode() + bytes([number]))
-    files = sorted(payload_folder(made.model).iterdir())
-    assert len(files) == 256
-    assert {path.suffix for path in files} == {".png"}
-    seen = [path.read_bytes() for path in files]
-    # 4 of 200 files of each label are real images and do not start with their label.
-    for label in ("rows", "columns", "plain"):
-        assert 82 <= sum(content.startswith(label.encode()) for content in seen) <= 86

@@ -64,12 +64,12 @@ def test_quick_is_that_of_the_contract() -> None:
 
 
 def test_every_packaged_profile_is_called_as_its_file() -> None:
-    assert set(packaged_profiles()) == {"quick", "standard"}
+    assert set(packaged_profiles()) == {"quick", "quick-grpc", "standard"}
     for name in packaged_profiles():
         assert load_profile(name).name == name
 
 
-@pytest.mark.parametrize("name", ["quick", "standard"])
+@pytest.mark.parametrize("name", ["quick", "quick-grpc", "standard"])
 def test_a_written_profile_reads_back_the_same(name: str) -> None:
     profile = load_profile(name)
     again = parse_profile(yaml.safe_dump(profile.model_dump(by_alias=True)), "again.yaml")
@@ -163,18 +163,18 @@ def test_a_profile_that_cannot_be_read_is_refused_with_the_names_there_are(tmp_p
     (tmp_path / "big.yaml").write_text("#" * 70_000, encoding="utf-8")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     for name, problem, hint in [
-        ("fast", "no such profile", "quick, standard"),
-        (str(tmp_path), "no such profile", "quick, standard"),
+        ("fast", "no such profile", "quick, quick-grpc, standard"),
+        (str(tmp_path), "no such profile", "quick, quick-grpc, standard"),
         (str(tmp_path / "big.yaml"), "larger than 64 KiB", "short"),
         (str(tmp_path / "bytes.yaml"), "is not UTF-8 text", "save"),
-        ("a\0b", "no such profile", "quick, standard"),
+        ("a\0b", "no such profile", "quick, quick-grpc, standard"),
     ]:
         with pytest.raises(ProfileError, match=problem) as caught:
             load_profile(name)
         assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["quick", "standard"])
+@pytest.mark.parametrize("name", ["quick", "quick-grpc", "standard"])
 def test_the_schema_accepts_the_packaged_profiles_as_they_are_written(name: str) -> None:
     text = (resources.files("loadtest") / "profiles" / f"{name}.yaml").read_text(encoding="utf-8")
     jsonschema.validate(yaml.safe_load(text), Profile.model_json_schema(by_alias=True))

@@ -5,15 +5,16 @@ import json
 import pytest
 
 from loadtest.errors import ScheduleError
-from loadtest.protocols import PROTOCOLS, path_of, request_as
+from loadtest.protocols import PROTOCOLS, RequestAs, path_of, request_as
 
 V2 = {"inputs": [{"name": "image", "shape": [4, 3, 2, 2], "datatype": "FP32", "parameters": {}}]}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_path_follows_the_version_of_the_protocol(protocol: str) -> None:
-    expected = "/v1/models/pie:predict" if protocol.startswith("v1") else "/v2/models/pie/infer"
-    assert path_of(protocol, "pie") == expected
+    expected = {"v1": "/v1/models/pie:predict", "v2": "/v2/models/pie/infer"}
+    grpc = "/inference.GRPCInferenceService/ModelInfer"
+    assert path_of(protocol, "pie") == expected.get(protocol[:2], grpc)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ def test_a_binary_body_is_sent_with_the_length_of_its_header() -> None:
     assert request.items == 4
     assert request.headers["inference-header-content-length"] == str(len(header))
     assert request.headers["content-type"] == "application/octet-stream"
+    assert request_as("grpc", "a.bin", header + bytes(range(256))) == RequestAs({}, 4)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,7 @@ def test_a_binary_body_is_sent_with_the_length_of_its_header() -> None:
         ("v2-json", "a.json", b'{"inputs": []}'),
         ("v2-binary", "a.bin", b"\xff\xd8"),
         ("v2-binary", "a.bin", b'{"inputs": [{"shape": []}]}'),
+        ("grpc", "a.jpg", b"\xff\xd8"),
     ],
 )
 def test_a_payload_of_another_protocol_is_refused_by_name(protocol: str, name: str, body: bytes) -> None:
@@ -54,8 +57,8 @@ def test_a_payload_of_another_protocol_is_refused_by_name(protocol: str, name: s
 
 
 def test_a_protocol_that_is_not_spoken_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ScheduleError, match="'grpc' cannot be played") as error:
-        path_of("grpc", "pie")
+    with pytest.raises(ScheduleError, match="'thrift' cannot be played") as error:
+        path_of("thrift", "pie")
     assert "v2-binary" in error.value.hint
-    with pytest.raises(ScheduleError, match="'grpc'"):
-        request_as("grpc", "a", b"")
+    with pytest.raises(ScheduleError, match="'thrift'"):
+        request_as("thrift", "a", b"")

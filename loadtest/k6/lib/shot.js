@@ -1,6 +1,6 @@
 // The shot: what this run has to do, as loadtest/k6.py wrote it. Refuses what it does not understand.
 
-const PROTOCOLS = ['v1-json', 'v1-image', 'v2-json', 'v2-binary'];
+const PROTOCOLS = ['v1-json', 'v1-image', 'v2-json', 'v2-binary', 'grpc'];
 
 export function checkShot(shot, kind) {
   if (shot.kind !== kind) throw new Error(`the shot is ${shot.kind}, this script plays ${kind} ones`);

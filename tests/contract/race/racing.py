@@ -20,6 +20,7 @@ __all__ = [
     "RATE",
     "ROOT",
     "SHORT",
+    "SHORT_GRPC",
     "WHOLE",
     "Ended",
     "Place",
@@ -32,7 +33,7 @@ __all__ = [
 
 ROOT = Path(__file__).parents[3]
 RATE = 250
-WHOLE, SHORT = "whole", "short"
+WHOLE, SHORT, SHORT_GRPC = "whole", "short", "short-grpc"
 # Two a server, and room for a third.
 PORTS = 6
 _MARK = "PODIUM_TEST_MARK"
@@ -42,7 +43,7 @@ RACE_S, STEP_S = 300.0, 120.0
 _PROFILE = """\
 name: {name}
 level: quick
-protocol: v1-image
+protocol: {protocol}
 timeout: 2s
 budget: 5m
 phases: [{phases}]
@@ -59,6 +60,7 @@ _PHASES: Mapping[str, Sequence[str]] = {
         "{kind: search, precision: 10%, probe: 1s, probeRequests: 50, maxProbes: 3}",
     ),
     SHORT: (_WARMUP, "{kind: hold, blocks: 2, block: 1s, restart: false}"),
+    SHORT_GRPC: (_WARMUP, "{kind: offline, for: 1s}", "{kind: hold, blocks: 2, block: 1s, restart: false}"),
 }
 _SUBMISSION = """\
 apiVersion: serving.kserve.io/v1beta1
@@ -115,7 +117,8 @@ class Workshop:
         """Write the model and the profiles."""
         colors_source(self.root / "colors")
         for name, phases in _PHASES.items():
-            text = _PROFILE.format(name=name, phases=", ".join(phases))
+            protocol = "grpc" if name == SHORT_GRPC else "v1-image"
+            text = _PROFILE.format(name=name, protocol=protocol, phases=", ".join(phases))
             (self.root / f"{name}.yaml").write_text(text, encoding="utf-8")
 
     def place(
