@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from k8s.airgap.kube import Kubectl
 from k8s.airgap.parts import Parts
 from k8s.airgap.shell import run, say, step
 from k8s.airgap.site import Site
+from podium.nodeclass import load_node_class, node_class_names
 
 _CHART = versions.ROOT / "charts" / "platform"
 _SITE_VALUES = versions.ROOT / "k8s" / "overlays" / "kind" / "platform-values.yaml"
@@ -82,10 +84,12 @@ def _kserve_images(pins: versions.Versions, references: Mapping[str, str]) -> di
     }
 
 
-def our_images(references: Mapping[str, str], classes: Mapping[str, str]) -> None:
-    """Bring our images to the nodes that need them."""
-    plan = nodes.image_plan(references, classes)
+def our_images(references: Mapping[str, str], classes: Mapping[str, str], given_up: threading.Event) -> None:
+    """Bring our images to the nodes that need them, as soon as those take any."""
+    runtimes = {name: load_node_class(name, "kind").runtimes for name in classes if name in node_class_names()}
+    plan = nodes.image_plan(references, classes, runtimes)
     if plan:
+        nodes.wait_for_containerd(plan, given_up)
         with step("our images on the nodes"):
             for container, names in nodes.load_images(plan).items():
                 say(f"  {container}: {', '.join(names)}")

@@ -21,8 +21,8 @@ _CLUSTER_WIDE = frozenset(
     {"ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration", "Namespace", "ValidatingWebhookConfiguration"}
 )
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-# Exact keys: KServe knows no prefixes. None of them may restart a pod when it changes. A test ties them to the keys that
-# code and charts name.
+# Exact keys: KServe knows no prefixes. None of them may restart a pod when it changes. A test ties them to the keys
+# that code and charts name.
 ANNOTATIONS_KEPT_FROM_PODS = tuple(
     f"podium.dev/{name}"
     for name in (

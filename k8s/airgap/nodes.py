@@ -10,8 +10,9 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _KUBELET_FILES = {
     "podium-kubelet-cgroups": "/usr/local/bin",
     "12-podium.conf": "/etc/systemd/system/kubelet.service.d",
 }
+_CONTAINERD_S = 120.0
 _TRIES = 20
 _BLOCK = 2**20
 
@@ -39,6 +41,18 @@ def cpusets(cores: int, classes: Mapping[str, str]) -> dict[str, str]:
 
 def _span(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
+
+
+def pin_all(cores: int, classes: Mapping[str, str]) -> None:
+    """Give every node's container its cores, all at once.
+
+    Raises:
+        MachineError: Docker refuses.
+    """
+    wanted = cpusets(cores, classes)
+    with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
+        for done in [pool.submit(pin, classes[node_class], span) for node_class, span in wanted.items()]:
+            done.result()
 
 
 def pin(container: str, cores: str) -> None:
@@ -109,23 +123,46 @@ def offer_gpus(container: str, program: Path) -> None:
     run(["docker", "exec", container, "systemctl", "enable", "--now", _UNIT], what="Starting the device plugin")
 
 
-def image_plan(images: Mapping[str, str], classes: Mapping[str, str]) -> dict[str, list[str]]:
+def image_plan(
+    images: Mapping[str, str], classes: Mapping[str, str], runtimes: Mapping[str, Collection[str]]
+) -> dict[str, list[str]]:
     """Return which of our images each node's container needs: predictors where they serve, generators where they load.
 
-    PyTorch's image is gigabytes: it goes to one node.
+    Args:
+        images: references by name.
+        classes: the nodes' containers by node class.
+        runtimes: what each class runs; an engine that it does not run is never placed there. PyTorch's image is
+            gigabytes: it goes to one node.
     """
     plan: dict[str, list[str]] = {}
     for name, reference in sorted(images.items()):
+        engine = name.removeprefix("predictor-")
         if name == "loadtest":
             where = ["loadgen"]
-        elif name == "predictor-torch":
+        elif engine == "torch":
             where = ["epyc"]
-        else:
+        elif engine == name:
             where = list(_TESTED)
+        else:
+            where = [node_class for node_class in _TESTED if engine in runtimes[node_class]]
         for node_class in where:
             if node_class in classes:
                 plan.setdefault(classes[node_class], []).append(reference)
     return plan
+
+
+def wait_for_containerd(containers: Iterable[str], given_up: threading.Event) -> None:
+    """Return when the nodes take images, which they do long before Kubernetes runs on them.
+
+    Raises:
+        MachineError: one does not within two minutes, or the cluster was given up.
+    """
+    deadline = time.monotonic() + _CONTAINERD_S
+    for container in containers:
+        while not succeeds(["docker", "exec", container, "ctr", "version"]):
+            if given_up.is_set() or time.monotonic() > deadline:
+                raise MachineError(f"The containerd of {container} does not answer.", hint=f"docker logs {container}")
+            time.sleep(0.5)
 
 
 def load_images(plan: Mapping[str, list[str]]) -> dict[str, list[str]]:

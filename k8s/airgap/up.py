@@ -1,9 +1,11 @@
 """Bringing the cluster up, step by step; each step looks first whether its work is done already."""
 
 import json
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from k8s.airgap import install, nodes, versions
@@ -26,17 +28,18 @@ def up(site: Site, *, with_images: bool = True, extras: Sequence[str] = (), only
         PodiumError: a sentence that says what is missing or what failed.
     """
     began = time.monotonic()
-    with ThreadPoolExecutor(max_workers=1) as beside:
+    given_up = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as beside, _told(given_up):
         parts, images = prepare(site, beside, with_images=with_images, extras=extras)
         if not only_build:
+            # Nodes take images long before Kubernetes runs on them, and waiting for it leaves a core free.
+            loading = beside.submit(_load, images, parts, given_up) if images else None
             _create(parts)
-            loading = beside.submit(_load, images, parts) if images else None
             install.controllers(parts)
             references = loading.result() if loading else {}
             # Last, because unpacking images uses all cores; from here on the load and the tested keep apart.
             with step("cores of the nodes"):
-                for node_class, cores in nodes.cpusets(parts.cores, parts.classes).items():
-                    nodes.pin(parts.classes[node_class], cores)
+                nodes.pin_all(parts.cores, parts.classes)
             install.settle_kserve(parts, references)
             install.platform(parts, references)
         elif images:
@@ -45,9 +48,19 @@ def up(site: Site, *, with_images: bool = True, extras: Sequence[str] = (), only
     say(f"cluster-up: {done} ({time.monotonic() - began:.0f} s)")
 
 
-def _load(images: Future[dict[str, str]], parts: Parts) -> dict[str, str]:
+@contextmanager
+def _told(given_up: threading.Event) -> Iterator[None]:
+    """Tell whoever works beside that there will be no cluster, or it would be waited for."""
+    try:
+        yield
+    except BaseException:
+        given_up.set()
+        raise
+
+
+def _load(images: Future[dict[str, str]], parts: Parts, given_up: threading.Event) -> dict[str, str]:
     references = images.result()
-    install.our_images(references, parts.classes)
+    install.our_images(references, parts.classes, given_up)
     return references
 
 

@@ -1,12 +1,15 @@
 """The kind configuration stands for itself; what this machine needs is added to a copy of it."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
 import yaml
 
 from k8s.airgap import kindconfig, nodes, versions
+from podium.errors import MachineError
+from podium.nodeclass import load_node_class
 
 
 @pytest.fixture
@@ -96,11 +99,31 @@ def test_tested_nodes_share_no_core_with_the_load(cores: int, quiet: str, tested
     }
 
 
+RUNTIMES = {"epyc": ["ort", "openvino", "torch"], "a100": ["ort", "torch"]}
+
+
 def test_images_go_only_where_they_are_needed() -> None:
-    images = {name: f"{name}:1" for name in ("predictor-ort", "predictor-torch", "loadtest", "storage-initializer")}
-    assert nodes.image_plan(images, CLASSES) == {
-        "w1": ["predictor-ort:1", "predictor-torch:1", "storage-initializer:1"],
+    names = ("predictor-ort", "predictor-openvino", "predictor-torch", "loadtest", "storage-initializer")
+    images = {name: f"{name}:1" for name in names}
+    assert nodes.image_plan(images, CLASSES, RUNTIMES) == {
+        "w1": ["predictor-openvino:1", "predictor-ort:1", "predictor-torch:1", "storage-initializer:1"],
         "w2": ["predictor-ort:1", "storage-initializer:1"],
         "w3": ["loadtest:1"],
     }
-    assert nodes.image_plan({}, CLASSES) == {}
+    assert nodes.image_plan({}, CLASSES, RUNTIMES) == {}
+
+
+def test_a_node_gets_the_engines_that_its_class_runs() -> None:
+    runtimes = {name: load_node_class(name, "kind").runtimes for name in ("epyc", "a100")}
+    images = {"predictor-ort": "o:1", "predictor-openvino": "v:1"}
+    plan = nodes.image_plan(images, CLASSES, runtimes)
+    assert plan == {"w1": ["v:1", "o:1"], "w2": ["o:1"]}
+    assert nodes.image_plan(images, CLASSES, {**runtimes, "a100": ["openvino"]})["w2"] == ["v:1"]
+
+
+def test_a_cluster_that_is_given_up_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "succeeds", lambda _command: False)
+    given_up = threading.Event()
+    given_up.set()
+    with pytest.raises(MachineError, match="containerd of w1"):
+        nodes.wait_for_containerd(["w1"], given_up)
