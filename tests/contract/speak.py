@@ -1,4 +1,4 @@
-"""One public client asks a server for everything it can: `python -m tests.contract.speak CLIENT PORT MODEL`.
+"""One public client asks a server for everything it can: `python -m tests.contract.speak CLIENT HOST:PORT MODEL`.
 
 Each client runs in a process of its own, because KServe's and Triton's register messages of the same names.
 What came back is written as one line of JSON; retries are off, or a failure would not be seen.
@@ -16,11 +16,11 @@ import numpy as np
 X = np.array([[0.0, 1.0, 2.0, 3.0], [1.0, 0.0, 0.0, -1.0]], dtype=np.float32)
 
 
-async def kserve_rest(port: int, model: str) -> dict[str, Any]:
+async def kserve_rest(address: str, model: str) -> dict[str, Any]:
     import kserve
 
     config = kserve.RESTConfig(protocol="v2", retries=0, timeout=20)
-    base = f"http://127.0.0.1:{port}"
+    base = f"http://{address}"
     found: dict[str, Any] = {}
     async with kserve.InferenceRESTClient(config) as client:
         for is_binary in (False, True):
@@ -40,11 +40,11 @@ async def kserve_rest(port: int, model: str) -> dict[str, Any]:
     return found
 
 
-async def kserve_grpc(port: int, model: str) -> dict[str, Any]:
+async def kserve_grpc(address: str, model: str) -> dict[str, Any]:
     import kserve
 
     found: dict[str, Any] = {}
-    async with kserve.InferenceGRPCClient(f"127.0.0.1:{port}", retries=0, timeout=20) as client:
+    async with kserve.InferenceGRPCClient(address, retries=0, timeout=20) as client:
         for is_binary in (False, True):
             tensor = kserve.InferInput("x", [2, 4], "FP32")
             tensor.set_data_from_numpy(X, binary_data=is_binary)
@@ -57,17 +57,17 @@ async def kserve_grpc(port: int, model: str) -> dict[str, Any]:
     return found
 
 
-def triton_http(port: int, model: str) -> dict[str, Any]:
+def triton_http(address: str, model: str) -> dict[str, Any]:
     import tritonclient.http as triton
 
-    with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+    with triton.InferenceServerClient(address) as client:
         return _triton(triton, client, model)
 
 
-def triton_grpc(port: int, model: str) -> dict[str, Any]:
+def triton_grpc(address: str, model: str) -> dict[str, Any]:
     import tritonclient.grpc as triton
 
-    with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+    with triton.InferenceServerClient(address) as client:
         return _triton(triton, client, model)
 
 
@@ -96,8 +96,8 @@ def _triton(triton: Any, client: Any, model: str) -> dict[str, Any]:
     return found
 
 
-def curl(port: int, model: str) -> dict[str, Any]:
-    base = f"http://127.0.0.1:{port}/v2"
+def curl(address: str, model: str) -> dict[str, Any]:
+    base = f"http://{address}/v2"
     entry = {"name": "x", "shape": [2, 4], "datatype": "FP32", "data": X.ravel().tolist()}
     body = json.dumps({"id": "q", "inputs": [entry]})
     answer = json.loads(_curl(f"{base}/models/{model}/infer", "-H", "Content-Type: application/json", "-d", body))
@@ -114,7 +114,7 @@ def _curl(*arguments: str) -> str:
     return subprocess.run(["curl", "-sSf", "-m", "20", *arguments], capture_output=True, text=True, check=True).stdout
 
 
-CLIENTS: dict[str, Callable[[int, str], Any]] = {
+CLIENTS: dict[str, Callable[[str, str], Any]] = {
     "kserve-rest": kserve_rest,
     "kserve-grpc": kserve_grpc,
     "triton-http": triton_http,
@@ -124,8 +124,8 @@ CLIENTS: dict[str, Callable[[int, str], Any]] = {
 
 
 def main() -> None:
-    name, port, model = sys.argv[1:]
-    found = CLIENTS[name](int(port), model)
+    name, address, model = sys.argv[1:]
+    found = CLIENTS[name](address, model)
     if asyncio.iscoroutine(found):
         found = asyncio.run(found)
     sys.stdout.write(json.dumps(found) + "\n")

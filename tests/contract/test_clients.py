@@ -29,7 +29,7 @@ def served(
 
 def speak(client: str, port: int, model: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.contract.speak", client, str(port), model],
+        [sys.executable, "-W", "ignore", "-m", "tests.contract.speak", client, f"127.0.0.1:{port}", model],
         capture_output=True,
         text=True,
         timeout=90,
