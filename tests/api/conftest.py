@@ -1,7 +1,7 @@
 """An API server on loopback, in memory, and the real adapter connected to it through a kubeconfig file."""
 
 import asyncio
-import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,37 +13,14 @@ import yaml
 
 from podium.cluster.access import Access
 from podium.cluster.adapter import Cluster
+from podium.cluster.helm import find_helm
 from podium.cluster.kinds import Document
+from podium.errors import MachineError
+from tests.api.emulator import KINDS, Emulator, schemas
+from tests.api.kserve import KServe
 
 T = TypeVar("T")
 VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.4"}
-KINDS = {
-    "v1/pods": ("Pod", True),
-    "v1/nodes": ("Node", False),
-    "v1/events": ("Event", True),
-    "v1/configmaps": ("ConfigMap", True),
-    "v1/namespaces": ("Namespace", False),
-    "v1/services": ("Service", True),
-    "v1/resourcequotas": ("ResourceQuota", True),
-    "v1/persistentvolumeclaims": ("PersistentVolumeClaim", True),
-    "apps/v1/deployments": ("Deployment", True),
-    "batch/v1/jobs": ("Job", True),
-    "v1/serviceaccounts": ("ServiceAccount", True),
-    "serving.kserve.io/v1beta1/inferenceservices": ("InferenceService", True),
-    "serving.kserve.io/v1alpha1/clusterservingruntimes": ("ClusterServingRuntime", False),
-}
-
-
-class Emulator(kmock.KubernetesEmulator):
-    """kmock's server, with server-side apply of an object that does not exist yet, which the real one creates."""
-
-    async def _handle(self, request: Any) -> Any:
-        kinds = {name.lower(): value for name, value in request.headers.items()}
-        if kinds.get("content-type", "").startswith("application/apply-patch") and request.name:
-            key = (request.resource, request.namespace, request.name)
-            if key not in self._objects or self._objects[key].deleted:
-                self._objects[key] = json.loads(request.body)
-        return await super()._handle(request)
 
 
 class Api:
@@ -114,8 +91,14 @@ class Api:
 
     def _declare(self) -> None:
         self.server["get /version"] << VERSION
+        for path, content in schemas():
+            self.server[f"get {path}"] << content
         for resource, (kind, is_namespaced) in KINDS.items():
-            known = {"kind": kind, "namespaced": is_namespaced, "verbs": {"get", "list", "patch", "create", "delete"}}
+            known = {
+                "kind": kind,
+                "namespaced": is_namespaced,
+                "verbs": {"get", "list", "patch", "create", "update", "delete"},
+            }
             self.server.resources[resource] = cast("kmock.ResourceDict", known)
 
 
@@ -147,3 +130,20 @@ def cluster(kubeconfig: Path) -> Iterator[Cluster]:
     found = Cluster.connect(Access(kubeconfig=kubeconfig), patience_s=3.0)
     yield found
     found.close()
+
+
+@pytest.fixture
+def access(kubeconfig: Path) -> Access:
+    return Access(kubeconfig=kubeconfig)
+
+
+@pytest.fixture
+def kserve(api: Api) -> KServe:
+    """A cluster that has all that Podium needs, and Helm on this machine; skips where there is none."""
+    try:
+        find_helm()
+    except MachineError as error:
+        if "rendered" in os.environ.get("PODIUM_REQUIRE", "").replace(",", " ").split():
+            pytest.fail(f"{error}: {error.hint}")
+        pytest.skip(f"{error}: {error.hint}")
+    return KServe(api)
