@@ -5,13 +5,15 @@ A race without a winner changes nothing that serves; it only leaves an event whe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from podium import ANNOTATION_PREFIX
 from podium.cluster.adapter import Cluster
 from podium.cluster.deployment import refuse_unmanaged, url_of
+from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import INFERENCE_SERVICE, Document, uid_of
 from podium.cluster.release import Release, install
@@ -27,6 +29,7 @@ __all__ = ["check_name", "promote", "tell", "verdict_of"]
 _TIMEOUT_S = 300.0
 _REPLICAS = (1, 3)
 _LONGEST = 200
+_SINCE = f"{ANNOTATION_PREFIX}since"
 
 
 def check_name(cluster: Cluster, name: str) -> str | None:
@@ -42,8 +45,14 @@ def check_name(cluster: Cluster, name: str) -> str | None:
     return (found["metadata"].get("annotations") or {}).get(f"{ANNOTATION_PREFIX}variant")
 
 
-def verdict_of(race: Race, entry: Entry, folder: Path) -> dict[str, str]:
-    """Return the annotations that tell which variant serves, since when and why."""
+def verdict_of(race: Race, entry: Entry, folder: Path, *, serving: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the annotations that tell which variant serves, since when and why.
+
+    `serving` are the annotations of the service as it is: an incumbent that wins again has served all the while.
+    """
+    known = serving or {}
+    is_same = known.get(_SINCE) and known.get(f"{ANNOTATION_PREFIX}address") == entry.address
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     said = {
         "winner": entry.id,
         "verdict": f"{entry.status} {race.slo}"[:_LONGEST],
@@ -51,7 +60,7 @@ def verdict_of(race: Race, entry: Entry, folder: Path) -> dict[str, str]:
         "race": race.race_id,
         "level": race.level,
         "rank": str(entry.rank or ""),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "since": known[_SINCE] if is_same else now,
         "report": f"{folder.name}/report.html",
     }
     return {f"{ANNOTATION_PREFIX}{name}": text for name, text in said.items()}
@@ -76,24 +85,31 @@ def promote(
     """
     entry = next(one for one in race.variants if one.key == race.winner)
     stored = Store(store).find(f"{entry.id}@{entry.address}")
+    serving = ((cluster.get(INFERENCE_SERVICE, name) or {}).get("metadata") or {}).get("annotations")
     release = Release(
         name=name,
         variant=read_variant(stored.folder),
         address=stored.address,
         node_class=node_class,
         replicas=_REPLICAS,
-        annotations=verdict_of(race, entry, folder),
+        annotations=verdict_of(race, entry, folder, serving=serving),
     )
-    found = install(cluster, helm, release, platform, timeout_s=_TIMEOUT_S, say=lambda text: say(f"{name}: {text}"))
+    try:
+        found = install(cluster, helm, release, platform, timeout_s=_TIMEOUT_S, say=lambda text: say(f"{name}: {text}"))
+    except ClusterError as error:
+        tell(cluster, name, race, "RaceNotApplied", f"{entry.id} won and does not serve: {error}", type_="Warning")
+        raise
     tell(cluster, name, race, "RaceWon", f"{entry.id} on {entry.node_class} serves: {_reason(race, entry)}")
     return url_of(found)
 
 
-def tell(cluster: Cluster, name: str, race: Race, reason: str, text: str) -> None:
+def tell(
+    cluster: Cluster, name: str, race: Race, reason: str, text: str, *, type_: Literal["Normal", "Warning"] = "Normal"
+) -> None:
     """Leave an event at a service; does nothing where there is none."""
     found = cluster.get(INFERENCE_SERVICE, name)
     if found is not None:
-        cluster.create(_event(found, race, reason, text))
+        cluster.create({**_event(found, race, reason, text), "type": type_})
 
 
 def _reason(race: Race, entry: Entry) -> str:
@@ -119,7 +135,6 @@ def _event(service: Document, race: Race, reason: str, text: str) -> Document:
         },
         "reason": reason,
         "message": f"race {race.race_id} ({race.level}): {text}"[:1000],
-        "type": "Normal",
         "source": {"component": "podium"},
         "firstTimestamp": now,
         "lastTimestamp": now,
