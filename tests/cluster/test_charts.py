@@ -5,25 +5,21 @@ What the charts render is compared and validated in tests/rendered; here is what
 
 import json
 import shutil
-import subprocess
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from podium.cluster.helm import find_helm
 from tests.artifacts import vector_artifact
-from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+from tests.cluster.conftest import ROOT, Kubectl
+from tests.cluster.releases import Helm, shelved, values_of
 from tests.eventually import eventually
 from tests.rendered.engine import ci_files, objects, render
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-CLAIM = "podium-artifacts"
 # Of what is not installed on the test cluster: Knative, the k6-operator, the Prometheus operator.
 ABSENT_SHAPES = {"knative-values.yaml", "testrun-values.yaml"}
 ABSENT_KINDS = {"PodMonitor"}
@@ -31,70 +27,11 @@ SHAPES = [(c, f) for c in ("variant", "loadtest") for f in ci_files(c) if f.name
 KINDS = "all,isvc,hpa,pdb,networkpolicy,serviceaccount,configmap,secret,job"
 
 
-@dataclass(frozen=True, slots=True)
-class Helm:
-    """Helm on the test cluster, in one namespace."""
-
-    namespace: str
-
-    def __call__(self, *words: str, values: dict[str, Any] | None = None) -> str:
-        """Run helm with values and return what it prints."""
-        command = [str(find_helm()), *words, "--kubeconfig", str(STANDARD), "--kube-context", ALLOWED[0]]
-        command += ["-n", self.namespace, *(["--values", "-"] if values is not None else [])]
-        done = subprocess.run(
-            command, input=yaml.safe_dump(values), capture_output=True, text=True, check=False, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-
 @pytest.fixture
 def artifact(namespace: Kubectl, tmp_path: Path) -> Iterator[str]:
-    """Put an artifact into the cluster's store and make the namespace's claim; return its path in the volume."""
-    store, name = ROOT / ".podium" / "store", f"test-{uuid.uuid4().hex[:8]}"
-    place = shutil.copytree(vector_artifact(tmp_path / "tiny"), store / name / "first")
-    for path in (store / name, place, *place.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/var/lib/podium/store", "type": "Directory"}}
-    bound = {"claimRef": {"namespace": namespace.namespace, "name": CLAIM}}
-    namespace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name, "labels": {"podium.dev/test": "true"}},
-            "spec": {**shared, **volume, **bound, "persistentVolumeReclaimPolicy": "Retain"},
-        }
-    )
-    namespace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": CLAIM},
-            "spec": {**shared, "volumeName": name, "resources": {"requests": {"storage": "1Gi"}}},
-        }
-    )
-    yield f"{name}/first"
-    namespace.run("delete", "pvc", CLAIM, "--wait=false", check=False)
-    namespace.run("delete", "pv", name, "--wait=false", check=False)
-    shutil.rmtree(store / name)
-
-
-def variant(artifact: str, **changes: Any) -> dict[str, Any]:
-    small = {"cpu": "200m", "memory": "256Mi"}
-    term = {"key": "podium.dev/node-class", "operator": "In", "values": ["epyc"]}
-    required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
-    return {
-        "variant": {"id": "tiny-ort-fp32", "model": "tiny", "address": "0a1b2c3d", "runtime": "ort"},
-        "storageUri": f"pvc://{CLAIM}/{artifact}",
-        "replicas": {"min": 2, "max": 3},
-        "preStop": "2s",
-        "gracePeriodSeconds": 20,
-        "nodeClass": "epyc",
-        "resources": {"requests": small, "limits": small},
-        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
-        **changes,
-    }
+    """Give the path of a small artifact in the volume of the namespace's claim."""
+    with shelved(namespace, vector_artifact(tmp_path / "tiny")) as place:
+        yield place
 
 
 def pods(namespace: Kubectl) -> dict[str, dict[str, Any]]:
@@ -141,7 +78,7 @@ def test_a_pod_that_may_gain_privileges_is_warned_of(namespace: Kubectl) -> None
 def test_a_variant_serves_changes_and_leaves_nothing(namespace: Kubectl, artifact: str, tmp_path: Path) -> None:
     helm = Helm(namespace.namespace)
     before = set(namespace.run("get", KINDS, "-o", "name").stdout.split())
-    helm("install", "tiny", str(ROOT / "charts" / "variant"), values=variant(artifact))
+    helm("install", "tiny", str(ROOT / "charts" / "variant"), values=values_of(artifact))
     namespace.run("wait", "isvc/tiny", "--for=condition=Ready", "--timeout=120s")
     # The autoscaler raises the one pod that KServe starts with, and KServe leaves it alone.
     first = eventually(serving(namespace, 2), deadline_s=90, pause_s=1)
@@ -158,7 +95,7 @@ def test_a_variant_serves_changes_and_leaves_nothing(namespace: Kubectl, artifac
     newer = shutil.copytree(ROOT / "charts" / "variant", tmp_path / "variant")
     about = (newer / "Chart.yaml").read_text()
     (newer / "Chart.yaml").write_text(about.replace("version: 0.1.0", "version: 0.1.1"))
-    told = variant(artifact, annotations={"podium.dev/slo": "p99<=50ms, rate>=5/s"})
+    told = values_of(artifact, annotations={"podium.dev/slo": "p99<=50ms, rate>=5/s"})
     helm("upgrade", "tiny", str(newer), values=told)
     generation = namespace.get("isvc", "tiny")["metadata"]["annotations"]
     assert generation["podium.dev/slo"] == told["annotations"]["podium.dev/slo"]

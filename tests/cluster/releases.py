@@ -1,0 +1,92 @@
+"""A variant in a test's own namespace: its artifact in the cluster's store, its values, its release by Helm."""
+
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from podium.cluster.helm import find_helm
+from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+
+__all__ = ["CLAIM", "Helm", "shelved", "values_of"]
+
+CLAIM = "podium-artifacts"
+
+
+@dataclass(frozen=True, slots=True)
+class Helm:
+    """Helm on the test cluster, in one namespace."""
+
+    namespace: str
+
+    def __call__(self, *words: str, values: dict[str, Any] | None = None) -> str:
+        """Run helm with values and return what it prints."""
+        command = [str(find_helm()), *words, "--kubeconfig", str(STANDARD), "--kube-context", ALLOWED[0]]
+        command += ["-n", self.namespace, *(["--values", "-"] if values is not None else [])]
+        done = subprocess.run(
+            command, input=yaml.safe_dump(values), capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@contextmanager
+def shelved(namespace: Kubectl, folder: Path, *, copy: Callable[[str, str], object] = shutil.copy2) -> Iterator[str]:
+    """Put a folder into the cluster's store and make the namespace's claim; give its path in the volume.
+
+    Another `copy` than the usual one leaves the files the rights that it gives them.
+    """
+    store, name = ROOT / ".podium" / "store", f"test-{uuid.uuid4().hex[:8]}"
+    place = shutil.copytree(folder, store / name / "first", copy_function=copy)
+    for path in (store / name, place, *place.rglob("*")):
+        if path.is_dir() or copy is shutil.copy2:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/var/lib/podium/store", "type": "Directory"}}
+    bound = {"claimRef": {"namespace": namespace.namespace, "name": CLAIM}}
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name, "labels": {"podium.dev/test": "true"}},
+            "spec": {**shared, **volume, **bound, "persistentVolumeReclaimPolicy": "Retain"},
+        }
+    )
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": CLAIM},
+            "spec": {**shared, "volumeName": name, "resources": {"requests": {"storage": "1Gi"}}},
+        }
+    )
+    try:
+        yield f"{name}/first"
+    finally:
+        namespace.run("delete", "pvc", CLAIM, "--wait=false", check=False)
+        namespace.run("delete", "pv", name, "--wait=false", check=False)
+        shutil.rmtree(store / name)
+
+
+def values_of(artifact: str, **changes: Any) -> dict[str, Any]:
+    """Return values of the chart `variant` for two small pods on the class epyc."""
+    small = {"cpu": "200m", "memory": "256Mi"}
+    term = {"key": "podium.dev/node-class", "operator": "In", "values": ["epyc"]}
+    required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
+    return {
+        "variant": {"id": "tiny-ort-fp32", "model": "tiny", "address": "0a1b2c3d", "runtime": "ort"},
+        "storageUri": f"pvc://{CLAIM}/{artifact}",
+        "replicas": {"min": 2, "max": 3},
+        "preStop": "2s",
+        "gracePeriodSeconds": 20,
+        "nodeClass": "epyc",
+        "resources": {"requests": small, "limits": small},
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
+        **changes,
+    }
