@@ -168,7 +168,9 @@ class Contest:
         if phase is None:
             return
         self._progress.stage("Search for the largest rate that holds", len(field_))
-        self._play(_Turn(measured, "search", self._search_one) for measured in field_)
+        # The verdict is the hold's; where there is one, a search that cannot be measured costs only its figure.
+        needed = self._measurement.profile.hold is None
+        self._play(_Turn(measured, "search", self._search_one, needed=needed) for measured in field_)
 
     def _search_one(self, measured: Measured) -> None:
         phase = self._measurement.profile.search

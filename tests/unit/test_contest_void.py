@@ -128,6 +128,17 @@ def test_a_search_without_a_valid_probe_is_void(tmp_path: Path) -> None:
     assert (found.void, found.search) == ("dropped", None)
 
 
+def test_a_void_search_leaves_the_verdict_of_the_hold_and_costs_its_figure(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    # Probes are half as long as blocks.
+    target.change = lambda _, shot, outcome: replace(outcome, dropped=3) if shot.seconds == 5 else outcome
+    events: list[tuple[str, str | None]] = []
+    shared = measurement(target, tmp_path, profile(HOLD, SEARCH))
+    found = contest(shared, tmp_path, events=events).run([candidate("a", tmp_path)])["a"]
+    assert (found.trouble, found.void, len(found.holds), found.search) == ("", None, 5, None)
+    assert events == [("search was void 2 times, last as dropped: 3 arrivals found no free user", "a")]
+
+
 def test_a_server_that_ends_in_mid_race_is_void_and_the_others_go_on(tmp_path: Path) -> None:
     target = SimulatedTarget({"a": 5, "b": 6})
     target.ends_in = {"a": 3}
