@@ -94,7 +94,8 @@ def _kserve(cluster: Cluster) -> Iterator[Check]:
         return
     found = cluster.get(Kind("apps/v1", "Deployment"), "kserve-controller-manager", "kserve")
     if found is None:
-        yield Check("kserve", "note", "the CRDs are there; its manager is not in the namespace kserve")
+        remedy = "kubectl get deployments -A shows whether it runs in another"
+        yield Check("kserve", "note", "the CRDs are there; its manager is not in the namespace kserve", remedy)
         return
     ready = int((found.get("status") or {}).get("availableReplicas") or 0)
     image = found["spec"]["template"]["spec"]["containers"][0]["image"]

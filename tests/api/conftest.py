@@ -45,6 +45,9 @@ class Api:
         self.does(self._declare)
 
     def stop(self) -> None:
+        if self._loop.is_closed():
+            return
+
         async def end() -> None:
             await self._outer.__aexit__(None, None, None)
             await self.server.__aexit__(None, None, None)
@@ -62,10 +65,14 @@ class Api:
 
         return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(10)
 
-    def refuses(self, request: str, code: int, message: str) -> None:
-        """Refuse the next request so."""
-        answer = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message}
-        self.answers(request, getattr(kmock, "Response")(status=code, payload=answer))  # noqa: B009
+    def refuses(self, request: str, code: int, message: str, *, always: bool = False) -> None:
+        """Refuse the first request so, or all."""
+        content = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message}
+        answer = getattr(kmock, "Response")(status=code, payload=content)  # noqa: B009
+        if always:
+            self.does(lambda: self.server[request] << answer)
+        else:
+            self.answers(request, answer)
 
     def bodies(self, request: str) -> list[bytes]:
         """Return the bodies of the requests that were sent there."""
