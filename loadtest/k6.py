@@ -27,6 +27,7 @@ __all__ = ["ENVIRONMENT", "Result", "Runner", "command", "find_k6", "read_outcom
 _CLOSED_ORDERS = 10_000
 _ORDER_MAGIC = b"PODORDR1"
 _SHOT = "shot.json"
+_PAYLOADS = "payloads.json"
 # In the place of the one in the home folder, whose settings would change what is played.
 _CONFIG = "config.json"
 _RESULT = "result.json"
@@ -127,12 +128,18 @@ def write_shot(folder: Path, endpoint: Endpoint, shot: Shot, payloads: PayloadSe
         "start_unix_ns": runner.start_unix_ns,
         "tags": dict(shot.tags),
         "order": "order.bin",
-        "payloads": [str(path.resolve()) for path in payloads.files],
-        "requests_as": [
-            {"headers": {**endpoint.headers, **request.headers}, "items": request.items}
-            for request in payloads.requests_as(endpoint.protocol)
-        ],
+        "payloads": _PAYLOADS,
     }
+    requests = zip(payloads.files, payloads.requests_as(endpoint.protocol), strict=True)
+    bodies = [
+        {
+            "path": str(path.resolve()),
+            "headers": {**endpoint.headers, **request.headers},
+            "items": request.items,
+        }
+        for path, request in requests
+    ]
+    (folder / _PAYLOADS).write_text(json.dumps(bodies, indent=1))
     (folder / _SHOT).write_text(json.dumps(content, indent=1))
     (folder / _CONFIG).write_text("{}")
 

@@ -5,13 +5,12 @@
 //   LOADTEST_SHOT=shot.json k6 run --out hdr=FOLDER closed-loop.js
 
 import { checkShot, optionsFor } from './lib/shot.js';
-import { paramsFor, play } from './lib/user.js';
+import { play } from './lib/user.js';
 
 const shot = checkShot(JSON.parse(open(__ENV.LOADTEST_SHOT)), 'closed');
-const params = paramsFor(shot);
 
 export const options = optionsFor(shot);
 
 export default function () {
-  play(shot, params);
+  play(shot);
 }

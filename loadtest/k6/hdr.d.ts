@@ -10,6 +10,10 @@ declare module 'k6/x/hdr' {
   export function done(status: number): void;
   /** Record whether the content of this user's last answer was right. */
   export function mark(right: boolean): void;
+  /** The headers that a payload is sent with. */
+  export function headers(payload: number): Record<string, string>;
+  /** How many results a right answer to a payload holds. */
+  export function items(payload: number): number;
   /** Send a payload over gRPC; its status as HTTP would name it, 0 for no answer. */
   export function call(payload: number): number;
   /** Whether the answer of the last call holds all results that the payload asked for. */

@@ -4,13 +4,12 @@
 //   LOADTEST_SHOT=shot.json k6 run --out hdr=FOLDER open-loop.js
 
 import { checkShot, optionsFor } from './lib/shot.js';
-import { paramsFor, play } from './lib/user.js';
+import { play } from './lib/user.js';
 
 const shot = checkShot(JSON.parse(open(__ENV.LOADTEST_SHOT)), 'open');
-const params = paramsFor(shot);
 
 export const options = optionsFor(shot);
 
 export default function () {
-  play(shot, params);
+  play(shot);
 }

@@ -82,7 +82,7 @@ func (rootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 func (i *instance) Exports() modules.Exports {
 	return modules.Exports{Named: map[string]any{
 		"next": i.next, "pick": i.pick, "body": i.body, "done": i.done, "mark": i.mark,
-		"call": i.call, "isRightAnswer": i.isRightAnswer,
+		"headers": i.headers, "items": i.items, "call": i.call, "isRightAnswer": i.isRightAnswer,
 	}}
 }
 
@@ -93,8 +93,16 @@ func (i *instance) pick(n int) int { return i.recorder.shot.pick(n) }
 
 // body is a payload's bytes, shared by all users: k6's open() would keep one copy for each of them.
 func (i *instance) body(payload int) sobek.ArrayBuffer {
-	return i.vu.Runtime().NewArrayBuffer(i.recorder.shot.bodies[payload])
+	return i.vu.Runtime().NewArrayBuffer(i.recorder.shot.payloads[payload].body)
 }
+
+// headers are those that a payload is sent with.
+func (i *instance) headers(payload int) map[string]string {
+	return i.recorder.shot.payloads[payload].Headers
+}
+
+// items is how many results a right answer to a payload holds.
+func (i *instance) items(payload int) int { return i.recorder.shot.payloads[payload].Items }
 
 // call sends a payload over gRPC and returns the status as HTTP would name it, 0 where no answer came.
 func (i *instance) call(payload int) int {
@@ -106,12 +114,12 @@ func (i *instance) call(payload int) int {
 		}
 		i.caller = made
 	}
-	return i.caller.call(i.vu.Context(), shot.bodies[payload], shot.RequestsAs[payload].Headers)
+	return i.caller.call(i.vu.Context(), shot.payloads[payload].body, shot.payloads[payload].Headers)
 }
 
 // isRightAnswer checks the answer of the last call.
 func (i *instance) isRightAnswer(payload int) bool {
-	return i.caller != nil && isRightAnswer(i.caller.answer, i.recorder.shot.RequestsAs[payload].Items)
+	return i.caller != nil && isRightAnswer(i.caller.answer, i.recorder.shot.payloads[payload].Items)
 }
 
 func (i *instance) done(status int) { i.recorder.done(i.user, int32(status)) } //nolint:gosec // HTTP codes

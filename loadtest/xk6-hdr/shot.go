@@ -17,29 +17,35 @@ const (
 
 // Shot is what one generator process has to do; the fields are those of the JSON file that loadtest/k6.py writes.
 type Shot struct {
-	Kind                  string   `json:"kind"`
-	Schedule              string   `json:"schedule"`
-	Seconds               float64  `json:"seconds"`
-	Requests              int      `json:"requests"`
-	Users                 int      `json:"users"`
-	TimeoutS              float64  `json:"timeout_s"`
-	Runner                int      `json:"runner"`
-	Runners               int      `json:"runners"`
-	StartUnixNS           int64    `json:"start_unix_ns"`
-	StopWhenOversaturated bool     `json:"stop_when_oversaturated"`
-	Payloads              []string `json:"payloads"`
-	Order                 string   `json:"order"`
-	Protocol              string   `json:"protocol"`
-	URL                   string   `json:"url"`
-	Model                 string   `json:"model"`
-	RequestsAs            []struct {
-		Headers map[string]string `json:"headers"`
-		Items   int               `json:"items"`
-	} `json:"requests_as"`
+	Kind                  string  `json:"kind"`
+	Schedule              string  `json:"schedule"`
+	Seconds               float64 `json:"seconds"`
+	Requests              int     `json:"requests"`
+	Users                 int     `json:"users"`
+	TimeoutS              float64 `json:"timeout_s"`
+	Runner                int     `json:"runner"`
+	Runners               int     `json:"runners"`
+	StartUnixNS           int64   `json:"start_unix_ns"`
+	StopWhenOversaturated bool    `json:"stop_when_oversaturated"`
+	Payloads              string  `json:"payloads"`
+	Order                 string  `json:"order"`
+	Protocol              string  `json:"protocol"`
+	URL                   string  `json:"url"`
+	Model                 string  `json:"model"`
 
 	arrivals []int64
 	order    []int64
-	bodies   [][]byte
+	payloads []Payload
+}
+
+// Payload is one body and how it is sent. They stand in a file of their own: every user of a script reads the shot, and
+// most users never send most payloads.
+type Payload struct {
+	Path    string            `json:"path"`
+	Headers map[string]string `json:"headers"`
+	Items   int               `json:"items"`
+
+	body []byte
 }
 
 // LoadShot reads the shot file and everything it names; relative paths start at its folder.
@@ -82,9 +88,7 @@ func (s *Shot) check() error {
 		return fmt.Errorf("timeout_s is %g, not above 0", s.TimeoutS)
 	case s.Runners < 1 || s.Runner < 0 || s.Runner >= s.Runners:
 		return fmt.Errorf("runner %d of %d does not exist", s.Runner, s.Runners)
-	case s.Protocol == protocolGRPC && len(s.RequestsAs) != len(s.Payloads):
-		return fmt.Errorf("%d payloads and %d requests", len(s.Payloads), len(s.RequestsAs))
-	case len(s.Payloads) == 0 || s.Order == "":
+	case s.Payloads == "" || s.Order == "":
 		return fmt.Errorf("payloads and their order are needed")
 	}
 	return nil
@@ -102,6 +106,9 @@ func (s *Shot) load(folder string) error {
 			}
 		}
 	}
+	if err = s.loadPayloads(folder); err != nil {
+		return err
+	}
 	if s.order, err = readIntegers(within(folder, s.Order), orderMagic); err != nil {
 		return err
 	}
@@ -109,21 +116,31 @@ func (s *Shot) load(folder string) error {
 		return fmt.Errorf("the payload order is empty")
 	}
 	for _, i := range s.order {
-		if i < 0 || i >= int64(len(s.Payloads)) {
-			return fmt.Errorf("the payload order names payload %d of %d", i, len(s.Payloads))
+		if i < 0 || i >= int64(len(s.payloads)) {
+			return fmt.Errorf("the payload order names payload %d of %d", i, len(s.payloads))
 		}
 	}
-	for _, name := range s.Payloads {
-		body, err := os.ReadFile(within(folder, name)) //nolint:gosec // the caller's own file
-		if err != nil {
+	return nil
+}
+
+func (s *Shot) loadPayloads(folder string) error {
+	text, err := os.ReadFile(within(folder, s.Payloads)) //nolint:gosec // the caller's own file
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &s.payloads); err != nil {
+		return fmt.Errorf("%s is not a list of payloads: %w", s.Payloads, err)
+	}
+	for i := range s.payloads {
+		payload := &s.payloads[i]
+		if payload.body, err = os.ReadFile(within(folder, payload.Path)); err != nil { //nolint:gosec // the caller's own file
 			return err
 		}
 		if s.Protocol == protocolGRPC {
-			if body, err = inferRequest(s.Model, body); err != nil {
-				return fmt.Errorf("payload %s: %w", name, err)
+			if payload.body, err = inferRequest(s.Model, payload.body); err != nil {
+				return fmt.Errorf("payload %s: %w", payload.Path, err)
 			}
 		}
-		s.bodies = append(s.bodies, body)
 	}
 	return nil
 }

@@ -26,14 +26,17 @@ func shotFolder(t *testing.T, changes map[string]any) string {
 	folder := t.TempDir()
 	writeIntegers(t, filepath.Join(folder, "schedule.bin"), scheduleMagic, 0, 10, 20, 30, 40)
 	writeIntegers(t, filepath.Join(folder, "order.bin"), orderMagic, 1, 0)
-	for _, name := range []string{"a.jpg", "b.jpg"} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(name), 0o600); err != nil {
+	for name, content := range map[string]string{
+		"a.jpg": "a.jpg", "b.jpg": "b.jpg", "one.json": `[{"path": "a.jpg"}]`, "gone.json": `[{"path": "nothing.jpg"}]`,
+		"payloads.json": `[{"path": "a.jpg", "items": 1}, {"path": "b.jpg", "headers": {"x": "y"}, "items": 2}]`,
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	shot := map[string]any{
 		"kind": "open", "schedule": "schedule.bin", "users": 2, "timeout_s": 0.5,
-		"payloads": []string{"a.jpg", "b.jpg"}, "order": "order.bin", "url": "http://x", "tags": map[string]string{},
+		"payloads": "payloads.json", "order": "order.bin", "url": "http://x", "tags": map[string]string{},
 	}
 	for name, value := range changes {
 		shot[name] = value
@@ -54,7 +57,7 @@ func TestLoadShotReadsEverythingItNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(shot.arrivals) != 5 || string(shot.bodies[1]) != "b.jpg" || shot.timeout() != 500_000_000 {
+	if len(shot.arrivals) != 5 || string(shot.payloads[1].body) != "b.jpg" || shot.timeout() != 500_000_000 {
 		t.Fatalf("read %+v", shot)
 	}
 	if shot.pick(0) != 1 || shot.pick(1) != 0 || shot.pick(2) != 1 {
@@ -98,8 +101,11 @@ func TestLoadShotRefusesWhatCannotBePlayed(t *testing.T) {
 		{"runner 2 of 2", map[string]any{"runner": 2, "runners": 2}},
 		{"payloads and their order", map[string]any{"order": ""}},
 		{"no such file", map[string]any{"schedule": "nothing.bin"}},
-		{"no such file", map[string]any{"payloads": []string{"a.jpg", "nothing.jpg"}}},
-		{"names payload 1 of 1", map[string]any{"payloads": []string{"a.jpg"}}},
+		{"no such file", map[string]any{"payloads": "nothing.json"}},
+		{"no such file", map[string]any{"payloads": "gone.json"}},
+		{"not a list of payloads", map[string]any{"payloads": "a.jpg"}},
+		{"names payload 1 of 1", map[string]any{"payloads": "one.json"}},
+		{"payload a.jpg: not a V2 request", map[string]any{"protocol": "grpc"}},
 		{"does not start with PODSCHD1", map[string]any{"schedule": "order.bin"}},
 		{"is not a shot file", map[string]any{"users": "many"}},
 	}

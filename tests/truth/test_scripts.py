@@ -76,7 +76,7 @@ def test_right_answers_are_told_from_wrong_ones_in_every_protocol(k6: Path, tmp_
     [
         ({"kind": "closed", "seconds": 1.0}, "the shot is closed, this script plays open ones"),
         ({"protocol": "thrift"}, "no such protocol: thrift"),
-        ({"requests_as": []}, "every payload needs a request"),
+        ({"payloads": "nothing.json"}, "no such file"),
         ({"users": 0}, "users is 0"),
     ],
 )

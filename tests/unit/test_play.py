@@ -73,7 +73,8 @@ def test_a_shot_is_handed_over_and_its_outcome_read(tmp_path: Path, monkeypatch:
     handed = json.loads((tmp_path / "kept/0/shot.json").read_text())
     assert handed["url"] == "http://127.0.0.1:9/v1/models/pie:predict"
     assert handed["tags"] == {"variant": "a"}
-    assert handed["requests_as"][0]["headers"] == {"x-word": "pie", "content-type": "image/jpeg"}
+    first = json.loads((tmp_path / "kept/0" / handed["payloads"]).read_text())[0]
+    assert first["headers"] == {"x-word": "pie", "content-type": "image/jpeg"}
     assert np.array_equal(read_schedule(tmp_path / "kept/0/schedule.bin"), shot.schedule)
     assert "open-loop.js" in (tmp_path / "kept/0/argv").read_text()
 
