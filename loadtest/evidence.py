@@ -26,6 +26,7 @@ __all__ = [
     "LittleEvidence",
     "PartsEvidence",
     "PayloadEvidence",
+    "PlacementEvidence",
     "ReplicaEvidence",
     "RunEvidence",
     "SentEvidence",
@@ -147,6 +148,25 @@ class ReplicaEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacementEvidence:
+    """Where the server ran at one instant, and what it was given there.
+
+    Attributes:
+        node: name of the node.
+        node_class: the class that it was to run on.
+        asked: what the class asks for, by what it is.
+        found: what there was of it; a missing one is none.
+        is_exclusive: the server has cores of its own; None where that is unknown.
+    """
+
+    node: str
+    node_class: str
+    asked: Mapping[str, str]
+    found: Mapping[str, str]
+    is_exclusive: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactEvidence:
     """What should be served.
 
@@ -230,6 +250,7 @@ class RunEvidence:
         restarts: restarts and out-of-memory kills that the target saw during the run.
         is_alive: the server lived when the run was over.
         replicas: the servers before and after; None where there can only be one.
+        placement: looks at where the server ran; None where there is only one place.
     """
 
     over_saturated: bool = False
@@ -250,6 +271,7 @@ class RunEvidence:
     restarts: int | None = None
     is_alive: bool | None = None
     replicas: ReplicaEvidence | None = None
+    placement: Sequence[PlacementEvidence] | None = None
     artifact: ArtifactEvidence | None = None
     batches: BatchEvidence | None = None
     answers: AnswerEvidence | None = None

@@ -20,6 +20,7 @@ __all__ = [
     "errors_hidden",
     "growing_queue",
     "inconsistent",
+    "misplaced",
     "preprocessing_skew",
     "restarted",
     "scaled",
@@ -158,6 +159,25 @@ def scaled(evidence: RunEvidence) -> Proof:
     if come := sorted(seen.after - seen.before):
         text += f"; came: {', '.join(come)}"
     return Proof("scaled", most <= 1, most, 1, text)
+
+
+def misplaced(evidence: RunEvidence) -> Proof:
+    """Prove that the server ran where its node class says, and was given what the class asks for."""
+    looks = evidence.placement
+    if not looks:
+        return not_measured("misplaced", "there is only one place")
+    faults = dict.fromkeys(
+        f"{what} is {look.found.get(what) or 'none'}, and {look.node_class} asks for {wanted}"
+        for look in looks
+        for what, wanted in look.asked.items()
+        if look.found.get(what) != wanted
+    )
+    nodes = ", ".join(dict.fromkeys(look.node for look in looks))
+    given = ", ".join(f"{what} {amount}" for what, amount in looks[-1].found.items())
+    text = "; ".join([f"on {nodes}: {given}", *faults])
+    if any(look.is_exclusive is False for look in looks):
+        text += "; noisy: it has no cores of its own"
+    return Proof("misplaced", not faults, len(faults), 0, text)
 
 
 def wrong_artifact(evidence: RunEvidence) -> Proof:

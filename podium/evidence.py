@@ -119,6 +119,7 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
         restarts=int(scene.before.identity != scene.after.identity),
         is_alive=scene.after.alive,
         replicas=_replicas(scene),
+        placement=[look.placement for look in (scene.before, scene.after) if look.placement is not None],
         artifact=ArtifactEvidence(scene.address, scene.preprocessing_hash),
         batches=_batches(outcome, scene),
         answers=AnswerEvidence(checked=int(samples.answered.sum()), wrong=0, miscounted=_wrong(outcome)),

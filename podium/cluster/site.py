@@ -14,7 +14,7 @@ from podium.errors import ConfigError
 from podium.nodeclass import NodeClass, Toleration
 from podium.quantities import parse_quantity
 
-__all__ = ["PLATFORM", "PLATFORM_NAMESPACE", "Node", "Platform", "nodes_of", "read_nodes", "read_platform"]
+__all__ = ["PLATFORM", "PLATFORM_NAMESPACE", "Node", "Platform", "node_of", "nodes_of", "read_nodes", "read_platform"]
 
 PLATFORM = "podium-platform"
 PLATFORM_NAMESPACE = "podium-system"
@@ -106,6 +106,11 @@ def read_nodes(cluster: Reader) -> tuple[Node, ...]:
         for name, amount in _requests(pod["spec"]).items():
             sums[name] = sums.get(name, 0.0) + amount
     return tuple(_node(document, asked.get(name_of(document), {})) for document in cluster.list(NODE))
+
+
+def node_of(document: Document) -> Node:
+    """Return a node as it is by itself: its pods are not asked for, and all that it offers counts as free."""
+    return _node(document, {})
 
 
 def nodes_of(node_class: NodeClass, nodes: Iterable[Node]) -> tuple[Node, ...]:

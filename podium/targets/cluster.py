@@ -24,6 +24,7 @@ from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import (
     INFERENCE_SERVICE,
+    NODE,
     POD,
     PVC,
     SERVICE,
@@ -34,8 +35,9 @@ from podium.cluster.kinds import (
     uid_of,
 )
 from podium.cluster.leftovers import RACE_LABEL, race_label, sweep
+from podium.cluster.placed import placement_of
 from podium.cluster.release import Release, check_nodes, check_site, install, remove
-from podium.cluster.site import Node, Platform, nodes_of, read_nodes
+from podium.cluster.site import Node, Platform, node_of, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
 from podium.quantities import parse_quantity
 from podium.targets.runners import RunnerPods
@@ -204,8 +206,23 @@ class ClusterTarget:
         state = self._state(name_of(pod))
         listed = state.get("cores")
         cores = frozenset(int(str(core)) for core in listed) if isinstance(listed, list) else frozenset[int]()
+        neighbors = self._neighbors(node)
+        placement = placement_of(
+            self._classes[deployment.candidate.node_class],
+            pod,
+            None if (found := self._cluster.get(NODE, node)) is None else node_of(found),
+            cores=cores,
+            shares_machine=len(neighbors) > 1,
+        )
         return ServerFacts(
-            True, _identity(pod), cores, state, node=node, neighbors=self._neighbors(node), replicas=replicas
+            True,
+            _identity(pod),
+            cores,
+            state,
+            node=node,
+            neighbors=neighbors,
+            replicas=replicas,
+            placement=placement,
         )
 
     def remove(self, candidate: Candidate) -> None:

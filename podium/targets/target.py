@@ -8,12 +8,16 @@ InferenceServices and Jobs.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
 
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot
+
+if TYPE_CHECKING:
+    # It brings what judges, which takes a while to import.
+    from loadtest.evidence import PlacementEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class ServerFacts:
 
     `identity` changes when the process or pod was replaced; `state` is the predictor's `/debug/state`, empty when it
     did not answer; `cores` are the cores it may use. On a cluster `node` is where it runs, `neighbors` are the names of
-    the nodes that are the same machine (itself too), and `replicas` are its pods; elsewhere they are empty.
+    the nodes that are the same machine (itself too), `replicas` are its pods and `placement` is where it runs against
+    what its node class asks for; elsewhere they are empty.
     """
 
     alive: bool
@@ -54,6 +59,7 @@ class ServerFacts:
     node: str = ""
     neighbors: frozenset[str] = frozenset()
     replicas: frozenset[str] | None = None
+    placement: "PlacementEvidence | None" = None
 
 
 class Target(Protocol):

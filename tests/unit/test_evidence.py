@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadtest.evidence import PlacementEvidence
 from loadtest.payloads import PayloadSet
 from loadtest.profile import Thresholds
 from loadtest.runrecord import ProofRecord
@@ -24,6 +25,7 @@ NS = 1_000_000_000
 SECONDS = 10.0
 ADDRESS = "ad" * 32
 HASH = "c0ffee" * 8
+PLACED = PlacementEvidence("n1", "epyc", {"node class": "epyc"}, {"node class": "epyc"})
 WARM = (Window(0.005, 100), Window(0.0052, 98))
 
 Case = tuple[Outcome, Scene]
@@ -72,7 +74,7 @@ def facts(outcome: Outcome, *, after: bool, batch: int = 1, **state: Any) -> Ser
         "batches": {str(batch): 30 + count // batch},
         "cgroup": {"nr_periods": 200 if after else 100, "nr_throttled": 1},
     }
-    return ServerFacts(True, "pid 7", frozenset({1}), page | state, replicas=frozenset({"pid 7"}))
+    return ServerFacts(True, "pid 7", frozenset({1}), page | state, replicas=frozenset({"pid 7"}), placement=PLACED)
 
 
 def scene(outcome: Outcome, sent: PayloadSet, **changes: Any) -> Scene:
@@ -164,6 +166,12 @@ FAULTS: dict[str, list[Fault]] = {
         lambda outcome, healthy: (outcome, replace(healthy, after=replace(healthy.after, identity="pid 8"))),
         around(after=ServerFacts(False, "pid 7", frozenset(), ending="signal SIGKILL", replicas=frozenset())),
     ],
+    "misplaced": [
+        lambda outcome, healthy: (
+            outcome,
+            replace(healthy, after=replace(healthy.after, placement=replace(PLACED, found={"node class": "another"}))),
+        ),
+    ],
     "wrong-artifact": [
         on_page(address="0" * 64),
         lambda outcome, healthy: (outcome, replace(healthy, before=facts(outcome, after=False, address="0" * 64))),
@@ -184,7 +192,7 @@ def test_a_healthy_run_is_not_void(sent: PayloadSet) -> None:
     found, void = proofs(outcome, scene(outcome, sent))
     assert void is None
     assert [name for name, proof in found.items() if proof.ok is None] == ["unexplained-time"]
-    assert len(found) == 20
+    assert len(found) == 21
 
 
 @pytest.mark.parametrize(("name", "fault"), [(name, fault) for name, faults in FAULTS.items() for fault in faults])
@@ -205,7 +213,7 @@ def test_the_way_a_server_ended_is_told(sent: PayloadSet) -> None:
 
 def test_a_server_that_answered_no_question_is_not_measured_rather_than_proven(sent: PayloadSet) -> None:
     outcome = played(poisson(40, SECONDS, 3))
-    silent = ServerFacts(True, "pid 7", frozenset({1}), replicas=frozenset({"pid 7"}))
+    silent = ServerFacts(True, "pid 7", frozenset({1}), replicas=frozenset({"pid 7"}), placement=PLACED)
     found, void = proofs(outcome, scene(outcome, sent, before=silent, after=silent))
     assert void is None
     unknown = {name for name, proof in found.items() if proof.ok is None}

@@ -18,6 +18,7 @@ from loadtest.evidence import (
     LittleEvidence,
     PartsEvidence,
     PayloadEvidence,
+    PlacementEvidence,
     ReplicaEvidence,
     RunEvidence,
     SentEvidence,
@@ -56,6 +57,7 @@ BEFORE = ServerState(
     nr_throttled=20,
 )
 AFTER = replace(BEFORE, batches={1: 150, 4: 75}, nr_periods=1100, nr_throttled=21)
+PLACED = PlacementEvidence("n1", "epyc", {"node class": "epyc", "cpu": "1"}, {"node class": "epyc", "cpu": "1"})
 HEALTHY = RunEvidence(
     lateness_ns=np.array([1] * 99 + [11], dtype=np.int64) * MS,
     sent=SentEvidence(planned=400, sent=400),
@@ -74,6 +76,7 @@ HEALTHY = RunEvidence(
     restarts=0,
     is_alive=True,
     replicas=ReplicaEvidence(frozenset({"a"}), frozenset({"a"})),
+    placement=[PLACED, PLACED],
     artifact=ArtifactEvidence("ab" * 32, "cd" * 32, {"food11-ort-fp32": "01"}, "02"),
     batches=BatchEvidence(max_batch=8, answered=400, sent=400, is_concurrent=True),
     answers=AnswerEvidence(checked=400, wrong=0),
@@ -137,6 +140,8 @@ FAULTS: list[tuple[str, RunEvidence]] = [
     ("restarted", replace(HEALTHY, restarts=1)),
     ("restarted", replace(HEALTHY, is_alive=False)),
     ("restarted", replace(HEALTHY, after=replace(AFTER, identity="pid 18"))),
+    ("misplaced", replace(HEALTHY, placement=[PLACED, replace(PLACED, found={"node class": "a100", "cpu": "1"})])),
+    ("misplaced", replace(HEALTHY, placement=[replace(PLACED, found={"node class": "epyc"}), PLACED])),
     ("wrong-artifact", replace(HEALTHY, artifact=ArtifactEvidence("00" * 32, "cd" * 32))),
     ("wrong-artifact", replace(HEALTHY, before=replace(BEFORE, address="00" * 32))),
     ("wrong-artifact", replace(HEALTHY, artifact=replace(HEALTHY.artifact, unlike={"food11-ort-fp32": "02"}))),  # type: ignore[type-var]

@@ -1,0 +1,63 @@
+"""Where a pod runs against what its node class asks for, from the pod and its node as the API server has them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from loadtest.evidence import PlacementEvidence
+from podium.cluster.kinds import Document
+from podium.cluster.site import Node, nodes_of
+from podium.nodeclass import NodeClass
+from podium.placement import helm_values
+from podium.quantities import parse_quantity
+
+__all__ = ["placement_of"]
+
+_CONTAINER = "kserve-container"
+# As Node Feature Discovery labels what a CPU can do; nodes without such labels do not tell.
+_CPUID = "feature.node.kubernetes.io/cpu-cpuid."
+
+
+def placement_of(
+    node_class: NodeClass, pod: Document, node: Node | None, *, cores: frozenset[int], shares_machine: bool
+) -> PlacementEvidence:
+    """Return what the class asks for and what the pod has of it.
+
+    Args:
+        node_class: the class that the pod was to run on.
+        pod: the pod of an InferenceService.
+        node: where it runs; None when the node is no more.
+        cores: those that it may use; empty where it did not say.
+        shares_machine: its node is one of several of one machine, whose cores say nothing of neighbors.
+    """
+    asked = {"node class": node_class.name}
+    asked |= {name: _plain(amount) for name, amount in helm_values(node_class)["resources"]["limits"].items()}
+    belongs = node is not None and bool(nodes_of(node_class, [node]))
+    found = {"node class": node_class.name if belongs else "another"}
+    found |= {name: _plain(amount) for name, amount in _limits(pod).items() if name in asked}
+    labels = node.labels if node is not None else {}
+    if any(key.startswith(_CPUID) for key in labels):
+        for feature in node_class.cpu_features:
+            asked[feature] = "true"
+            found[feature] = labels.get(_CPUID + feature.replace("_", "").upper(), "false")
+    is_exclusive = None
+    if cores and len(cores) > node_class.cpu_share:
+        is_exclusive = False
+    elif cores and not shares_machine:
+        is_exclusive = True
+    return PlacementEvidence(str(pod["spec"].get("nodeName", "")), node_class.name, asked, found, is_exclusive)
+
+
+def _limits(pod: Document) -> Mapping[str, str]:
+    """Return the limits of the server's container: those that are in force where the kubelet says so."""
+    status: Mapping[str, Any] = pod.get("status") or {}
+    for one in (*(status.get("containerStatuses") or ()), *pod["spec"].get("containers", ())):
+        limits = (one.get("resources") or {}).get("limits")
+        if one.get("name") == _CONTAINER and limits:
+            return {str(name): str(amount) for name, amount in limits.items()}
+    return {}
+
+
+def _plain(amount: str) -> str:
+    return f"{parse_quantity(amount):g}"
