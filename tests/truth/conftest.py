@@ -80,7 +80,7 @@ def serve() -> Iterator[Serve]:
         running.append(process)
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        return Endpoint(f"http://127.0.0.1:{port}", "v1-image", "pie")
+        return Endpoint(f"http://127.0.0.1:{port}", "grpc" if options.get("grpc") else "v1-image", "pie")
 
     yield start
     for process in running:

@@ -2,9 +2,10 @@
 
 What it does is simple enough to be computed from a schedule alone, which is what the tests compare with. The
 worker is a thread that sleeps, because an event loop rounds its waits to whole milliseconds. A GET answers with
-the sizes of all bodies so far, and by how many milliseconds each answer left later than it should have.
+the sizes of all bodies so far, and by how many milliseconds each answer left later than it should have. Over gRPC
+the method ModelInfer is served, and Facts in the place of GET.
 
-    python queue_server.py --service-ms 20 [--stall-request 200 --stall-s 2] [--wrong-every 7 --refuse-every 5]
+    python queue_server.py --service-ms 20 [--grpc 1] [--stall-request 9 --stall-s 2] [--wrong-every 7 --refuse-every 5]
 """
 
 import argparse
@@ -14,6 +15,10 @@ import json
 import queue
 import threading
 import time
+from typing import Any
+
+import grpc
+import grpc.aio
 
 Answer = asyncio.Future[tuple[int, float]]
 Job = tuple[float, Answer]
@@ -55,20 +60,38 @@ class Server:
                 fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
                 size = int(fields[b"content-length"])
                 await reader.readexactly(size)
-                self.sizes.append(size)
-                answer: Answer = asyncio.get_running_loop().create_future()
-                self.jobs.put((time.monotonic(), answer))
-                number, finished = await answer
+                number, finished = await self.worked(size)
                 writer.write(self.predict(number))
                 self.late_ms.append(1000 * (time.monotonic() - finished))
                 await writer.drain()
         writer.close()
 
+    async def worked(self, size: int) -> tuple[int, float]:
+        """Wait for the worker, and return the request's number and when it was done."""
+        self.sizes.append(size)
+        answer: Answer = asyncio.get_running_loop().create_future()
+        self.jobs.put((time.monotonic(), answer))
+        return await answer
+
     def predict(self, number: int) -> bytes:
-        wrong = self.options.wrong_every and number % self.options.wrong_every == 0
-        refused = self.options.refuse_every and number % self.options.refuse_every == 0
-        body = b'{"predictions": []}' if wrong else b'{"predictions": [{"label": "pie"}]}'
-        return reply(b"503 Service Unavailable" if refused else b"200 OK", body)
+        body = b'{"predictions": []}' if self.is_wrong(number) else b'{"predictions": [{"label": "pie"}]}'
+        return reply(b"503 Service Unavailable" if self.is_refused(number) else b"200 OK", body)
+
+    async def infer(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        number, finished = await self.worked(len(request))
+        self.late_ms.append(1000 * (time.monotonic() - finished))
+        if self.is_refused(number):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "full")
+        return message(items=2 if self.is_wrong(number) else 1)
+
+    async def facts(self, _request: bytes, _context: Any) -> bytes:
+        return json.dumps({"sizes": self.sizes, "late_ms": self.late_ms}).encode()
+
+    def is_wrong(self, number: int) -> bool:
+        return bool(self.options.wrong_every) and number % self.options.wrong_every == 0
+
+    def is_refused(self, number: int) -> bool:
+        return bool(self.options.refuse_every) and number % self.options.refuse_every == 0
 
 
 def reply(status: bytes, body: bytes) -> bytes:
@@ -76,9 +99,31 @@ def reply(status: bytes, body: bytes) -> bytes:
     return head % (status, len(body)) + body
 
 
+def message(items: int) -> bytes:
+    """Return a ModelInferResponse with one output: its type (field 2) and shape (3), and its bytes (6)."""
+    output = b"\x12\x04FP32" + b"\x1a\x01" + bytes([items])
+    return b"\x2a" + bytes([len(output)]) + output + b"\x32" + bytes([4 * items]) + bytes(4 * items)
+
+
+async def serve_grpc(server: Server) -> None:
+    listener = grpc.aio.server()
+    methods = {
+        name: grpc.unary_unary_rpc_method_handler(f)
+        for name, f in {"ModelInfer": server.infer, "Facts": server.facts}.items()
+    }
+    listener.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("inference.GRPCInferenceService", methods),)
+    )
+    port = listener.add_insecure_port("127.0.0.1:0")
+    await listener.start()
+    print(port, flush=True)  # noqa: T201
+    await listener.wait_for_termination()
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--service-ms", type=float, required=True)
+    parser.add_argument("--grpc", type=int, default=0)
     parser.add_argument("--stall-request", type=int, default=-1)
     parser.add_argument("--stall-s", type=float, default=0.0)
     parser.add_argument("--wrong-every", type=int, default=0)
@@ -91,6 +136,9 @@ async def main() -> None:
         "stall_s": options.stall_s,
     }
     threading.Thread(target=work, args=(server.jobs,), kwargs=known, daemon=True).start()
+    if options.grpc:
+        await serve_grpc(server)
+        return
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=1000)
     print(listener.sockets[0].getsockname()[1], flush=True)  # noqa: T201
     async with listener:
