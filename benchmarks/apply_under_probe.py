@@ -1,0 +1,126 @@
+"""Does `podium race --apply` lose a request, race after race?
+
+Runs real races on the test cluster, each of one variant of mnist with an objective so easy that it wins, in turn ort
+and openvino, and lets each winner serve under the same name while a probe in the cluster asks 20 times a second. Then
+one race whose budget ends before anything is settled, which must change nothing.
+
+    ./scripts/cluster-up
+    python benchmarks/apply_under_probe.py --rounds 5 > apply.jsonl
+
+Prints one line of JSON a race and one in the end; exit code 1 where a request failed, a winner does not serve, or the
+undecided race changed the service. Needs the namespace `podium` for itself: it makes and removes the service `applied`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+from tests.cluster.probing import Seen, probing
+
+NAME = "applied"
+VARIANTS = ("ort-fp32", "openvino-int8")
+PROFILE = """\
+name: easy
+level: quick
+payload: {dir: ., mix: [{glob: "*", share: 1.0}], seed: 7}
+protocol: v1-image
+timeout: 2s
+budget: 10m
+phases:
+  - {kind: warmup, until: settled, atLeast: 20, atMost: 5s}
+  - {kind: hold, at: asked, arrivals: poisson, blocks: 5, block: 10s, restart: false, interleave: none}
+confidence: 0.95
+thresholds: {latenessP99: 100ms, achieved: 0.98, throttled: 1.0, generatorCpu: 1.0, little: 0.9, componentSum: 0.9}
+"""
+SUBMISSION = """\
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: {name}
+  annotations:
+    podium.dev/slo: "p95<=1s, errors<=5%, rate>=60/s"
+    podium.dev/quality: "drop<=0.5"
+    podium.dev/variants: "{variant}"
+    podium.dev/node-classes: "epyc"
+    podium.dev/incumbent: "none"
+spec:
+  predictor:
+    model:
+      modelFormat: {{name: pytorch}}
+      storageUri: file://{model}
+"""
+
+
+def race(folder: Path, variant: str, *options: str) -> tuple[int, float, str]:
+    """Race one variant with `--apply`; return the exit code, the seconds, and what it said last."""
+    (folder / "easy.yaml").write_text(PROFILE)
+    submission = folder / f"{variant}.yaml"
+    submission.write_text(SUBMISSION.format(name=NAME, variant=variant, model=ROOT / "examples" / "models" / "mnist"))
+    command = [sys.executable, "-m", "podium", "race", "-f", str(submission), "--target", "cluster", "--apply", "--new"]
+    command += ["--profile", str(folder / "easy.yaml"), "--runs", str(folder / "runs"), "-n", "podium"]
+    command += ["--kubeconfig", str(STANDARD), "--context", ALLOWED[0], *options]
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return done.returncode, time.monotonic() - began, lines[-1] if lines else ""
+
+
+def served(kubectl: Kubectl) -> Mapping[str, str]:
+    """Return what the service says of itself, without our prefix."""
+    found: dict[str, str] = kubectl.get("isvc", NAME)["metadata"]["annotations"]
+    return {key.removeprefix("podium.dev/"): text for key, text in found.items() if key.startswith("podium.dev/")}
+
+
+def show(number: int, variant: str, came: tuple[int, float, str], told: Mapping[str, str], seen: Seen | None) -> None:
+    line: dict[str, object] = {"race": number, "variant": variant, "code": came[0], "seconds": round(came[1], 1)}
+    line |= {"said": came[2], "serves": told["variant"], "since": told["since"], "reason": told["reason"]}
+    if seen is not None:
+        line |= {"asked": seen.sent, "failed": seen.failed, "worst_ms": round(seen.worst_ms, 1)}
+    print(json.dumps(line), flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    kubectl = Kubectl("kubectl")
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="podium-apply-") as name:
+        folder = Path(name)
+        try:
+            came = race(folder, VARIANTS[0])
+            show(0, VARIANTS[0], came, served(kubectl), None)
+            with probing(kubectl, NAME) as probe:
+                for number in range(1, rounds + 1):
+                    variant = VARIANTS[number % 2]
+                    came = race(folder, variant)
+                    told = served(kubectl)
+                    show(number, variant, came, told, Seen.read(kubectl, probe))
+                    if came[0] != 0 or told["variant"] != f"mnist-{variant}":
+                        faults.append(f"race {number} did not let {variant} serve")
+                before = served(kubectl)
+                came = race(folder, VARIANTS[0], "--budget", "15s")
+                show(rounds + 1, "undecided", came, served(kubectl), seen := Seen.read(kubectl, probe))
+                if came[0] != 6 or served(kubectl) != before:
+                    faults.append("the undecided race was decided, or changed what serves")
+        finally:
+            subprocess.run(
+                [sys.executable, "-m", "podium", "delete", NAME, "-n", "podium", "--kubeconfig", str(STANDARD)],
+                cwd=ROOT,
+                check=False,
+                stdout=subprocess.DEVNULL,
+            )
+    faults += [f"{seen.failed} of {seen.sent} requests failed, last: {seen.last}"] if seen.failed else []
+    result = {"asked": seen.sent, "failed": seen.failed, "worst_ms": round(seen.worst_ms, 1), "answers": seen.answers}
+    print(json.dumps({**result, "faults": faults}))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
