@@ -9,6 +9,7 @@ import pytest
 from loadtest.shot import Outcome, Shot
 from podium.contest import Measured
 from podium.runbook import RunBook
+from tests.generators import VEGETA
 from tests.loads import program
 from tests.simulated import (
     HOLD,
@@ -21,21 +22,6 @@ from tests.simulated import (
 )
 
 BUDGET_S = 1.5
-# Stands in vegeta's place: notes the number of requests, and answers all of them after 5 ms.
-VEGETA = """
-import pathlib, sys
-words = dict(word.lstrip("-").split("=", 1) for word in sys.argv[2:] if "=" in word)
-if sys.argv[1] == "--version":
-    print("Version: v12.13.0")
-elif sys.argv[1] == "attack":
-    count = len(pathlib.Path(words["targets"]).read_text().splitlines())
-    pathlib.Path(words["output"]).write_text(str(count))
-else:
-    rows = []
-    for n in range(int(pathlib.Path(sys.argv[-1]).read_text())):
-        rows.append(f"{1_700_000_000_000_000_000 + n * 25_000_000},200,5000000,10,20,,,,{n},POST,http://x,")
-    pathlib.Path(sys.argv[5]).write_text("".join(row + "\\n" for row in rows))
-"""
 
 
 @pytest.fixture

@@ -16,35 +16,10 @@ from loadtest.k6 import find_k6
 from loadtest.play import Endpoint, Shot, play
 from loadtest.schedule import poisson, read_schedule
 from tests.eventually import eventually
+from tests.generators import PLAYS
 from tests.loads import payloads, program
 
 ENDPOINT = Endpoint("http://127.0.0.1:9", "v1-image", "pie", headers={"x-word": "pie"})
-
-# Takes its arrivals as the extension does, and says that each was answered after 10 ms.
-PLAYS = """
-import json, os, pathlib, shutil, struct, sys
-shot = json.load(open(os.environ["LOADTEST_SHOT"]))
-source = pathlib.Path(os.environ["LOADTEST_SHOT"]).parent
-folder = pathlib.Path(next(word for word in sys.argv if word.startswith("hdr="))[4:])
-keep = os.environ.get("KEEP")
-if keep:
-    shutil.copytree(source, f"{keep}/{shot['runner']}")
-    pathlib.Path(keep, f"{shot['runner']}", "argv").write_text(" ".join(sys.argv))
-if shot["schedule"]:
-    data = (source / shot["schedule"]).read_bytes()
-    times = [v[0] for v in struct.iter_unpack("<q", data[16:])]
-    mine = [(n, t) for n, t in enumerate(times) if n % shot["runners"] == shot["runner"]]
-else:
-    mine = [(n, n * 1000) for n in range(shot["requests"])]
-rows = b"".join(struct.pack("<qqqqi?xH", n, t, t + 100000, t + 10100000, 200, True, 0) for n, t in mine)
-(folder / "samples.bin").write_bytes(b"PODSAMP1" + struct.pack("<Q", len(mine)) + rows)
-result = {"schema": "podium.dev/generator/v1", "kind": shot["kind"], "runner": shot["runner"],
-    "runners": shot["runners"], "planned": len(mine), "sent": len(mine), "answered": len(mine), "cut": 0,
-    "unsent": 0, "dropped": 1, "stopped": os.environ.get("STOPPED", ""), "started": "2026-01-02T03:04:05Z",
-    "started_unix_ns": 1000 + shot["runner"], "seconds": 2.5, "http_requests": len(mine), "version": "v2.2.0"}
-result.update(json.loads(os.environ.get("RESULT", "{}")))
-(folder / "result.json").write_text(json.dumps(result))
-"""
 
 
 def open_shot() -> Shot:

@@ -1,0 +1,273 @@
+"""A fleet on loopback: real runners and their results server, with programs in the generators' places.
+
+What is true of figures is the tier `truth`'s; here is how orders are given, and what is said when something fails.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loadtest import fleet as fleets
+from loadtest.cluster_runner import main as run_runner
+from loadtest.errors import GeneratorError
+from loadtest.fleet import CHECKSUM, Fleet, RunnerFacts, order_of, pack, unpack
+from loadtest.results_server import Board, serve
+from loadtest.schedule import poisson
+from loadtest.shot import Endpoint, Shot
+from tests.eventually import eventually
+from tests.generators import PLAYS, VEGETA
+from tests.loads import payloads, program
+
+pytestmark = pytest.mark.unit
+
+ENDPOINT = Endpoint("http://127.0.0.1:9", "v1-image", "pie")
+SHOT = Shot("open", users=5, timeout_s=2.0, schedule=poisson(40, 2, 3), seconds=2.0)
+FAILS = "import sys\nprint('no such option')\nsys.exit(108)\n"
+
+
+class Place:
+    """A results server in this process, and runners as processes of their own."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self._stack = stack
+        server = serve(folder / "data", host="127.0.0.1", port=0)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        stack.callback(server.server_close)
+        stack.callback(thread.join)
+        stack.callback(server.shutdown)
+        self.board: Board = server.board  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+
+    def begin(self, index: int, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a runner and wait until it has come."""
+        words = ["--results", self.url, "--folder", str(self.folder / f"work-{index}"), "--index", str(index)]
+        known = {**os.environ, "POD_NAME": f"runner-{index}", "NODE_NAME": "here", **environment}
+        process = subprocess.Popen([sys.executable, "-m", "loadtest.cluster_runner", *words], env=known)
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        eventually(lambda: any(one["runner"] == index for one in self.board.runners()), 30)
+        return process
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+    ) -> bytes:
+        status, answer = self.ask(method, path, body, headers, timeout_s)
+        if status >= 400:
+            raise GeneratorError(answer.decode())
+        return answer
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 10.0,
+    ) -> tuple[int, bytes]:
+        request = urllib.request.Request(  # noqa: S310
+            self.url + path, data=body, method=method, headers=dict(headers or {})
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with ExitStack() as stack:
+        yield Place(tmp_path, stack)
+
+
+@pytest.fixture
+def generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODIUM_K6", str(program(tmp_path, PLAYS, "k6")))
+    monkeypatch.setenv("PODIUM_VEGETA", str(program(tmp_path, VEGETA, "vegeta")))
+
+
+def test_two_runners_play_one_schedule_and_go_home_at_the_end(place: Place, generators: None, tmp_path: Path) -> None:
+    processes = [place.begin(index) for index in range(2)]
+    fleet = Fleet(place.send, runners=2)
+    assert [one.pod for one in fleet.facts()] == ["runner-0", "runner-1"]
+    found = fleet.play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path / "work")
+    assert SHOT.schedule is not None
+    assert np.array_equal(found.samples.n, np.arange(len(SHOT.schedule)))
+    assert np.array_equal(found.samples.intended_ns, SHOT.schedule)
+    assert (found.planned, found.generator.runners, found.generator.nodes) == (len(SHOT.schedule), 2, ("here",))
+    assert list((tmp_path / "work").iterdir()) == []
+    again = fleet.play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path / "work")
+    assert len(again.samples) == len(found.samples)
+    assert list((tmp_path / "data/results").iterdir()) == []
+    fleet.end()
+    assert [process.wait(30) for process in processes] == [0, 0]
+
+
+def test_one_runner_sends_at_a_constant_rate_with_vegeta(place: Place, generators: None, tmp_path: Path) -> None:
+    place.begin(0)
+    fleet = Fleet(place.send, runners=1)
+    sent = payloads(tmp_path / "p")
+    found = fleet.attack(ENDPOINT, sent, rate=40, seconds=1, timeout_s=1, workdir=tmp_path / "w")
+    assert (found.generator.tool, found.planned, len(found.samples)) == ("vegeta", 40, 40)
+    alone = fleet.play(ENDPOINT, SHOT, sent, workdir=tmp_path / "w")
+    assert alone.generator.runners == 1
+
+
+@pytest.mark.parametrize(("code", "told"), [(FAILS, "k6 ended with code 108"), ("", "k6 left no result")])
+def test_a_generator_that_fails_is_told_with_its_runner_and_log(
+    place: Place, generators: None, tmp_path: Path, code: str, told: str
+) -> None:
+    place.begin(0, PODIUM_K6=str(program(tmp_path, code, "broken")))
+    fleet = Fleet(place.send, runners=1)
+    with pytest.raises(GeneratorError, match=f"runner 0 on here: {told}") as raised:
+        fleet.play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path / "work")
+    assert f"see {tmp_path / 'work' / 'runner-0.log'}" in raised.value.hint
+    # The runner lives on and takes the next order.
+    attacked = fleet.attack(ENDPOINT, payloads(tmp_path / "p"), rate=5, seconds=1, timeout_s=1, workdir=tmp_path / "w")
+    assert attacked.planned == 5
+
+
+def test_a_runner_that_was_replaced_has_lost_its_order(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleets, "_WAIT_S", 0.5)
+    order = order_of(ENDPOINT, SHOT, payloads(tmp_path / "p"), runners=1)
+    place.board.come(RunnerFacts(runner=0, pod="first"))
+    place.board.put(order)
+    assert place.board.next(0, set(), 0.0) is not None
+    place.board.come(RunnerFacts(runner=0, pod="second"))
+    status, answer = place.ask("GET", f"/orders/{order.id}")
+    assert (status, json.loads(answer)["error"]) == (409, "runner 0 was replaced: first by second")
+    assert place.board.next(0, set(), 0.0) is None
+
+
+def test_waiting_ends_when_the_guard_says_so_and_at_last_by_itself(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleets, "_WAIT_S", 0.2)
+    monkeypatch.setattr(fleets, "START_S", 0.0)
+
+    def gone() -> None:
+        raise GeneratorError("the load generators were removed")
+
+    with pytest.raises(GeneratorError, match="were removed"):
+        Fleet(place.send, runners=1, guard=gone).play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path)
+    short = Shot("closed", users=1, timeout_s=0.1, requests=1)
+    monkeypatch.setattr(Shot, "longest_s", property(lambda _shot: 0.5))
+    with pytest.raises(GeneratorError, match="did not end in time: order not taken, waiting for runner 0"):
+        Fleet(place.send, runners=1).play(ENDPOINT, short, payloads(tmp_path / "p"), workdir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status", "told"),
+    [
+        ("GET", "/nothing", None, {}, 404, "there is nothing here"),
+        ("PUT", "/nothing", b"", {}, 404, "there is nothing here"),
+        ("GET", f"/orders/{'0' * 32}", None, {}, 404, "there is no such order"),
+        ("GET", f"/orders/{'0' * 32}/results/0", None, {}, 404, "it was not brought"),
+        ("GET", f"/payloads/{'0' * 64}", None, {}, 404, "it was not brought"),
+        ("PUT", f"/orders/{'0' * 32}", b"{}", {}, 400, "Field required"),
+        ("PUT", f"/payloads/{'0' * 64}", b"x", {CHECKSUM: "0" * 64}, 400, "did not arrive as it was sent"),
+        ("PUT", "/runners", b"", {"Content-Length": str(1 << 40)}, 413, "more than"),
+    ],
+)
+def test_what_the_results_server_refuses(
+    place: Place,
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: dict[str, str],
+    status: int,
+    told: str,
+) -> None:
+    found, answer = place.ask(method, path, body, headers)
+    assert (found, told in json.loads(answer)["error"]) == (status, True)
+
+
+def test_what_is_put_twice_is_there_once_and_what_is_forgotten_is_gone(place: Place, tmp_path: Path) -> None:
+    order = order_of(ENDPOINT, SHOT, payloads(tmp_path / "p"), runners=1)
+    for _ in range(2):
+        assert place.ask("PUT", f"/orders/{order.id}", order.model_dump_json().encode())[0] == 200
+    assert place.ask("GET", "/healthz") == (200, b"ok\n")
+    assert place.board.next(0, set(), 0.0) is not None
+    result = pack({"report.json": b"{}"})
+    checksum = {CHECKSUM: hashlib.sha256(result).hexdigest()}
+    assert place.ask("PUT", f"/orders/{order.id}/results/0", result, checksum)[0] == 200
+    assert place.board.next(0, set(), 0.0) is None
+    _, answer = place.ask("GET", f"/orders/{order.id}/results/0")
+    first, _, archive = answer.partition(b"\n")
+    assert (first.decode(), unpack(archive)) == (checksum[CHECKSUM], {"report.json": b"{}"})
+    for _ in range(2):
+        assert place.ask("DELETE", f"/orders/{order.id}")[0] == 200
+    assert place.ask("GET", f"/orders/{order.id}")[0] == 404
+    assert place.ask("GET", "/orders/next?runner=0&wait=0")[0] == 204
+    assert place.ask("POST", "/end", b"")[0] == 200
+    assert place.ask("GET", "/orders/next?runner=0&wait=5")[0] == 410
+
+
+@pytest.mark.parametrize("content", [b"no archive", pack({"../up": b"x"})])
+def test_an_archive_that_is_none_or_leads_elsewhere_is_refused(content: bytes) -> None:
+    with pytest.raises(GeneratorError, match="an archive of the load generators"):
+        unpack(content)
+
+
+def test_an_answer_that_changed_on_its_way_is_refused(place: Place, tmp_path: Path, generators: None) -> None:
+    def garbling(method: str, path: str, **more: Any) -> bytes:
+        answer = place.send(method, path, **more)
+        return answer[:-1] + bytes([answer[-1] ^ 1]) if "/results/" in path else answer
+
+    place.begin(0)
+    with pytest.raises(GeneratorError, match="did not arrive as it was sent"):
+        Fleet(garbling, runners=1).play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path)
+
+
+def test_a_runner_whose_server_is_away_ends_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("loadtest.cluster_runner._AWAY_S", 0.1)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert run_runner(["--results", "http://127.0.0.1:9", "--folder", str(tmp_path), "--index", "0"]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "http://127.0.0.1:9 does not answer" in json.loads(capsys.readouterr().err)["error"]
+
+
+def test_a_runner_that_is_told_to_stop_ends_at_once(place: Place, generators: None) -> None:
+    process = place.begin(0)
+    process.terminate()
+    assert process.wait(30) == 0
+
+
+def test_the_results_server_is_a_program_that_ends_when_it_is_told(tmp_path: Path) -> None:
+    words = ["-m", "loadtest.results_server", "--host", "127.0.0.1", "--port", "0", "--folder", str(tmp_path)]
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["port"] > 0
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
