@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -157,3 +159,73 @@ def test_an_image_that_cannot_be_had_is_told(namespace: Kubectl, access: Access)
     cluster.close()
     assert fault is not None
     assert "kind.local/podium/none:1" in fault.sentence
+
+
+def answering(cluster: Kubectl, namespace: str) -> bool:
+    """Return whether KServe's webhooks take a right service."""
+    model = {"modelFormat": {"name": "onnx"}, "storageUri": f"pvc://{CLAIM}/none"}
+    service = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "asked", "namespace": namespace},
+        "spec": {"predictor": {"model": model}},
+    }
+    dry = ["create", "--dry-run=server", "-f", "-"]
+    return cluster.run(*dry, text=json.dumps(service), check=False).returncode == 0
+
+
+@pytest.fixture
+def no_controller(namespace: Kubectl) -> Iterator[None]:
+    """Take KServe's controller away, and with it whoever answers its webhooks; put it back afterwards."""
+    kserve, name = Kubectl(namespace.program, "kserve"), "deployment/kserve-controller-manager"
+    replicas = kserve.get(name)["spec"]["replicas"]
+    try:
+        kserve.run("scale", name, "--replicas=0")
+        eventually(lambda: not kserve.get("pods", "-l", "control-plane=kserve-controller-manager")["items"], 60, 1)
+        eventually(lambda: not answering(namespace, namespace.namespace), 30, 1)
+        yield
+    finally:
+        kserve.run("scale", name, f"--replicas={replicas}")
+        kserve.run("rollout", "status", name, "--timeout=90s")
+        eventually(lambda: answering(namespace, namespace.namespace), 60, 1)
+
+
+def deploy_as_a_person_does(stored: StoredVariant, namespace: str) -> subprocess.CompletedProcess[str]:
+    store = stored.folder.parents[1]
+    command = [sys.executable, "-W", "ignore", "-m", "podium", "deploy", stored.id, "--store", str(store)]
+    command += ["--node-class", "epyc", "--name", "pie", "-n", namespace, "--context", ALLOWED[0]]
+    command += ["--kubeconfig", str(STANDARD), "--timeout", "90s"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=150, cwd=ROOT)
+
+
+def everything(namespace: Kubectl) -> set[str]:
+    """Return the names of all that is in a namespace and could be left of a deployment."""
+    kinds = f"{OURS},serviceaccounts,configmaps,jobs"
+    return {name for name in namespace.run("get", kinds, "-o", "name").stdout.split() if "event" not in name}
+
+
+def test_a_webhook_that_does_not_answer_is_told_and_nothing_is_left(
+    namespace: Kubectl, stored: StoredVariant, request: pytest.FixtureRequest
+) -> None:
+    before = everything(namespace)
+    request.getfixturevalue("no_controller")
+    began = time.monotonic()
+    done = deploy_as_a_person_does(stored, namespace.namespace)
+    assert time.monotonic() - began < PATIENCE_S
+    assert done.returncode != 0
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, done.stderr
+    assert "The webhook inferenceservice.kserve-webhook-server" in errors[0]
+    assert "must answer and does not" in errors[0]
+    assert "kubectl get pods -n kserve" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert everything(namespace) == before
+
+
+def test_with_the_controller_back_the_same_command_serves(
+    namespace: Kubectl, stored: StoredVariant, access: Access
+) -> None:
+    """The control: it is the controller that was missing, and nothing else."""
+    done = deploy_as_a_person_does(stored, namespace.namespace)
+    assert done.returncode == 0, done.stderr
+    assert delete_service("pie", access) is True
