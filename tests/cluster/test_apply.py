@@ -4,8 +4,6 @@ One winner after the other serves under the same name, the service tells why, an
 nothing.
 """
 
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,13 +21,13 @@ from podium.raceplace import ClusterPlace
 from predictors.manifest import address_of, read_variant
 from predictors.store import StoredVariant
 from tests.artifacts import vector_artifact
-from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+from tests.cluster.conftest import ALLOWED, STANDARD, Kubectl
 from tests.cluster.probing import Seen, probing
+from tests.cluster.stock import stocked
 from tests.eventually import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-CLAIM = "podium-artifacts"
 NAME = "pie"
 PATIENCE_S = 30.0
 
@@ -37,24 +35,9 @@ PATIENCE_S = 30.0
 @pytest.fixture
 def store(namespace: Kubectl, tmp_path: Path) -> Iterator[Path]:
     """Make a store of two artifacts that the cluster's nodes see, and the namespace's claim of it."""
-    root = ROOT / ".podium" / "store" / f"test-{uuid.uuid4().hex[:8]}"
-    for name in ("tiny", "small"):
-        folder = vector_artifact(tmp_path / name, name=name)
-        shutil.copytree(folder, root / name / address_of(folder))
-    for path in (root, *root.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": f"/var/lib/podium/store/{root.name}"}}
-    bound = {"claimRef": {"namespace": namespace.namespace, "name": CLAIM}}
-    metadata = {"name": root.name, "labels": {"podium.dev/test": "true"}}
-    spec = {**shared, **volume, **bound, "persistentVolumeReclaimPolicy": "Retain"}
-    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec})
-    asked = {**shared, "volumeName": root.name, "resources": {"requests": {"storage": "1Gi"}}}
-    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}, "spec": asked})
-    yield root
-    namespace.run("delete", "pvc", CLAIM, "--wait=false", check=False)
-    namespace.run("delete", "pv", root.name, "--wait=false", check=False)
-    shutil.rmtree(root)
+    made = {name: vector_artifact(tmp_path / name, name=name) for name in ("tiny", "small")}
+    with stocked(namespace, {f"{name}/{address_of(folder)}": folder for name, folder in made.items()}) as root:
+        yield root
 
 
 @pytest.fixture

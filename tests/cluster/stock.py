@@ -1,0 +1,37 @@
+"""A store of artifacts of a test's own, as races and deployments lay it out, and the claim of its namespace to it."""
+
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cluster.conftest import ROOT, Kubectl
+
+__all__ = ["CLAIM", "stocked"]
+
+CLAIM = "podium-artifacts"
+
+
+@contextmanager
+def stocked(namespace: Kubectl, artifacts: Mapping[str, Path]) -> Iterator[Path]:
+    """Copy folders to where the cluster's nodes see them, by `<model>/<address>`, and yield the store's folder."""
+    root = ROOT / ".podium" / "store" / f"test-{uuid.uuid4().hex[:8]}"
+    for place, folder in artifacts.items():
+        shutil.copytree(folder, root / place)
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": f"/var/lib/podium/store/{root.name}"}}
+    bound = {"claimRef": {"namespace": namespace.namespace, "name": CLAIM}}
+    metadata = {"name": root.name, "labels": {"podium.dev/test": "true"}}
+    spec = {**shared, **volume, **bound, "persistentVolumeReclaimPolicy": "Retain"}
+    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec})
+    asked = {**shared, "volumeName": root.name, "resources": {"requests": {"storage": "1Gi"}}}
+    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}, "spec": asked})
+    try:
+        yield root
+    finally:
+        namespace.run("delete", "pvc", CLAIM, "--wait=false", check=False)
+        namespace.run("delete", "pv", root.name, "--wait=false", check=False)
+        shutil.rmtree(root)
