@@ -116,7 +116,9 @@ def _reason(race: Race, entry: Entry) -> str:
     rivals = sum(1 for one in race.variants if one.status == "PASS" and not one.emulated) - 1
     cost = entry.cost_per_million
     price = f", {cost.value:.3g} {cost.currency} a million requests" if cost is not None else ""
-    return f"holds {race.slo}{price}; {rivals} others hold it too" if rivals > 0 else f"alone holds {race.slo}{price}"
+    if rivals <= 0:
+        return f"alone holds {race.slo}{price}"
+    return f"holds {race.slo}{price}; {rivals} {'other holds' if rivals == 1 else 'others hold'} it too"
 
 
 def _event(service: Document, race: Race, reason: str, text: str) -> Document:

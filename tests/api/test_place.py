@@ -154,7 +154,7 @@ def test_the_winner_serves_under_the_submissions_name_and_says_why(
     assert notes["podium.dev/verdict"] == f"PASS {won.slo}"
     assert notes["podium.dev/race"] == won.race_id
     assert notes["podium.dev/report"] == f"{won.race_id}/report.html"
-    assert "1 others hold it too" in notes["podium.dev/reason"]
+    assert "1 other holds it too" in notes["podium.dev/reason"]
     (event,) = told(api)
     assert (event["reason"], event["involvedObject"]["name"]) == ("RaceWon", "colors")
     # The next race finds that it may go on under this name.
