@@ -25,7 +25,6 @@ __all__ = [
     "percentile_interval",
     "refutes",
     "requests_needed",
-    "share_interval",
     "slope",
     "supports",
     "t_bound",
@@ -136,18 +135,6 @@ def coefficient_of_variation(values: Sequence[float] | Floats) -> float | None:
     if array.size < 2 or array.mean() == 0:
         return None
     return float(array.std(ddof=1) / abs(array.mean()))
-
-
-def share_interval(misses: int, requests: int, confidence: float) -> Interval | None:
-    """Return a share with its Clopper-Pearson interval, or None without requests.
-
-    Source: Clopper, Pearson, "The use of confidence or fiducial limits illustrated in the case of the
-    binomial", 1934.
-    """
-    if requests == 0:
-        return None
-    bounds = stats.binomtest(misses, requests).proportion_ci(confidence, method="exact")
-    return Interval(misses / requests, float(bounds.low), float(bounds.high))
 
 
 def percentile(values: Floats, quantile: float) -> float:

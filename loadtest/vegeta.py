@@ -24,7 +24,7 @@ from loadtest.samples import Samples
 from loadtest.schedule import constant
 from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
 
-__all__ = ["attack", "cross_check", "find_vegeta", "plan_attack"]
+__all__ = ["attack", "find_vegeta", "plan_attack"]
 
 _NS = 1_000_000_000
 _MAX_TARGETS = 1_000
@@ -42,28 +42,6 @@ def find_vegeta() -> Path:
     if not (path.is_file() and os.access(path, os.X_OK)):
         raise GeneratorError(f"there is no vegeta at {path}", "run ./scripts/build-k6, or set PODIUM_VEGETA")
     return path.resolve()
-
-
-def cross_check(
-    endpoint: Endpoint,
-    rate: float,
-    seconds: float,
-    payloads: PayloadSet,
-    workdir: Path,
-    cores: set[int] | frozenset[int] | None = None,
-    *,
-    timeout_s: float = 2.0,
-) -> Samples:
-    """Send at a constant rate and return what became of every request; see `attack`."""
-    return attack(
-        endpoint,
-        rate=rate,
-        seconds=seconds,
-        payloads=payloads,
-        workdir=workdir,
-        cores=cores,
-        timeout_s=timeout_s,
-    ).samples
 
 
 def attack(

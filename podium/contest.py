@@ -42,14 +42,20 @@ class Measured:
 
     candidate: Candidate
     book: RunBook
-    ready_s: float | None = None
+    starts_s: list[float] = field(default_factory=list)
     single_stream: StoredRun | None = None
     offline: StoredRun | None = None
     holds: list[StoredRun] = field(default_factory=list)
     probes: list[StoredRun] = field(default_factory=list)
     search: SearchResult | None = None
     trouble: str = ""
+    cut: str = ""
     void: str | None = None
+
+    @property
+    def ready_s(self) -> float | None:
+        """Return the longest start; None where none came up."""
+        return max(self.starts_s, default=None)
 
     def blocks(self) -> list[BlockOutcome]:
         """Return the blocks of the hold, ready to be judged."""
@@ -170,7 +176,9 @@ class Contest:
         self._progress.stage("Search for the largest rate that holds", len(field_))
         # The verdict is the hold's; where there is one, a search that cannot be measured costs only its figure.
         needed = self._measurement.profile.hold is None
-        self._play(_Turn(measured, "search", self._search_one, needed=needed) for measured in field_)
+        # Whoever holds the objective can win by the figure: where the budget is short, those are searched first.
+        order = sorted(field_, key=self._is_settled)
+        self._play(_Turn(measured, "search", self._search_one, needed=needed) for measured in order)
 
     def _search_one(self, measured: Measured) -> None:
         phase = self._measurement.profile.search
@@ -186,6 +194,8 @@ class Contest:
                 run = self._measurement.probe(self._course(measured), rate=rate, number=len(measured.probes))
                 measured.probes.append(run)
                 search.record(rate, judge_probe(block_of(run), self._slo))
+            if search.next_rate() is not None:
+                self._cut(measured, "search had ended")
         finally:
             # Probes before a void one stand: the interval is wider, and nothing else is lost.
             if measured.probes:
@@ -207,7 +217,7 @@ class Contest:
         known = self._courses.get(measured.candidate.variant_id)
         if known is None or known.deployment.identity != deployment.identity:
             self._courses[measured.candidate.variant_id] = Course(deployment, measured.book)
-        measured.ready_s = deployment.ready_seconds
+            measured.starts_s.append(deployment.ready_seconds)
 
     def _room_for(self, candidates: Sequence[Candidate]) -> int | None:
         """Return how many servers can be up at once, where that is fewer than there are."""
@@ -277,6 +287,7 @@ class Contest:
         name = measured.candidate.variant_id
         self._progress.doing(f"{name}: {what}")
         if self._is_over() and what not in {"start", "warm-up"}:
+            self._cut(measured, what)
             return True
         try:
             turn.action(measured)
@@ -300,6 +311,11 @@ class Contest:
         self._event(measured.trouble, measured.candidate.variant_id)
         self._up.pop(measured.candidate.variant_id, None)
         self._measurement.target.remove(measured.candidate)
+
+    def _cut(self, measured: Measured, what: str) -> None:
+        if not measured.cut:
+            measured.cut = f"the budget was spent before its {what}"
+            self._event(measured.cut, measured.candidate.variant_id)
 
     def _is_over(self) -> bool:
         return time.monotonic() > self._deadline

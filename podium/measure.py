@@ -185,7 +185,7 @@ class Measurement:
     def _kept(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
         candidate = course.deployment.candidate
         known = course.book.find(phase, shot.seed, rate, candidate.address)
-        if known is not None and is_kept(known.record):
+        if known is not None and is_kept(known.record) and known.record.fingerprint == self.fingerprint:
             return known
         for attempt in range(1, _TRIES + 1):
             run = self._played(course, phase, shot, rate=rate)

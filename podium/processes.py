@@ -32,13 +32,15 @@ def start(
     cores: frozenset[int] = frozenset(),
     environment: Mapping[str, str] | None = None,
     pipes: bool = False,
+    without: str | None = None,
 ) -> subprocess.Popen[str]:
     """Start `command` with its standard error in `log`.
 
     With `pipes` its standard input and output are pipes of text lines; without, output goes to the log as
-    well.
+    well. Variables of this process's environment that start with `without` are kept from it.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    inherited = {name: value for name, value in os.environ.items() if not (without and name.startswith(without))}
     with log.open("a", encoding="utf-8") as sink:
         return subprocess.Popen(
             list(command),
@@ -46,7 +48,7 @@ def start(
             stdout=subprocess.PIPE if pipes else sink,
             stderr=sink,
             text=True,
-            env={**os.environ, **(environment or {})},
+            env={**inherited, **(environment or {})},
             start_new_session=True,
             preexec_fn=_before_exec(cores),
         )

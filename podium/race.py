@@ -63,7 +63,11 @@ def run_race(
         from podium.raceday import play_race
         from podium.report import render_report
 
-        race = play_race(plan, folder, target, document, progress, command=command)
+        try:
+            race = play_race(plan, folder, target, document, progress, command=command)
+        except KeyboardInterrupt:
+            progress.note(f"interrupted: the same command goes on with {folder.name}; with --new it starts afresh")
+            raise
         write_race(folder, race)
         point_latest(folder)
         progress.note(f"report: {render_report(folder)}")

@@ -34,7 +34,7 @@ from predictors.manifest import read_variant
 
 __all__ = ["play_race"]
 
-_LABELS = {"local": "local target: functional and relative", "kind": "kind: one machine, functional and relative"}
+_LABELS = {"kind": "kind: one machine, functional and relative"}
 
 
 @dataclass(slots=True)

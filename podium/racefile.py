@@ -214,6 +214,10 @@ def find_race(name: str, root: Path) -> Path:
     for folder in (*candidates, Path(name)):
         if (folder / _FILE).is_file():
             return folder.resolve()
+        if (folder / "plan.json").is_file():
+            raise RaceError(
+                f"the race {name!r} under {root} is unfinished", hint="run its command again: it goes on where it ended"
+            )
     known = ", ".join(_races(root)) or "none yet"
     raise RaceError(
         f"there is no race {name!r} under {root} (races: {known})",

@@ -48,7 +48,7 @@ def entry_of(
         slo,
         level=profile.level,
         confidence=profile.confidence,
-        ready_s=() if measured.ready_s is None else (measured.ready_s,),
+        ready_s=measured.starts_s,
     )
     # An over-saturated hold is a proven failure whatever ended the course later.
     is_void = bool(measured.trouble) and verdict.status != "FAIL"
@@ -65,7 +65,7 @@ def entry_of(
         server_max_rps=capacity,
         cost_per_million=_cost(capacity, profile, node_class),
         status="VOID" if is_void else verdict.status,
-        reasons=(measured.trouble,) if is_void else _reasons(verdict, measured.trouble),
+        reasons=(measured.trouble,) if is_void else _reasons(verdict, measured.trouble or measured.cut),
         needs=None if is_void else _needs(verdict),
         runs=measured.book.paths(),
         passport=_worst(run.record.passport for run in _counted(measured)),

@@ -6,6 +6,7 @@ from pathlib import Path
 from podium import console
 from podium.console import Output
 from podium.plan import RacePlan
+from podium.quantities import format_duration
 from podium.racefile import Race
 
 __all__ = ["show_plan", "show_race"]
@@ -79,9 +80,12 @@ def show_plan(plan: RacePlan, output: Output) -> None:
     servers = "processes" if plan.target == "local" else "pods"
     console.print_styled(f"{plan.card.name}: {slo}; quality {plan.submission.quality}; profile {plan.profile.name}")
     console.print_styled(
-        f"{len(plan.entries)} {servers}, about {plan.seconds / 60:.1f} min of measuring "
-        f"(budget {plan.budget_s / 60:.0f} min), {plan.estimate.requests} requests, {money:.4f} {currency}"
+        f"{len(plan.entries)} {servers}, about {format_duration(plan.seconds)} of measuring "
+        f"(budget {format_duration(plan.budget_s)}), {plan.estimate.requests} requests, {money:.4f} {currency}"
     )
+    if plan.estimate.seconds > plan.budget_s:
+        needed = format_duration(plan.estimate.seconds)
+        console.print_styled(f"All phases take about {needed}: the budget cuts the last of them; --budget raises it")
     for note in plan.notes:
         console.print_styled(note)
 

@@ -1,6 +1,7 @@
 """`podium build`: build a model's variants into the store, and check their quality, without racing them."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,7 +60,7 @@ def _with_quality(
 ) -> "list[tuple[Built, Quality | None]]":
     """Build in a child process, as a race does, and measure each variant against the source."""
     from dataclasses import fields
-    from tempfile import TemporaryDirectory
+    from tempfile import mkdtemp
 
     from podium.builder import Builder
     from podium.entry import Quality
@@ -67,10 +68,9 @@ def _with_quality(
     from predictors.build import Built
 
     found: list[tuple[Built, Quality | None]] = []
-    with (
-        TemporaryDirectory(prefix="podium-build-") as folder,
-        Builder(log=Path(folder) / "build.log", progress=lambda text: typer.echo(text, err=True)) as builder,
-    ):
+    # Of a child that fails the log is named, so that it must stay.
+    folder = Path(mkdtemp(prefix="podium-build-"))
+    with Builder(log=folder / "build.log", progress=lambda text: typer.echo(text, err=True)) as builder:
 
         def built(variant_id: str) -> Built:
             done = builder.build(model_folder=model, variant_id=variant_id, store=store)
@@ -90,6 +90,7 @@ def _with_quality(
             known = {name: value for name, value in answer.items() if name in Quality.model_fields}
             found.append((item, Quality.model_validate(known)))
         builder.payloads(model_folder=model)
+    shutil.rmtree(folder)
     return found
 
 

@@ -1,6 +1,7 @@
 """`podium race`: one submission in, a measured verdict out."""
 
 import shlex
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ import typer
 from podium.console import Output
 
 __all__ = ["register"]
+
+_MODELS, _RUNS, _PORT = Path("models"), Path("runs"), 18080
 
 
 class TargetName(StrEnum):
@@ -34,9 +37,9 @@ def register(app: typer.Typer) -> None:
         budget: Annotated[str | None, typer.Option(help="Wall time for measuring, as 5m or 1h30m.")] = None,
         output: Annotated[Output, typer.Option("-o", "--output", help="What to print.")] = Output.TABLE,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")] = False,
-        models: Annotated[Path, typer.Option(help="Where pvc:// claims are on this machine.")] = Path("models"),
-        runs: Annotated[Path, typer.Option(help="Where races are kept.")] = Path("runs"),
-        port: Annotated[int, typer.Option(min=1024, max=65000, help="First port of the servers.")] = 18080,
+        models: Annotated[Path, typer.Option(help="Where pvc:// claims are on this machine.")] = _MODELS,
+        runs: Annotated[Path, typer.Option(help="Where races are kept.")] = _RUNS,
+        port: Annotated[int, typer.Option(min=1024, max=65000, help="First port of the servers.")] = _PORT,
         new: Annotated[bool, typer.Option("--new", help="Do not resume an unfinished race.")] = False,
         apply: Annotated[
             bool, typer.Option("--apply", help="Let the winner serve under the submission's name (cluster).")
@@ -58,6 +61,15 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter(
                 "a process of this machine serves nobody; add --target cluster", param_hint="--apply"
             )
+        cluster = {
+            "--runners": None if runners == 1 else str(runners),
+            "--namespace": namespace,
+            "--context": context,
+            "--kubeconfig": None if kubeconfig is None else str(kubeconfig),
+        }
+        unused = next((flag for flag, value in cluster.items() if value is not None), None)
+        if unused is not None and target is TargetName.local:
+            raise typer.BadParameter("it is about a cluster; add --target cluster", param_hint=unused)
         place = None
         if target is TargetName.cluster:
             from podium.cluster.access import Access
@@ -82,7 +94,12 @@ def register(app: typer.Typer) -> None:
         from podium.race import run_race
         from podium.racefile import exit_code
 
-        command = _spelled(file, profile, budget, target, apply=apply)
+        places = {
+            "--models": None if models == _MODELS else str(models),
+            "--runs": None if runs == _RUNS else str(runs),
+            "--port": None if port == _PORT else str(port),
+        }
+        command = _spelled(file, profile, budget, target, apply=apply, more={**places, **cluster})
         folder, result = run_race(plan, fresh=new, command=command, make_target=place.target if place else None)
         if place is not None and apply:
             place.apply(plan, folder, result, lambda text: typer.echo(text, err=True))
@@ -90,10 +107,20 @@ def register(app: typer.Typer) -> None:
         return exit_code(result)
 
 
-def _spelled(file: Path, profile: str | None, budget: str | None, target: TargetName, *, apply: bool) -> str:
+def _spelled(
+    file: Path,
+    profile: str | None,
+    budget: str | None,
+    target: TargetName,
+    *,
+    apply: bool,
+    more: Mapping[str, str | None],
+) -> str:
+    """Return the command line as it would be typed again, without what is at its default."""
     words = ["podium", "race", "-f", str(file)]
     words += ["--target", target.value] if target is not TargetName.local else []
     words += ["--profile", profile] if profile else []
     words += ["--budget", budget] if budget else []
     words += ["--apply"] if apply else []
+    words += [word for flag, value in more.items() if value is not None for word in (flag, value)]
     return shlex.join(words)

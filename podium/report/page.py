@@ -259,5 +259,7 @@ def _steps(race: Race) -> tuple[Step, ...]:
         Step("Make this page again from the files of the race.", f"podium report {shlex.quote(race.race_id)}"),
     ]
     if race.winner:
-        steps.append(Step("Serve the winner on this machine.", f"podium serve {shlex.quote(race.winner.variant)}"))
+        best = next(entry for entry in race.variants if entry.key == race.winner)
+        exact = f"{best.id}@{best.address[:12]}" if best.address else best.id
+        steps.append(Step("Serve the winner on this machine.", f"podium serve {shlex.quote(exact)} --cpus 1"))
     return tuple(steps)

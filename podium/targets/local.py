@@ -81,7 +81,8 @@ class LocalTarget:
                 except OSError as error:
                     raise MachineError(
                         f"Port {port} on {_HOST} cannot be used: {error.strerror}.",
-                        hint=f"End what listens there, or choose another base: --port {self._first_port + 100}.",
+                        hint=f"End what listens there, or choose another base: --port {self._first_port + 100}. "
+                        "Two races at once share their cores, and their figures are worth nothing.",
                     ) from error
 
     def room(self, node_class: str) -> int | None:
@@ -131,12 +132,9 @@ class LocalTarget:
             command,
             log=log,
             cores=self.server_cores,
-            environment={
-                "PODIUM_RACE": self._race_id,
-                "OMP_NUM_THREADS": str(self._cpus),
-                # A setting of the person's own must not differ from the command line.
-                "PREDICTOR_GRPC": str(speaks_grpc).lower(),
-            },
+            environment={"PODIUM_RACE": self._race_id, "OMP_NUM_THREADS": str(self._cpus)},
+            # Settings of a person's own servers would change what is measured.
+            without="PREDICTOR_",
         )
         prefer(process.pid)
         endpoint = Endpoint(

@@ -3,20 +3,32 @@
 import shlex
 from pathlib import Path
 
+import pytest
+
+from podium import cli
 from podium.commands.race import TargetName, _spelled
 
 
 def test_the_noted_command_is_that_of_the_person_whatever_their_folders_are_called() -> None:
-    said = _spelled(Path("my models/food's.yaml"), "quick", "5m", TargetName.local, apply=False)
+    said = _spelled(Path("my models/food's.yaml"), "quick", "5m", TargetName.local, apply=False, more={})
     assert shlex.split(said) == [
         "podium", "race", "-f", "my models/food's.yaml", "--profile", "quick", "--budget", "5m",
     ]  # fmt: skip
 
 
 def test_what_was_not_said_is_not_noted() -> None:
-    assert _spelled(Path("a.yaml"), None, None, TargetName.local, apply=False) == "podium race -f a.yaml"
+    assert (
+        _spelled(Path("a.yaml"), None, None, TargetName.local, apply=False, more={"--port": None})
+        == "podium race -f a.yaml"
+    )
 
 
 def test_target_and_apply_are_noted_too() -> None:
-    said = _spelled(Path("a.yaml"), None, None, TargetName.cluster, apply=True)
-    assert said == "podium race -f a.yaml --target cluster --apply"
+    said = _spelled(Path("a.yaml"), None, None, TargetName.cluster, apply=True, more={"--runs": "my runs"})
+    assert said == "podium race -f a.yaml --target cluster --apply --runs 'my runs'"
+
+
+@pytest.mark.parametrize("option", [["--runners", "4"], ["-n", "team"], ["--context", "x"], ["--kubeconfig", "x"]])
+def test_what_is_about_a_cluster_needs_one(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["race", "-f", "examples/food11.yaml", "--dry-run", *option]) == 2
+    assert "add --target cluster" in " ".join(capsys.readouterr().err.split())

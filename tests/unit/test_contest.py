@@ -247,7 +247,34 @@ def test_nothing_is_measured_once_the_budget_is_over(tmp_path: Path) -> None:
     assert len(target.shots) == 1
     assert (found.single_stream, found.offline, found.holds, found.probes, found.search) == (None, None, [], [], None)
     assert found.trouble == ""
+    assert found.cut == "the budget was spent before its single-stream"
     assert found.ready_s == 1.5
+
+
+def test_who_holds_the_objective_is_searched_before_who_does_not(tmp_path: Path) -> None:
+    target = SimulatedTarget({"slow": 200, "quick": 5})
+    shared = measurement(target, tmp_path, profile(HOLD, SEARCH))
+    found = contest(shared, tmp_path).run([candidate(name, tmp_path) for name in ("slow", "quick")])
+    assert len(found["slow"].holds) < len(found["quick"].holds) == 5
+    searched = [name for name, shot in target.shots if shot.seconds == 5]
+    assert searched[0] == "quick"
+
+
+def test_runs_of_another_machine_are_not_taken_for_this_ones(tmp_path: Path) -> None:
+    chosen = profile(HOLD)
+    contest(measurement(SimulatedTarget({"a": 5}), tmp_path, chosen), tmp_path).run([candidate("a", tmp_path)])
+    again = SimulatedTarget({"a": 5})
+    elsewhere = replace(measurement(again, tmp_path, chosen), fingerprint="another")
+    found = contest(elsewhere, tmp_path).run([candidate("a", tmp_path)])["a"]
+    assert len(again.shots) == 5
+    assert {run.record.fingerprint for run in found.holds} == {"another"}
+
+
+def test_every_start_of_a_server_counts(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    restarts = profile(HOLD.replace("restart: false", "restart: true"))
+    found = contest(measurement(target, tmp_path, restarts), tmp_path).run([candidate("a", tmp_path)])["a"]
+    assert found.starts_s == [1.5] * 5
 
 
 @pytest.mark.parametrize("phase", [HOLD, SEARCH])

@@ -30,6 +30,19 @@ def test_a_child_runs_on_the_cores_it_was_given(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().strip() == str(sorted(core))
 
 
+def test_a_childs_environment_is_the_parents_without_what_is_kept_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREDICTOR_MAX_DELAY", "300ms")
+    monkeypatch.setenv("WORD", "pie")
+    code = "import os; print(os.environ.get('PREDICTOR_MAX_DELAY'), os.environ['WORD'], os.environ['OWN'])"
+    for without, seen in ((None, "300ms"), ("PREDICTOR_", "None")):
+        log = tmp_path / f"{without}.log"
+        child = processes.start([sys.executable, "-c", code], log=log, environment={"OWN": "x"}, without=without)
+        assert child.wait(20) == 0
+        assert log.read_text().strip() == f"{seen} pie x"
+
+
 def test_a_child_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> None:
     child = processes.start([sys.executable, "-c", STUBBORN], log=tmp_path / "log")
     eventually(lambda: (tmp_path / "log").read_text().startswith("up"))

@@ -61,7 +61,7 @@ def test_report_tells_objective_environment_and_how_to_repeat_it(finished: Path)
         "blocks: 5",
         race.command,
         f"podium report {race.race_id}",
-        "podium serve food11-openvino-int8",
+        "podium serve food11-openvino-int8@",
         "over-saturated at 40/s, block ended early",
         "+2.4 %",
         "McNemar",

@@ -13,7 +13,6 @@ from loadtest.statistics import (
     percentile_interval,
     refutes,
     requests_needed,
-    share_interval,
     slope,
     supports,
     t_bound,
@@ -138,22 +137,6 @@ def test_the_coefficient_of_variation_uses_the_sample_deviation() -> None:
     assert coefficient_of_variation([-9.0, -11.0]) == pytest.approx(2**0.5 / 10)
     assert coefficient_of_variation([1.0]) is None
     assert coefficient_of_variation([-1.0, 1.0]) is None
-
-
-def test_no_failure_in_three_thousand_bounds_the_share_near_a_thousandth() -> None:
-    interval = share_interval(0, 3000, 0.90)
-    assert interval is not None
-    assert (interval.value, interval.low) == (0.0, 0.0)
-    assert interval.high == pytest.approx(1 - 0.05 ** (1 / 3000))
-    assert interval.high == pytest.approx(0.001, rel=0.01)
-    assert share_interval(0, 0, 0.95) is None
-
-
-@given(st.integers(1, 2000), st.floats(0, 1), st.sampled_from([0.9, 0.95, 0.99]))
-def test_a_share_lies_in_its_interval(requests: int, part: float, confidence: float) -> None:
-    interval = share_interval(round(part * requests), requests, confidence)
-    assert interval is not None
-    assert 0 <= interval.low <= interval.value <= interval.high <= 1
 
 
 @given(st.integers(1, 3000), st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.999]), st.integers(0, 2**32 - 1))

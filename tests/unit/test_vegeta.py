@@ -9,7 +9,7 @@ import pytest
 
 from loadtest.errors import GeneratorError
 from loadtest.shot import Endpoint
-from loadtest.vegeta import attack, cross_check, find_vegeta
+from loadtest.vegeta import attack, find_vegeta
 from tests.loads import MS, payloads, program
 
 ENDPOINT = Endpoint("http://127.0.0.1:9", "v1-image", "pie", headers={"x-word": "pie"})
@@ -62,7 +62,7 @@ def test_points_become_samples_with_the_intended_start_put_back(tmp_path: Path, 
 
 def test_targets_carry_the_payloads_in_the_order_of_the_schedule(tmp_path: Path, kept: Path) -> None:
     found = payloads(tmp_path / "p")
-    cross_check(ENDPOINT, 12.5, 1.6, found, tmp_path / "w", timeout_s=0.5)
+    attack(ENDPOINT, rate=12.5, seconds=1.6, payloads=found, workdir=tmp_path / "w", timeout_s=0.5)
     targets = [json.loads(line) for line in kept.read_text().splitlines()]
     assert [target["body"] for target in targets] == [bodies(found.files)[index] for index in found.order(20)]
     assert targets[0]["header"] == {"x-word": ["pie"], "content-type": ["image/jpeg"]}
@@ -83,11 +83,11 @@ def test_an_attack_that_fails_or_records_nothing_is_an_error(
     found = payloads(tmp_path / "p")
     monkeypatch.setenv("POINTS", "0")
     with pytest.raises(GeneratorError, match="recorded no request") as nothing:
-        cross_check(ENDPOINT, 10, 1, found, tmp_path / "w")
+        attack(ENDPOINT, rate=10, seconds=1, payloads=found, workdir=tmp_path / "w")
     assert "still answers" in nothing.value.hint
     monkeypatch.setenv("LAST", "1,2,3")
     with pytest.raises(GeneratorError, match="points cannot be read") as unreadable:
-        cross_check(ENDPOINT, 10, 1, found, tmp_path / "w")
+        attack(ENDPOINT, rate=10, seconds=1, payloads=found, workdir=tmp_path / "w")
     assert "./scripts/build-k6" in unreadable.value.hint
     failing = program(tmp_path, "import sys\nsys.exit('bad target')\n", "failing")
     with pytest.raises(GeneratorError, match="vegeta attack ended with code 1") as error:
