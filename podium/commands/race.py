@@ -101,9 +101,10 @@ def register(app: typer.Typer) -> None:
         }
         command = _spelled(file, profile, budget, target, apply=apply, more={**places, **cluster})
         folder, result = run_race(plan, fresh=new, command=command, make_target=place.target if place else None)
+        show_race(folder, result, output)
+        # Whatever becomes of it, what was measured has been shown.
         if place is not None and apply:
             place.apply(plan, folder, result, lambda text: typer.echo(text, err=True))
-        show_race(folder, result, output)
         return exit_code(result)
 
 
