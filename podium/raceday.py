@@ -226,7 +226,7 @@ def _build(
                 )
             except RefusedError as error:
                 refused.append((recipe, f"it could not be built: {error}"))
-                _warn(progress, log, f"{recipe.variant_id} could not be built: {error}", recipe.variant_id)
+                _warn(progress, log, f"could not be built: {error}", recipe.variant_id)
                 progress.step()
                 continue
             quality = Quality.model_validate(
@@ -236,7 +236,7 @@ def _build(
             seconds = None if done["cached"] else float(done["seconds"])
             built.append(_Built(recipe, Path(done["folder"]), done["address"], seconds, quality, rejected))
             how = "from the store" if done["cached"] else f"built in {done['seconds']:.1f} s"
-            text = f"{recipe.variant_id}: {how}, {quality.metric} {quality.value:.4f}"
+            text = f"{how}, {quality.metric} {quality.value:.4f}"
             _say(progress, log, text + (f", REJECTED: {rejected[0]}" if rejected else ""), recipe.variant_id)
             progress.step()
         payload_folder = builder.payloads(model_folder=model_folder, protocol=plan.profile.protocol)
@@ -352,12 +352,12 @@ def _seed(plan: RacePlan) -> int:
 
 def _say(progress: RaceProgress, log: _Log, text: str, variant: str | None = None) -> None:
     log.add(text, variant)
-    progress.note(text)
+    progress.note(f"{variant}: {text}" if variant else text)
 
 
 def _warn(progress: RaceProgress, log: _Log, text: str, variant: str | None = None) -> None:
     log.add(text, variant, level="warning")
-    progress.note(text)
+    progress.note(f"{variant}: {text}" if variant else text)
 
 
 def _plain(value: str | int | float | list[str]) -> JsonValue:

@@ -66,7 +66,7 @@ def test_a_variant_is_served_as_the_readme_says(tmp_path: Path) -> None:
         timeout=110,
     )
     assert built.returncode == 0, built.stderr
-    words = [*shlex.split(command), "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--cpus", "1"]
+    words = [*shlex.split(command), "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
     server = subprocess.Popen(
         words, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -80,6 +80,11 @@ def test_a_variant_is_served_as_the_readme_says(tmp_path: Path) -> None:
         assert server.wait(20) == 0
         if server.stdout is not None:
             server.stdout.close()
+
+
+def test_the_readme_says_where_the_program_is() -> None:
+    first = README.index("podium ", README.index("```sh\n./scripts/cluster-up"))
+    assert 0 < README.index('export PATH="$PWD/.venv/bin:$PATH"') < first
 
 
 def test_no_part_of_the_readme_waits_to_be_filled() -> None:
