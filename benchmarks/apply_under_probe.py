@@ -9,10 +9,15 @@ one race whose budget ends before anything is settled, which must change nothing
 
 Prints one line of JSON a race and one in the end; exit code 1 where a request failed, a winner does not serve, or the
 undecided race changed the service. Needs the namespace `podium` for itself: it makes and removes the service `applied`.
+A round takes two minutes and more, most of it the race.
+
+2026-11-21, kind on 2 shared cores of a busy machine: three replacements in two runs (ort by openvino twice, openvino by
+ort once); 0 of 10,435 requests failed, the longest took 2.2 s. The undecided race ended with 6 and changed nothing.
 """
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -89,6 +94,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
+    # Whoever ends this from outside wants the service gone as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     kubectl = Kubectl("kubectl")
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="podium-apply-") as name:
