@@ -96,7 +96,7 @@ def test_a_candidate_serves_under_the_races_label_is_seen_and_goes(
     api.answers(path, {"address": candidate.address, "cores": [2, 3]})
     facts = target.observe(deployment)
     assert (facts.alive, facts.node, facts.cores) == (True, "worker", frozenset({2, 3}))
-    assert facts.replicas == {pod}
+    assert facts.replicas == frozenset({pod})
     assert facts.state["address"] == candidate.address
     assert facts.neighbors == {"worker"}
     assert target.environment("epyc")["kubernetes"] == "v1.36.4"
