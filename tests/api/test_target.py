@@ -98,7 +98,7 @@ def test_a_candidate_serves_under_the_races_label_is_seen_and_goes(
     assert (facts.alive, facts.node, facts.cores) == (True, "worker", frozenset({2, 3}))
     assert facts.replicas == frozenset({pod})
     assert facts.state["address"] == candidate.address
-    assert facts.neighbors == {"worker"}
+    assert facts.neighbors == frozenset({"worker"})
     assert target.environment("epyc")["kubernetes"] == "v1.36.4"
     labels = api.does(lambda: api.server.objects[(SERVICES, "podium", NAME)].raw)["metadata"]["labels"]
     assert labels["podium.dev/race"] == LABEL
