@@ -10,6 +10,10 @@ taints fit its class.
 Prints one line of JSON for each form and one with the limits; exit code 1 where a dry run takes more than 10 s or
 300 MiB, or a variant is planned elsewhere than its class says. The processor time is given beside the wall time, which
 is that of a machine with nothing else to do.
+
+2026-11-21, 2 shared cores at a load of 8 to 11 and nice 10, three times: all 340 and 107 entries placed right, 84 MiB,
+1.9 to 3.4 s of processor time for the dearest. The wall time of the 20 was 4.8 to 9.6 s in the mean and 10.0, 18.7 and
+19.1 s for the slowest, that of the 64 at most 7.1 s; an idle machine is still to be asked.
 """
 
 import argparse
