@@ -6,14 +6,12 @@ of a connection whose pod goes, and where a new connection is led. Nobody sends 
 
 import json
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +34,7 @@ X = [0.0, 1.0, 2.0, 3.0]
 TIMEOUT_S = 5.0
 _NS = 1_000_000_000
 _MS = 1_000_000
+_KEPT = 200
 _RACE = "podium.dev/race"
 _FLEETS: Mapping[str, Mapping[str, str]] = {"kept": {}, "new": {"Connection": "close"}}
 
@@ -62,7 +61,7 @@ class Seen:
         worst_ms: the same, the longest.
         began: wall time of the schedules' zero, in seconds.
         seconds: length of the schedules.
-        failures: the first of them: fleet, second of the schedule, HTTP status (0: no answer).
+        failures: the first of them, by fleet: fleet, second of the schedule, HTTP status (0: no answer).
     """
 
     planned: int
@@ -86,7 +85,7 @@ class Seen:
         first = tuple(
             (name, round(float(at) / _NS, 3), int(status))
             for name, one in missed.items()
-            for at, status in zip(one.intended_ns[:10], one.status[:10], strict=True)
+            for at, status in zip(one.intended_ns[:_KEPT], one.status[:_KEPT], strict=True)
         )
         return cls(
             planned=sum(one.planned for one in outcomes.values()),
@@ -181,16 +180,3 @@ def loading(namespace: Kubectl, folder: Path) -> Iterator[Load]:
         yield load
     finally:
         load.remove()
-
-
-def told(seen: Seen) -> dict[str, Any]:
-    """Return what was seen as data, for a report."""
-    return {
-        "planned": seen.planned,
-        "sent": seen.sent,
-        "failed": seen.failed,
-        "p50_ms": seen.p50_ms,
-        "p99_ms": seen.p99_ms,
-        "worst_ms": seen.worst_ms,
-        "codes": dict(Counter(str(status) for _, _, status in seen.failures)),
-    }

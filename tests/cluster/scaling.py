@@ -133,7 +133,7 @@ def watching(namespace: Kubectl, looks: list[Look]) -> Iterator[None]:
 
 def step(namespace: Kubectl, load: Load, parts: Sequence[tuple[float, float]], *, back_s: float) -> Scaled:
     """Play steps of load on a variant that has one pod, and wait at most so long until it has one again."""
-    eventually(lambda: _look(namespace, 0).ready == 1 and _look(namespace, 0).used is not None, 90, 1)
+    eventually(lambda: _look(namespace, 0).ready == 1, 90, 1)
     looks: list[Look] = []
     with watching(namespace, looks):
         seen = load.start(NAME, parts).result()

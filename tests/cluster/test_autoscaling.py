@@ -14,7 +14,7 @@ from tests.cluster.scaling import NAME, artifact_of, scaling_values, step
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-STEPS = [(4.0, 5.0), (20.0, 40.0), (4.0, 25.0)]
+STEPS = [(4.0, 5.0), (20.0, 40.0), (4.0, 20.0)]
 
 
 def test_a_step_of_load_makes_three_pods_and_one_again_without_a_loss(namespace: Kubectl, tmp_path: Path) -> None:
