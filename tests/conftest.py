@@ -1,6 +1,12 @@
-"""Settings that every tier shares: no deadline for property tests, since the machine is shared."""
+"""Settings that every tier shares."""
+
+import signal
 
 from hypothesis import settings
 
+# No deadline for property tests: the machine is shared.
 settings.register_profile("podium", deadline=None, print_blob=True)
 settings.load_profile("podium")
+
+# What a shell starts in the background ignores Ctrl-C, and so would all programs that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
