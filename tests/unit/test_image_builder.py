@@ -96,6 +96,8 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
     tools.mkdir()
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PODIUM_CACHE", str(tmp_path / "cache"))
+    # The machine's own list is none of the stand-in's business.
+    monkeypatch.setattr(rootfs, "_HOST_SOURCES", tmp_path / "debian.sources")
     program(tools, MMDEBSTRAP.format(fails=False), "mmdebstrap")
     return Docker(tools)
 

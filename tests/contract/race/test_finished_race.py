@@ -57,7 +57,7 @@ def test_blocks_that_are_too_short_leave_every_variant_inconclusive(finished: Fi
 
 def test_what_is_printed_is_what_was_written(finished: Finished) -> None:
     assert json.loads(finished.ended.out) == json.loads((finished.folder / "race.json").read_text())
-    assert "Hold at 250/s" in finished.ended.err
+    assert f"Hold at {RATE}/s" in finished.ended.err
     assert "Traceback" not in finished.ended.err
 
 
