@@ -6,6 +6,7 @@ generator, and one child does all jobs of a race, so that they are imported once
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from podium import processes
+from podium.entry import Quality
 from podium.errors import MachineError
 from predictors.errors import PredictorError
 
@@ -46,7 +48,7 @@ class Builder:
         if self._process is not None:
             processes.stop(self._process, grace_s=0.5)
 
-    def build(self, *, model_folder: Path, variant_id: str, store: Path) -> dict[str, Any]:
+    def build(self, *, model_folder: Path, variant_id: str, store: Path, recipes: str | None = None) -> dict[str, Any]:
         """Build one variant, or find it in the store: `{variant_id, address, folder, cached, seconds}`.
 
         Raises:
@@ -54,7 +56,13 @@ class Builder:
             MachineError: the child ended.
         """
         return self._ask(
-            {"job": "build", "model_folder": str(model_folder), "variant_id": variant_id, "store": str(store)}
+            {
+                "job": "build",
+                "model_folder": str(model_folder),
+                "variant_id": variant_id,
+                "store": str(store),
+                "recipes": recipes,
+            }
         )
 
     def evaluate(
@@ -71,6 +79,17 @@ class Builder:
                 "fingerprint": fingerprint,
             }
         )
+
+    def quality(self, *, model_folder: Path, artifact: Path, source: Path, fingerprint: str) -> Quality:
+        """Evaluate one artifact as `evaluate` does, on all cores that this process may use."""
+        answer = self.evaluate(
+            model_folder=model_folder,
+            artifact=artifact,
+            source=source,
+            threads=len(os.sched_getaffinity(0)),
+            fingerprint=fingerprint,
+        )
+        return Quality.model_validate({name: value for name, value in answer.items() if name in Quality.model_fields})
 
     def payloads(self, *, model_folder: Path, protocol: str = "v1-image") -> Path:
         """Return the folder of the load's payloads, made of the test images on first use."""
@@ -115,7 +134,8 @@ def _build(job: Mapping[str, Any], progress: _Emit) -> dict[str, Any]:
 
     folder = Path(job["model_folder"])
     card = load_card(folder)
-    recipe = next(item for item in plan(card, folder, ()) if item.variant_id == job["variant_id"])
+    plans = plan(card, folder, recipes=job["recipes"])
+    recipe = next(item for item in plans if item.variant_id == job["variant_id"])
     built = build(card, folder, recipe, Store(Path(job["store"])), progress)
     return asdict(built) | {"folder": str(built.folder)}
 

@@ -45,7 +45,9 @@ __all__ = ["Built", "RecipePlan", "build", "plan"]
 _SAMPLES = 8
 # How far an answer on another machine may be off, relative to the largest logit: float32 sums in another order;
 # int8 kernels of other instruction sets round in other places.
-_TOLERANCE = {"fp32": 1e-3, "int8": 0.1}
+_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
+# How far a variant's answers may be from those of what it was made from, where nothing was quantized.
+_PARITY = {"fp32": 1e-3, "fp16": 2e-2}
 # A quantized network's logits go with its parent's; where they hardly do, something other than rounding happened.
 _CORRELATION = 0.2
 
@@ -179,6 +181,7 @@ class _Build:
             labels=self._card.labels,
             files=file_entries(staging),
             ops=made.ops,
+            notes=made.notes,
             golden=draft,
             tools=_tools(plan.steps),
         )
@@ -193,7 +196,7 @@ class _Build:
             final = variant.model_copy(update={"golden": golden, "files": file_entries(staging)})
             check_golden(staging, final, runtime.run)
             if parent is not None:
-                _check_kinship(parent, plan.variant_id, runtime)
+                _check_kinship(parent, plan, runtime)
         finally:
             runtime.close()
         return final
@@ -223,7 +226,7 @@ class _Build:
             "id": plan.variant_id,
             "source": self._source_digest,
             "steps": [step.model_dump(mode="json") for step in plan.steps],
-            "code": [checkpoint.digest(recipe.source_file()) for recipe in recipes],
+            "code": [[checkpoint.digest(path) for path in recipe.source_files()] for recipe in recipes],
             "tools": _tools(plan.steps),
             "preprocessing": imaging.implementation_hash(),
             "images": _digest(self._calibration.files if is_calibrated else self._sample_files),
@@ -235,16 +238,18 @@ def _digest(files: Sequence[Path]) -> str:
     return hashlib.sha256("".join(checkpoint.digest(path) for path in files).encode()).hexdigest()
 
 
-def _check_kinship(parent: StoredVariant, name: str, child: Runtime) -> None:
-    """Refuse an artifact whose answers have nothing to do with those of what it was made from."""
+def _check_kinship(parent: StoredVariant, plan: RecipePlan, child: Runtime) -> None:
+    """Refuse an artifact whose answers are not, or have nothing to do with, those of what it was made from."""
     inputs, outputs = read_golden(parent.folder, read_variant(parent.folder))
     answers = child.run(inputs)
     expected, got = (np.concatenate([tensors[key].ravel() for key in outputs]) for tensors in (outputs, answers))
-    if np.ptp(expected) > 0 and not (np.ptp(got) > 0 and np.corrcoef(expected, got)[0, 1] > _CORRELATION):
-        raise BuildError(
-            f"{name} answers nothing like {parent.id}, which it was made from",
-            "choose other parameters in the model's recipe list, or leave the variant out",
-        )
+    remedy = "choose other parameters in the model's recipe list, or leave the variant out"
+    if plan.precision in _PARITY:
+        off = float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-6))
+        if not off <= _PARITY[plan.precision]:
+            raise BuildError(f"{plan.variant_id} differs by {off:.1%} from {parent.id}, which it was made from", remedy)
+    elif np.ptp(expected) > 0 and not (np.ptp(got) > 0 and np.corrcoef(expected, got)[0, 1] > _CORRELATION):
+        raise BuildError(f"{plan.variant_id} answers nothing like {parent.id}, which it was made from", remedy)
 
 
 def _tools(steps: Sequence[RecipeStep]) -> dict[str, str]:

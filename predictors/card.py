@@ -79,7 +79,9 @@ class ModelCard(StrictYaml):
     labels: tuple[str, ...] = Field(min_length=2, max_length=10_000, description="Names of the classes.")
     metric: Literal["accuracy"] = Field(default="accuracy", description="Measure of quality.")
     data: DataSection = Field(description="Images for training, calibration and test.")
-    recipes: str | None = Field(default=None, description="Recipe list beside the card; null: the shipped list.")
+    recipes: str | None = Field(
+        default=None, description="Recipe list beside the card, or a shipped one: default or full; null: default."
+    )
 
     @field_validator("module")
     @classmethod

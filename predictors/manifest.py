@@ -181,6 +181,7 @@ class Variant(Strict):
     files: tuple[FileEntry, ...] = Field(min_length=1)
     requires: Requirements = Requirements()
     ops: Ops = Ops()
+    notes: tuple[str, ...] = Field(default=(), description="What a recipe had to decide by itself.")
     golden: Golden
     tools: dict[str, str] = Field(default_factory=dict)
 
@@ -233,7 +234,8 @@ def read_variant(folder: Path) -> Variant:
 
 def write_variant(folder: Path, variant: Variant) -> None:
     """Write the manifest; the same variant always gives the same bytes."""
-    document = variant.model_dump(mode="json", by_alias=True)
+    # Servers of an older release know no notes; most variants have none.
+    document = variant.model_dump(mode="json", by_alias=True, exclude=None if variant.notes else {"notes"})
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
 

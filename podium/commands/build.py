@@ -1,8 +1,7 @@
 """`podium build`: build a model's variants into the store, and check their quality, without racing them."""
 
-import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +27,9 @@ def register(app: typer.Typer) -> None:
         variants: Annotated[
             str, typer.Option(help="Patterns over ids without the model's name, with commas between.")
         ] = "auto",
+        recipes: Annotated[
+            str | None, typer.Option(help="Recipe list: a file, `default` or `full`; the default is the card's.")
+        ] = None,
         quality: Annotated[
             bool, typer.Option("--quality", help="Measure each variant's quality too; a race then finds it done.")
         ] = False,
@@ -43,52 +45,82 @@ def register(app: typer.Typer) -> None:
         patterns = tuple(part.strip() for part in variants.split(",") if part.strip())
         card = load_card(model)
         check_source(model, card)
-        plans = plan(card, model, patterns)
+        plans = plan(card, model, patterns, recipes=recipes)
         check_data(model, card)
         target = store or default_store()
         if quality:
             # Everything is compared with the source, whichever variants were asked for.
-            _print(_with_quality(model, plan(card, model, ())[0], plans, target), output)
-            return
-        kept = Store(target)
-        built = [build_variant(card, model, item, kept, lambda text: typer.echo(text, err=True)) for item in plans]
-        _print([(item, None) for item in built], output)
+            source = plan(card, model, recipes=recipes)[0]
+            made = _with_quality(model, source, plans, target, recipes)
+        else:
+            kept = Store(target)
+            made = _each(plans, lambda item: (build_variant(card, model, item, kept, _note), None))
+        _print(made, output)
+        _report_missing(plans, made)
+
+
+def _each(
+    plans: "Sequence[RecipePlan]", make: "Callable[[RecipePlan], tuple[Built, Quality | None]]"
+) -> "list[tuple[Built, Quality | None]]":
+    """Make each variant; of several, one that fails is told and stands in nobody's way."""
+    from podium.builder import RefusedError
+    from predictors.errors import ArtifactError, BuildError
+
+    made = []
+    for item in plans:
+        try:
+            made.append(make(item))
+        except (ArtifactError, BuildError, RefusedError) as error:
+            if len(plans) == 1:
+                raise
+            _note(f"{item.variant_id} failed: {error} ({error.hint})")
+    return made
+
+
+def _report_missing(plans: "Sequence[RecipePlan]", made: "Sequence[tuple[Built, Quality | None]]") -> None:
+    from predictors.errors import BuildError
+
+    there = {built.variant_id for built, _ in made}
+    missing = [item.variant_id for item in plans if item.variant_id not in there]
+    if missing:
+        raise BuildError(
+            f"{len(missing)} of {len(plans)} variants failed: {', '.join(missing)}", "the reasons are above"
+        )
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _with_quality(
-    model: Path, source: "RecipePlan", plans: "Sequence[RecipePlan]", store: Path
+    model: Path, source: "RecipePlan", plans: "Sequence[RecipePlan]", store: Path, recipes: str | None
 ) -> "list[tuple[Built, Quality | None]]":
     """Build in a child process, as a race does, and measure each variant against the source."""
     from dataclasses import fields
     from tempfile import mkdtemp
 
     from podium.builder import Builder
-    from podium.entry import Quality
     from podium.gate import quality_mark
     from predictors.build import Built
 
-    found: list[tuple[Built, Quality | None]] = []
     # Of a child that fails the log is named, so that it must stay.
     folder = Path(mkdtemp(prefix="podium-build-"))
-    with Builder(log=folder / "build.log", progress=lambda text: typer.echo(text, err=True)) as builder:
+    with Builder(log=folder / "build.log", progress=_note) as builder:
 
         def built(variant_id: str) -> Built:
-            done = builder.build(model_folder=model, variant_id=variant_id, store=store)
+            done = builder.build(model_folder=model, variant_id=variant_id, store=store, recipes=recipes)
             known = {field.name: done[field.name] for field in fields(Built)}
             return Built(**{**known, "folder": Path(done["folder"])})
 
-        reference = built(source.variant_id)
-        for recipe in plans:
+        reference, mark = built(source.variant_id), quality_mark()
+
+        def judged(recipe: "RecipePlan") -> "tuple[Built, Quality | None]":
             item = reference if recipe.variant_id == source.variant_id else built(recipe.variant_id)
-            answer = builder.evaluate(
-                model_folder=model,
-                artifact=item.folder,
-                source=reference.folder,
-                threads=len(os.sched_getaffinity(0)),
-                fingerprint=quality_mark(),
+            return item, builder.quality(
+                model_folder=model, artifact=item.folder, source=reference.folder, fingerprint=mark
             )
-            known = {name: value for name, value in answer.items() if name in Quality.model_fields}
-            found.append((item, Quality.model_validate(known)))
+
+        found = _each(plans, judged)
         builder.payloads(model_folder=model)
     shutil.rmtree(folder)
     return found

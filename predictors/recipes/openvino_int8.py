@@ -4,13 +4,11 @@ Source of the method: "Neural Network Compression Framework for fast model infer
 package that sends its usage statistics, which `predictors` hides: a build asks no network anything.
 """
 
-import re
-from collections import Counter
 from itertools import chain
-from typing import Any
 
 from predictors.errors import BuildError
 from predictors.manifest import Ops
+from predictors.recipes import openvino_graph
 from predictors.recipes.work import Made, Work, quiet
 
 __all__ = ["apply"]
@@ -33,7 +31,7 @@ def apply(work: Work) -> Made:
 
         nncf.set_log_level(40)
         model = openvino.Core().read_model(work.parent)
-        before = Counter(op.get_type_name() for op in model.get_ops())
+        before = openvino_graph.operators(model)
         images = list(chain.from_iterable(work.calibration(_BATCH)))
         name = work.card.inputs[0].name
         data = nncf.Dataset(images, lambda image: {name: image[None]})
@@ -48,20 +46,11 @@ def apply(work: Work) -> Made:
             fast_bias_correction=work.params["biasCorrection"] == "fast",
             target_device=nncf.TargetDevice.CPU,
         )
-        _number(quantized)
-        openvino.save_model(quantized, work.out / _MODEL, compress_to_fp16=False)
-    after = Counter(op.get_type_name() for op in quantized.get_ops())
-    if not after["FakeQuantize"]:
+        openvino_graph.save(quantized, work.out / _MODEL)
+    after = openvino_graph.operators(quantized)
+    if not after.get("FakeQuantize"):
         raise BuildError(
             f"{work.card.name}: NNCF found nothing to quantize",
             "leave openvino-int8 out of the model's recipe list",
         )
-    ops = Ops(before=dict(sorted(before.items())), after=dict(sorted(after.items())))
-    return Made(_MODEL, "CPU", ops=ops)
-
-
-def _number(model: Any) -> None:
-    """Name unnamed operators by their place; OpenVINO counts them by process, and an address must not."""
-    for place, op in enumerate(model.get_ordered_ops()):
-        if re.fullmatch(rf"{op.get_type_name()}_\d+", op.get_friendly_name()):
-            op.set_friendly_name(f"{op.get_type_name()}_{place}")
+    return Made(_MODEL, "CPU", ops=Ops(before=before, after=after))

@@ -11,7 +11,7 @@ from pathlib import Path
 from predictors.card import ModelCard
 from predictors.errors import BuildError
 from predictors.manifest import RecipeStep
-from predictors.recipes.registry import DEFAULT_LIST, RECIPES, read_list, resolve
+from predictors.recipes.registry import DEFAULT_LIST, RECIPES, SHIPPED, read_list, resolve
 
 __all__ = ["MAX_ID", "RecipePlan", "pipeline", "plan"]
 
@@ -28,15 +28,17 @@ class RecipePlan:
     steps: tuple[RecipeStep, ...]
 
 
-def plan(card: ModelCard, folder: Path, patterns: Sequence[str] = ()) -> list[RecipePlan]:
+def plan(
+    card: ModelCard, folder: Path, patterns: Sequence[str] = (), *, recipes: str | None = None
+) -> list[RecipePlan]:
     """List the variants of the model's recipe list whose id, without the model's name, fits a pattern.
 
-    No pattern, or `auto`, means all.
+    No pattern, or `auto`, means all. `recipes` names a list instead of the card's: a file, or a shipped one.
 
     Raises:
         BuildError: The recipe list does not hold, or a pattern fits no variant.
     """
-    path = DEFAULT_LIST if card.recipes is None else folder / card.recipes
+    path = _list_file(card, folder, recipes)
     kind = "onnx" if card.onnx is not None else "torch"
     plans: list[RecipePlan] = []
     for number, listed in enumerate(read_list(path)):
@@ -61,6 +63,12 @@ def plan(card: ModelCard, folder: Path, patterns: Sequence[str] = ()) -> list[Re
                 f"its variants are {', '.join(short.values())}",
             )
     return [item for item in plans if any(fnmatch.fnmatchcase(short[item.variant_id], pattern) for pattern in patterns)]
+
+
+def _list_file(card: ModelCard, folder: Path, recipes: str | None) -> Path:
+    if recipes is not None:
+        return SHIPPED.get(recipes, Path(recipes))
+    return DEFAULT_LIST if card.recipes is None else SHIPPED.get(card.recipes, folder / card.recipes)
 
 
 def pipeline(card: ModelCard, steps: tuple[RecipeStep, ...], change: str | None) -> RecipePlan:

@@ -1,8 +1,9 @@
-"""Static quantization to int8 in the QDQ form for ONNX Runtime, calibrated on held-out images.
+"""Static quantization to int8 for ONNX Runtime, calibrated on held-out images.
 
 Weights get one scale a channel, activations one a tensor: depthwise convolutions lose most of their accuracy
 with one scale for all channels (Krishnamoorthi, "Quantizing deep convolutional networks for efficient
-inference", 2018, section 3). Nothing is left to chance: a result without quantized operators is an error.
+inference", 2018, section 3). Nothing is left to chance: a result without quantized operators is an error. The QDQ form
+marks what may be computed in eight bits and leaves the choice to the engine; QOperator names the integer operators.
 """
 
 import tempfile
@@ -28,6 +29,7 @@ _METHODS = {
     "entropy": quantization.CalibrationMethod.Entropy,
     "percentile": quantization.CalibrationMethod.Percentile,
 }
+_FORMATS = {"QDQ": quantization.QuantFormat.QDQ, "QOperator": quantization.QuantFormat.QOperator}
 _TYPES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
 
 
@@ -75,7 +77,7 @@ def apply(work: Work) -> Made:
             prepared,
             quantized,
             _Reader(work.card.inputs[0].name, work.calibration(_BATCH), -(-work.calibration_images // _BATCH)),
-            quant_format=quantization.QuantFormat.QDQ,
+            quant_format=_FORMATS[work.params["format"]],
             per_channel=work.params["perChannel"],
             reduce_range=work.params["reduceRange"],
             activation_type=_TYPES[work.params["activations"]],

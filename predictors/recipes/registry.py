@@ -19,9 +19,11 @@ from predictors.manifest import RecipeStep
 from predictors.recipes.work import Made, Work
 from predictors.strict import StrictYaml, problem
 
-__all__ = ["DEFAULT_LIST", "RECIPES", "Listed", "Recipe", "read_list", "resolve"]
+__all__ = ["DEFAULT_LIST", "RECIPES", "SHIPPED", "Listed", "Recipe", "read_list", "resolve"]
 
 DEFAULT_LIST = Path(__file__).parent / "default.yaml"
+# Lists that have a name, so that nobody needs to know where they are installed.
+SHIPPED: Mapping[str, Path] = {"default": DEFAULT_LIST, "full": DEFAULT_LIST.with_name("full.yaml")}
 MAX_LIST_BYTES = 64 << 10
 
 
@@ -35,8 +37,32 @@ class ExportParams(StrictYaml):
     opset: int = Field(default=20, ge=17, le=23, description="Version of the ONNX operator set.")
 
 
+class OptimizeParams(StrictYaml):
+    """Parameters of offline graph optimization."""
+
+    level: Literal["basic", "extended"] = Field(
+        default="extended", description="Which fusions: those of plain ONNX operators, or the engine's own as well."
+    )
+
+
+class HalfParams(StrictYaml):
+    """Parameters of the conversion to float16."""
+
+    mixed: bool = Field(default=True, description="Keep operators in float32 that float16 would overflow in.")
+
+
+class DynamicParams(StrictYaml):
+    """Parameters of dynamic quantization."""
+
+    reduce_range: bool = Field(default=False, description="7-bit weights, for CPUs whose 8-bit products saturate.")
+
+
 class StaticParams(StrictYaml):
     """Parameters of static quantization in ONNX Runtime."""
+
+    format: Literal["QDQ", "QOperator"] = Field(
+        default="QDQ", description="Marks around float operators, or integer operators."
+    )
 
     method: Literal["minmax", "entropy", "percentile"] = Field(
         default="minmax", description="How the range of an activation follows from the calibration data."
@@ -76,6 +102,7 @@ class Recipe:
         takes: The source, or the ONNX graph of the recipe before it.
         params: Strict model of its parameters.
         is_calibrated: Whether it reads the calibration data.
+        uses: Modules of ours whose code changes the result as well.
     """
 
     module: str
@@ -85,22 +112,27 @@ class Recipe:
     takes: frozenset[str] = field(default=frozenset({"torch"}))
     params: type[StrictYaml] = NoParams
     is_calibrated: bool = False
+    uses: tuple[str, ...] = ()
 
     def load(self) -> Apply:
         """Import the module; the engines come with it."""
         return cast(Apply, importlib.import_module(self.module))
 
-    def source_file(self) -> Path:
-        """Name the file of the recipe's code, without importing it."""
-        spec = importlib.util.find_spec(self.module)
-        if spec is None or spec.origin is None:
-            raise BuildError(
-                f"the recipe module {self.module} is not installed", "pip install --force-reinstall podium"
-            )
-        return Path(spec.origin)
+    def source_files(self) -> tuple[Path, ...]:
+        """Name the files of the recipe's code, its own first, without importing it."""
+        return tuple(_file_of(module) for module in (self.module, *self.uses))
+
+
+def _file_of(module: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise BuildError(f"the recipe module {module} is not installed", "pip install --force-reinstall podium")
+    return Path(spec.origin)
 
 
 _HERE = "predictors.recipes."
+_GRAPH = (_HERE + "graph",)
+_ONNX_GRAPH = frozenset({"graph"})
 RECIPES: Mapping[str, Recipe] = {
     "torch-fp32": Recipe(_HERE + "torch_fp32", "torch", "fp32", ("torch", "safetensors")),
     "export": Recipe(
@@ -110,24 +142,40 @@ RECIPES: Mapping[str, Recipe] = {
         ("torch", "onnx", "onnxscript", "onnxruntime"),
         frozenset({"torch", "onnx"}),
         ExportParams,
+        uses=_GRAPH,
+    ),
+    "optimize": Recipe(
+        _HERE + "optimize", "ort", "fp32", ("onnxruntime", "onnx"), _ONNX_GRAPH, OptimizeParams, uses=_GRAPH
+    ),
+    "fp16": Recipe(_HERE + "fp16", "ort", "fp16", ("onnxruntime", "onnx"), _ONNX_GRAPH, HalfParams, uses=_GRAPH),
+    "quantize-dynamic": Recipe(
+        _HERE + "quantize_dynamic", "ort", "int8", ("onnxruntime", "onnx"), _ONNX_GRAPH, DynamicParams, uses=_GRAPH
     ),
     "quantize-static": Recipe(
         _HERE + "quantize_static",
         "ort",
         "int8",
         ("onnxruntime", "onnx"),
-        frozenset({"graph"}),
+        _ONNX_GRAPH,
         StaticParams,
         is_calibrated=True,
+        uses=_GRAPH,
+    ),
+    "openvino-fp32": Recipe(
+        _HERE + "openvino_fp32", "openvino", "fp32", ("openvino",), _ONNX_GRAPH, uses=(_HERE + "openvino_graph",)
+    ),
+    "openvino-fp16": Recipe(
+        _HERE + "openvino_fp16", "openvino", "fp16", ("openvino",), _ONNX_GRAPH, uses=(_HERE + "openvino_graph",)
     ),
     "openvino-int8": Recipe(
         _HERE + "openvino_int8",
         "openvino",
         "int8",
         ("openvino", "nncf"),
-        frozenset({"graph"}),
+        _ONNX_GRAPH,
         OpenVinoParams,
         is_calibrated=True,
+        uses=(_HERE + "openvino_graph",),
     ),
 }
 

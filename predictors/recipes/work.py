@@ -61,12 +61,14 @@ class Made:
         provider: Provider that the engine must use.
         options: Options for the engine.
         ops: Operator counts before and after.
+        notes: What the recipe had to decide by itself, as sentences for the manifest.
     """
 
     model: str
     provider: str
     options: Mapping[str, Any] = field(default_factory=dict)
     ops: Ops = field(default_factory=Ops)
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager

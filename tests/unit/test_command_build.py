@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from podium import cli
 from predictors.store import Store
@@ -92,3 +93,36 @@ def test_quality_is_measured_where_it_is_asked_for(
     assert again["quality"]["value"] == pytest.approx(float(row.split()[-2]), abs=1e-4)
     # The variant is compared with the source, which nobody asked for by name.
     assert again["quality"]["source_value"] is not None
+
+
+def test_a_variant_that_fails_is_named_and_the_others_are_built(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Optimizing at level basic finds nothing to do in this network."""
+    own = tmp_path / "own.yaml"
+    idle = {"change": "basic", "steps": [{"name": "export"}, {"name": "optimize", "params": {"level": "basic"}}]}
+    fine = {"change": "graph", "steps": [{"name": "export"}, {"name": "optimize"}]}
+    own.write_text(yaml.safe_dump({"variants": [idle, fine]}), encoding="utf-8")
+    assert cli.run(["build", str(folder), "--recipes", str(own), "-o", "json"]) == 3
+    captured = capsys.readouterr()
+    assert [item["variant"] for item in json.loads(captured.out)] == ["stripes-ort-fp32-graph"]
+    assert "stripes-ort-fp32-basic failed: stripes: graph optimization at level basic changed none of" in captured.err
+    assert "1 of 2 variants failed: stripes-ort-fp32-basic" in captured.err
+    ids = {item.id for item in Store(tmp_path / "store").list()}
+    assert ids == {"stripes-ort-fp32", "stripes-ort-fp32-graph"}
+    # Alone, its reason is the error.
+    assert cli.run(["build", str(folder), "--recipes", str(own), "--variants", "*-basic"]) == 3
+    assert capsys.readouterr().err.count("changed none of") == 1
+
+
+def test_a_list_of_recipes_may_be_named_for_one_build(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PODIUM_DATA", str(tmp_path / "data"))
+    command = ["build", str(folder), "--recipes", "full", "--variants", "ort-fp16", "--quality", "-o", "json"]
+    assert cli.run(command) == 0
+    (made,) = json.loads(capsys.readouterr().out)
+    assert made["variant"] == "stripes-ort-fp16"
+    assert made["quality"]["flips"] == 0
+    assert cli.run(["build", str(folder), "--recipes", "none.yaml"]) == 3
+    assert "none.yaml cannot be read" in capsys.readouterr().err

@@ -74,6 +74,17 @@ def test_a_change_tells_two_variants_apart(folder: Path) -> None:
         ids(listed(folder, STATIC, STATIC))
 
 
+def test_a_shipped_list_is_named_by_its_name_and_any_other_by_its_file(folder: Path, tmp_path: Path) -> None:
+    full = plan(load_card(folder), folder, recipes="full")
+    assert len(full) >= 13
+    (folder / "model.yaml").write_text(card_text(recipes="full"), encoding="utf-8")
+    assert plan(load_card(folder), folder) == full
+    assert len(plan(load_card(folder), folder, recipes="default")) == 3
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"variants": [STATIC]}), encoding="utf-8")
+    (only,) = plan(load_card(folder), folder, recipes=str(tmp_path / "own.yaml"))
+    assert only.variant_id == "stripes-ort-int8"
+
+
 def test_an_id_longer_than_a_label_allows_is_refused(folder: Path) -> None:
     long = {"change": "12345678", "steps": [{"name": "export"}, {"name": "openvino-int8"}]}
     with pytest.raises(BuildError, match="longer than 30 characters"):

@@ -12,7 +12,18 @@ from onnx import TensorProto, helper
 from safetensors.numpy import load_file
 
 from predictors.errors import BuildError
-from predictors.recipes import export, graph, openvino_int8, quantize_static, torch_fp32
+from predictors.recipes import (
+    export,
+    fp16,
+    graph,
+    openvino_fp16,
+    openvino_fp32,
+    openvino_int8,
+    optimize,
+    quantize_dynamic,
+    quantize_static,
+    torch_fp32,
+)
 from predictors.recipes.work import Work, quiet
 from tests.sources import mnist_source, stripes_graph, stripes_source, work
 
@@ -96,6 +107,111 @@ def test_weights_have_one_scale_a_channel_unless_one_a_tensor_is_asked(folder: P
     assert scales(per_channel=False) == 1
 
 
+def test_integer_operators_answer_as_marked_ones_do(folder: Path) -> None:
+    answers = {}
+    for kind in ("QDQ", "QOperator"):
+        job = work(folder, recipe="quantize-static", parent=folder / "model.onnx", format=kind)
+        made = quantize_static.apply(job)
+        assert ("QLinearConv" in made.ops.after) == (kind == "QOperator")
+        answers[kind] = graph.run(job.out / made.model, job.samples)
+    exact = graph.run(folder / "model.onnx", job.samples)
+    assert np.abs(answers["QOperator"] - answers["QDQ"]).max() < 0.1 * np.ptp(exact)
+
+
+def test_seven_bit_weights_use_half_the_range(folder: Path) -> None:
+    def largest(*, reduce_range: bool) -> int:
+        job = work(
+            folder,
+            recipe="quantize-static",
+            parent=folder / "model.onnx",
+            reduce_range=reduce_range,
+            activations="int8",
+        )
+        model = onnx.load(job.out / quantize_static.apply(job).model)
+        weights = (t for t in model.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) > 1)
+        return max(int(np.abs(onnx.numpy_helper.to_array(tensor).astype(int)).max()) for tensor in weights)
+
+    assert largest(reduce_range=False) == 127
+    assert largest(reduce_range=True) <= 64
+
+
+def test_dynamic_quantization_finds_the_range_of_every_layer_at_each_call(folder: Path) -> None:
+    job = work(folder, recipe="quantize-dynamic", parent=folder / "model.onnx")
+    made = quantize_dynamic.apply(job)
+    assert made.ops.after["ConvInteger"] == made.ops.before["Conv"]
+    assert made.ops.after["DynamicQuantizeLinear"] == 2
+    exact, rounded = (graph.run(path, job.samples) for path in (folder / "model.onnx", job.out / made.model))
+    assert 0 < np.abs(exact - rounded).max() < 0.1 * np.ptp(exact)
+
+
+def test_optimizing_fuses_operators_and_changes_no_answer(folder: Path) -> None:
+    job = work(folder, recipe="optimize", parent=folder / "model.onnx")
+    made = optimize.apply(job)
+    assert (made.ops.before["Relu"], made.ops.after["FusedConv"]) == (1, 1)
+    assert sum(made.ops.after.values()) < sum(made.ops.before.values())
+    exact, fused = (graph.run(path, job.samples) for path in (folder / "model.onnx", job.out / made.model))
+    np.testing.assert_allclose(fused, exact, rtol=1e-5, atol=1e-5)
+
+
+def test_optimizing_what_is_optimal_is_refused_by_name(folder: Path) -> None:
+    job = work(folder, recipe="optimize", parent=folder / "model.onnx", level="basic")
+    with pytest.raises(BuildError, match="stripes: graph optimization at level basic changed none of 5 operators"):
+        optimize.apply(job)
+
+
+def test_float16_halves_the_weights_and_keeps_inputs_and_outputs(folder: Path) -> None:
+    job = work(folder, recipe="fp16", parent=folder / "model.onnx")
+    made = fp16.apply(job)
+    model = onnx.load(job.out / made.model)
+    assert {tensor.data_type for tensor in model.graph.initializer} == {TensorProto.FLOAT16}
+    for port in (*model.graph.input, *model.graph.output):
+        assert port.type.tensor_type.elem_type == TensorProto.FLOAT
+    exact, half = (graph.run(path, job.samples) for path in (folder / "model.onnx", job.out / made.model))
+    assert 0 < np.abs(exact - half).max() < 0.01 * np.abs(exact).max()
+    assert made.notes == ()
+
+
+def test_operators_that_float16_overflows_stay_in_float32_and_are_named(folder: Path) -> None:
+    onnx.save(stripes_graph(shift=1e5), folder / "model.onnx")
+    job = work(folder, recipe="fp16", parent=folder / "model.onnx")
+    made = fp16.apply(job)
+    assert made.notes == ("kept in float32, beyond the range of float16: add, take",)
+    kinds = {tensor.name: tensor.data_type for tensor in onnx.load(job.out / made.model).graph.initializer}
+    assert kinds["edges"] == TensorProto.FLOAT16
+    assert kinds["up"] == TensorProto.FLOAT
+    exact, mixed = (graph.run(path, job.samples) for path in (folder / "model.onnx", job.out / made.model))
+    assert np.abs(exact - mixed).max() < 0.02 * np.abs(exact).max()
+
+
+def test_a_float16_overflow_without_fall_back_is_refused_with_its_operators(folder: Path) -> None:
+    onnx.save(stripes_graph(shift=1e5), folder / "model.onnx")
+    with pytest.raises(BuildError, match="stripes: float16 overflows in add, take"):
+        fp16.apply(work(folder, recipe="fp16", parent=folder / "model.onnx", mixed=False))
+
+
+def test_float16_that_answers_something_else_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A converter that cut what it should have kept, as it does with constants beyond the range."""
+    model = stripes_graph()
+    model.graph.initializer[2].CopyFrom(onnx.numpy_helper.from_array(np.array([0, 0, 1e5], np.float32), "bias"))
+    onnx.save(model, folder / "model.onnx")
+    monkeypatch.setattr(fp16, "_beyond", lambda *_: [])
+    with pytest.raises(BuildError, match=r"stripes: answers in float16 differ from the source's by 3\d\.\d%"):
+        fp16.apply(work(folder, recipe="fp16", parent=folder / "model.onnx"))
+
+
+def test_openvino_takes_a_graph_over_with_whole_and_with_half_weights(folder: Path) -> None:
+    sizes = []
+    for module in (openvino_fp32, openvino_fp16):
+        job = work(folder, recipe="openvino-fp32", parent=folder / "model.onnx")
+        made = module.apply(job)
+        first = (job.out / made.model).read_bytes()
+        assert module.apply(job).ops == made.ops
+        assert (job.out / made.model).read_bytes() == first
+        assert made.ops.before["Conv"] == made.ops.after["Convolution"] == 1
+        sizes.append((job.out / "model.bin").stat().st_size)
+    assert sizes[1] < 0.6 * sizes[0]
+
+
 def _nothing_to_quantize(folder: Path) -> Path:
     node = helper.make_node("Flatten", ["x"], ["logits"])
     ports = [
@@ -112,11 +228,15 @@ def test_a_quantized_name_needs_quantized_operators(folder: Path) -> None:
     parent = _nothing_to_quantize(folder)
     with pytest.raises(BuildError, match="static quantization found nothing to quantize"):
         quantize_static.apply(work(folder, recipe="quantize-static", parent=parent))
+    with pytest.raises(BuildError, match="dynamic quantization found nothing to quantize"):
+        quantize_dynamic.apply(work(folder, recipe="quantize-dynamic", parent=parent))
     with pytest.raises(BuildError, match="NNCF found nothing to quantize"):
         openvino_int8.apply(work(folder, recipe="openvino-int8", parent=parent))
 
 
-@pytest.mark.parametrize("module", [quantize_static, openvino_int8])
+@pytest.mark.parametrize(
+    "module", [fp16, openvino_fp16, openvino_fp32, openvino_int8, optimize, quantize_dynamic, quantize_static]
+)
 def test_a_recipe_on_a_graph_refuses_to_start_without_one(folder: Path, module: object) -> None:
     with pytest.raises(BuildError, match="needs the graph of `export` before it"):
         module.apply(work(folder, recipe="openvino-int8"))  # type: ignore[attr-defined]

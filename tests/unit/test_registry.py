@@ -8,7 +8,7 @@ import yaml
 
 from predictors.errors import BuildError
 from predictors.manifest import RecipeStep
-from predictors.recipes.registry import DEFAULT_LIST, RECIPES, Recipe, read_list, resolve
+from predictors.recipes.registry import DEFAULT_LIST, RECIPES, SHIPPED, Recipe, read_list, resolve
 
 
 def steps(*names: str) -> list[RecipeStep]:
@@ -26,17 +26,27 @@ def test_the_shipped_list_holds_the_four_variants() -> None:
     ]
 
 
+def test_the_full_list_tries_every_recipe_and_begins_with_the_default_one() -> None:
+    full = read_list(SHIPPED["full"])
+    assert len(full) >= 14
+    assert full[0] == read_list(DEFAULT_LIST)[0]
+    assert {step.name for item in full for step in item.steps} == set(RECIPES)
+    for item in read_list(DEFAULT_LIST):
+        assert item in full
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_code_and_tools_that_are_there(name: str) -> None:
     recipe = RECIPES[name]
-    assert "def apply(work: Work) -> Made:" in recipe.source_file().read_text(encoding="utf-8")
+    assert "def apply(work: Work) -> Made:" in recipe.source_files()[0].read_text(encoding="utf-8")
+    assert all(path.is_file() for path in recipe.source_files())
     for tool in recipe.tools:
         assert importlib.metadata.version(tool)
 
 
 def test_a_recipe_whose_module_is_gone_says_so() -> None:
     with pytest.raises(BuildError, match=r"recipes\.nothing is not installed"):
-        Recipe("predictors.recipes.nothing", "ort", "fp32", ()).source_file()
+        Recipe("predictors.recipes.nothing", "ort", "fp32", ()).source_files()
 
 
 def test_equal_work_has_equal_parameters() -> None:
@@ -49,7 +59,7 @@ def test_equal_work_has_equal_parameters() -> None:
         "x",
     )
     assert plain == spelled
-    assert set(plain[1].params) == {"method", "perChannel", "activations", "percentile", "reduceRange"}
+    assert set(plain[1].params) == {"format", "method", "perChannel", "activations", "percentile", "reduceRange"}
 
 
 @pytest.mark.parametrize(
