@@ -36,17 +36,17 @@ def awake(device: Path = _DEVICE) -> Iterator[bool]:
         yield granted
 
 
-def stolen_seconds(cores: Collection[int] | None = None, root: Path = Path("/")) -> float | None:
+def stolen_seconds(cores: Collection[int], root: Path = Path("/")) -> float | None:
     """Return for how many seconds since boot some cores had work and the host ran something else on them.
 
     Args:
-        cores: CPU numbers; all that this process may use without.
+        cores: CPU numbers.
         root: where `proc` lies.
 
     Returns:
         Core-seconds; None where the kernel does not count them.
     """
-    wanted = {f"cpu{core}" for core in (cores or os.sched_getaffinity(0))}
+    wanted = {f"cpu{core}" for core in cores}
     ticks = 0
     try:
         for line in (root / "proc/stat").read_text().splitlines():

@@ -29,6 +29,7 @@ from loadtest.amounts import Duration
 from loadtest.errors import GeneratorError, LoadtestError, PlanError
 from loadtest.fleet import Fleet
 from loadtest.payloads import PayloadSet
+from loadtest.profile import Protocol
 from loadtest.schedule import MAX_RATE, constant, poisson, users_for
 from loadtest.shot import Endpoint, Outcome, Shot
 from loadtest.strict import StrictYaml
@@ -47,9 +48,7 @@ class Plan(StrictYaml):
 
     url: str = Field(pattern=r"^https?://[^/ ]+$", description="Scheme, host and port of the server.")
     model: str = Field(min_length=1, max_length=253, description="Name of the model in the path.")
-    protocol: Literal["v1-json", "v1-image", "v2-json", "v2-binary", "grpc"] = Field(
-        description="How a request is sent."
-    )
+    protocol: Protocol = Field(description="How a request is sent.")
     rate: float = Field(gt=0, le=MAX_RATE, description="Requests a second, of all runners together.")
     seconds: Duration = Field(alias="for", description="How long, as in 60s.")
     arrivals: Literal["poisson", "constant"] = Field("poisson", description="Gaps between requests.")

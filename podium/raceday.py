@@ -1,7 +1,6 @@
 """What a race plays once it may: build, gate, contest, verdict, ranking. Nothing is decided here that has a home."""
 
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -217,11 +216,10 @@ def _build(
                     else builder.build(model_folder=model_folder, variant_id=recipe.variant_id, store=plan.store)
                 )
                 progress.step()
-                answer = builder.evaluate(
+                quality = builder.quality(
                     model_folder=model_folder,
                     artifact=Path(done["folder"]),
                     source=Path(source["folder"]),
-                    threads=len(os.sched_getaffinity(0)),
                     fingerprint=mark,
                 )
             except RefusedError as error:
@@ -229,9 +227,6 @@ def _build(
                 _warn(progress, log, f"could not be built: {error}", recipe.variant_id)
                 progress.step()
                 continue
-            quality = Quality.model_validate(
-                {name: value for name, value in answer.items() if name in Quality.model_fields}
-            )
             rejected = rejections(quality, plan.submission.quality)
             seconds = None if done["cached"] else float(done["seconds"])
             built.append(_Built(recipe, Path(done["folder"]), done["address"], seconds, quality, rejected))
@@ -350,14 +345,13 @@ def _seed(plan: RacePlan) -> int:
     return int(hashlib.sha256(plan.digest.encode()).hexdigest()[:6], 16)
 
 
-def _say(progress: RaceProgress, log: _Log, text: str, variant: str | None = None) -> None:
-    log.add(text, variant)
+def _say(progress: RaceProgress, log: _Log, text: str, variant: str | None = None, *, level: str = "info") -> None:
+    log.add(text, variant, level=level)
     progress.note(f"{variant}: {text}" if variant else text)
 
 
 def _warn(progress: RaceProgress, log: _Log, text: str, variant: str | None = None) -> None:
-    log.add(text, variant, level="warning")
-    progress.note(f"{variant}: {text}" if variant else text)
+    _say(progress, log, text, variant, level="warning")
 
 
 def _plain(value: str | int | float | list[str]) -> JsonValue:

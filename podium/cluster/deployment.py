@@ -17,7 +17,7 @@ from podium.cluster.adapter import Cluster
 from podium.cluster.diagnosis import pods_of
 from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm, find_helm
-from podium.cluster.kinds import INFERENCE_SERVICE, Document, labels_of
+from podium.cluster.kinds import INFERENCE_SERVICE, Document, annotations_of, labels_of
 from podium.cluster.leftovers import RACE_LABEL, label_of, sweep
 from podium.cluster.release import Mode, Release, check_site, install, remove, values_of
 from podium.cluster.site import Platform, read_platform
@@ -234,7 +234,7 @@ def refuse_unmanaged(found: Document) -> None:
             f"The InferenceService {name} belongs to the race {race}",
             f"wait for the race; one that was killed is swept with: podium delete --race {race}",
         )
-    owner = (found["metadata"].get("annotations") or {}).get("meta.helm.sh/release-name")
+    owner = annotations_of(found).get("meta.helm.sh/release-name")
     if owner != name:
         raise ClusterError(
             f"The InferenceService {name} was not made by podium deploy",

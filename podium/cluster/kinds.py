@@ -27,6 +27,7 @@ __all__ = [
     "VALIDATING_WEBHOOK",
     "Document",
     "Kind",
+    "annotations_of",
     "condition",
     "labels_of",
     "name_of",
@@ -81,6 +82,11 @@ def uid_of(document: Mapping[str, Any]) -> str:
 def labels_of(document: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the labels of an object."""
     return document["metadata"].get("labels") or {}
+
+
+def annotations_of(document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the annotations of an object."""
+    return document["metadata"].get("annotations") or {}
 
 
 def condition(document: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -15,7 +15,7 @@ from podium.cluster.adapter import Cluster
 from podium.cluster.deployment import refuse_unmanaged, url_of
 from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm
-from podium.cluster.kinds import INFERENCE_SERVICE, Document, uid_of
+from podium.cluster.kinds import INFERENCE_SERVICE, Document, annotations_of, uid_of
 from podium.cluster.release import Release, install
 from podium.cluster.site import Platform
 from podium.entry import Entry
@@ -42,7 +42,7 @@ def check_name(cluster: Cluster, name: str) -> str | None:
     if found is None:
         return None
     refuse_unmanaged(found)
-    return (found["metadata"].get("annotations") or {}).get(f"{ANNOTATION_PREFIX}variant")
+    return annotations_of(found).get(f"{ANNOTATION_PREFIX}variant")
 
 
 def verdict_of(race: Race, entry: Entry, folder: Path, *, serving: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -85,7 +85,8 @@ def promote(
     """
     entry = next(one for one in race.variants if one.key == race.winner)
     stored = Store(store).find(f"{entry.id}@{entry.address}")
-    serving = ((cluster.get(INFERENCE_SERVICE, name) or {}).get("metadata") or {}).get("annotations")
+    incumbent = cluster.get(INFERENCE_SERVICE, name)
+    serving = None if incumbent is None else annotations_of(incumbent)
     release = Release(
         name=name,
         variant=read_variant(stored.folder),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from podium import ANNOTATION_PREFIX
 from podium.cluster.adapter import Cluster
 from podium.cluster.errors import ClusterError
-from podium.cluster.kinds import INFERENCE_SERVICE
+from podium.cluster.kinds import INFERENCE_SERVICE, annotations_of
 from podium.cluster.site import Node, Platform, nodes_of, read_nodes, read_platform
 from podium.errors import SubmissionError
 from podium.nodeclass import NodeClass, load_node_class, node_class_names
@@ -57,8 +57,7 @@ def race_site(cluster: Cluster, submission: Submission) -> RaceSite:
 def serving_variant(cluster: Cluster, name: str) -> str:
     """Return the variant that serves under a name; empty where none of ours does."""
     found = cluster.get(INFERENCE_SERVICE, name) if cluster.serves(INFERENCE_SERVICE) else None
-    metadata = (found or {}).get("metadata") or {}
-    return str((metadata.get("annotations") or {}).get(f"{ANNOTATION_PREFIX}variant", ""))
+    return "" if found is None else annotations_of(found).get(f"{ANNOTATION_PREFIX}variant", "")
 
 
 def _lacking(platform: Platform) -> dict[str, str]:

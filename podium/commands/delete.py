@@ -35,16 +35,15 @@ def register(app: typer.Typer) -> None:
         from podium.cluster.deployment import delete_race, delete_service
 
         access = Access(kubeconfig=kubeconfig, context=context, namespace=namespace)
-        if (name is None) == (race is None):
-            raise typer.BadParameter("name one InferenceService, or a race with --race", param_hint="NAME")
-        if race is not None:
+        if race is not None and name is None:
             gone = delete_race(race, access, runs=runs)
             for one in gone:
                 typer.echo(f"{one} deleted")
             if not gone:
                 typer.echo(f"nothing of the race {race} is there", err=True)
             return 0
-        assert name is not None  # noqa: S101
-        was_there = delete_service(name, access)
-        typer.echo(f"{name} deleted" if was_there else f"there is no {name}", err=not was_there)
-        return 0
+        if name is not None and race is None:
+            was_there = delete_service(name, access)
+            typer.echo(f"{name} deleted" if was_there else f"there is no {name}", err=not was_there)
+            return 0
+        raise typer.BadParameter("name one InferenceService, or a race with --race", param_hint="NAME")

@@ -52,8 +52,9 @@ class LocalTarget:
         self._race_id = race_id
         self._servers: dict[str, tuple[subprocess.Popen[str], Deployment]] = {}
         self._slots: dict[str, int] = {}
+        self._speaks_grpc = protocol == "grpc"
         # Data, metrics, and a third where the load is gRPC.
-        self._ports_each = 3 if protocol == "grpc" else 2
+        self._ports_each = 3 if self._speaks_grpc else 2
         self.server_cores = frozenset(cores[-cpus:])
         self.generator_cores = frozenset(cores[:-cpus][:2])
 
@@ -125,8 +126,7 @@ class LocalTarget:
         log = self._log(candidate)
         command = [sys.executable, "-m", "podium", "serve", str(candidate.folder), "--host", _HOST]
         command += ["--http-port", str(port), "--metrics-port", str(port + 1), "--cpus", str(self._cpus)]
-        speaks_grpc = self._protocol == "grpc"
-        command += ["--grpc", "--grpc-port", str(port + 2)] if speaks_grpc else ["--no-grpc"]
+        command += ["--grpc", "--grpc-port", str(port + 2)] if self._speaks_grpc else ["--no-grpc"]
         began = time.monotonic()
         process = processes.start(
             command,
@@ -138,7 +138,7 @@ class LocalTarget:
         )
         prefer(process.pid)
         endpoint = Endpoint(
-            url=f"http://{_HOST}:{port + 2 if speaks_grpc else port}",
+            url=f"http://{_HOST}:{port + 2 if self._speaks_grpc else port}",
             protocol=self._protocol,
             model=self._model,
             state_url=f"http://{_HOST}:{port + 1}/debug/state",

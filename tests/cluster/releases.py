@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +11,10 @@ from typing import Any
 import yaml
 
 from podium.cluster.helm import find_helm
-from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+from tests.cluster.conftest import ALLOWED, STANDARD, Kubectl
+from tests.cluster.stock import CLAIM, stocked
 
-__all__ = ["CLAIM", "Helm", "shelved", "values_of"]
-
-CLAIM = "podium-artifacts"
+__all__ = ["Helm", "shelved", "values_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +36,9 @@ class Helm:
 
 @contextmanager
 def shelved(namespace: Kubectl, folder: Path, *, copy: Callable[[str, str], object] = shutil.copy2) -> Iterator[str]:
-    """Put a folder into the cluster's store and make the namespace's claim; give its path in the volume.
-
-    Another `copy` than the usual one leaves the files the rights that it gives them.
-    """
-    store, name = ROOT / ".podium" / "store", f"test-{uuid.uuid4().hex[:8]}"
-    place = shutil.copytree(folder, store / name / "first", copy_function=copy)
-    for path in (store / name, place, *place.rglob("*")):
-        if path.is_dir() or copy is shutil.copy2:
-            path.chmod(0o755 if path.is_dir() else 0o644)
-    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/var/lib/podium/store", "type": "Directory"}}
-    bound = {"claimRef": {"namespace": namespace.namespace, "name": CLAIM}}
-    namespace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name, "labels": {"podium.dev/test": "true"}},
-            "spec": {**shared, **volume, **bound, "persistentVolumeReclaimPolicy": "Retain"},
-        }
-    )
-    namespace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": CLAIM},
-            "spec": {**shared, "volumeName": name, "resources": {"requests": {"storage": "1Gi"}}},
-        }
-    )
-    try:
-        yield f"{name}/first"
-    finally:
-        namespace.run("delete", "pvc", CLAIM, "--wait=false", check=False)
-        namespace.run("delete", "pv", name, "--wait=false", check=False)
-        shutil.rmtree(store / name)
+    """Put one folder into a store of the namespace's own, as `stocked` does; give its path in the volume."""
+    with stocked(namespace, {"first": folder}, copy=copy):
+        yield "first"
 
 
 def values_of(artifact: str, **changes: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +14,20 @@ CLAIM = "podium-artifacts"
 
 
 @contextmanager
-def stocked(namespace: Kubectl, artifacts: Mapping[str, Path]) -> Iterator[Path]:
-    """Copy folders to where the cluster's nodes see them, by `<model>/<address>`, and yield the store's folder."""
+def stocked(
+    namespace: Kubectl, artifacts: Mapping[str, Path], *, copy: Callable[[str, str], object] = shutil.copy2
+) -> Iterator[Path]:
+    """Copy folders to where the cluster's nodes see them, by their place, and yield the store's folder.
+
+    The namespace's claim is that folder. Another `copy` than the usual one leaves the files the rights that it gives
+    them.
+    """
     root = ROOT / ".podium" / "store" / f"test-{uuid.uuid4().hex[:8]}"
     for place, folder in artifacts.items():
-        shutil.copytree(folder, root / place)
+        shutil.copytree(folder, root / place, copy_function=copy)
     for path in (root, *root.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+        if path.is_dir() or copy is shutil.copy2:
+            path.chmod(0o755 if path.is_dir() else 0o644)
     shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
     volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": f"/var/lib/podium/store/{root.name}"}}
     bound = {"claimRef": {"namespace": namespace.namespace, "name": CLAIM}}

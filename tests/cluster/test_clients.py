@@ -15,7 +15,8 @@ from tests.artifacts import WEIGHTS, vector_graph
 from tests.bare_models import saved
 from tests.cluster.clients import gather, link
 from tests.cluster.conftest import Kubectl, python_pod
-from tests.cluster.releases import CLAIM, shelved
+from tests.cluster.releases import shelved
+from tests.cluster.stock import CLAIM
 from tests.contract.speak import CLIENTS, X
 from tests.eventually import eventually
 

@@ -1,11 +1,9 @@
 """`podium deploy` on the real cluster: what serves, what cannot and why, and that nothing is left of an attempt."""
 
 import json
-import shutil
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +18,11 @@ from predictors.manifest import address_of, read_variant
 from predictors.store import StoredVariant
 from tests.artifacts import vector_artifact
 from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+from tests.cluster.stock import CLAIM, stocked
 from tests.eventually import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
-CLAIM = "podium-artifacts"
 OURS = "isvc,deployments,pods,hpa,pdb,networkpolicy,services,secrets"
 PATIENCE_S = 60.0
 
@@ -34,23 +32,9 @@ def stored(namespace: Kubectl, tmp_path: Path) -> Iterator[StoredVariant]:
     """Put an artifact into the cluster's store, under a test's own path, and bind the namespace's claim to it."""
     variant = read_variant(vector_artifact(tmp_path / "tiny"))
     address = address_of(tmp_path / "tiny")
-    root = ROOT / ".podium" / "store" / f"test-{uuid.uuid4().hex[:8]}"
-    place = root / variant.model.name / address
-    shutil.copytree(tmp_path / "tiny", place)
-    for path in (root, *root.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    volume = {"capacity": {"storage": "1Gi"}, "hostPath": {"path": f"/var/lib/podium/store/{root.name}"}}
-    bound = {"claimRef": {"namespace": namespace.namespace, "name": CLAIM}}
-    metadata = {"name": root.name, "labels": {"podium.dev/test": "true"}}
-    spec = {**shared, **volume, **bound, "persistentVolumeReclaimPolicy": "Retain"}
-    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec})
-    asked = {**shared, "volumeName": root.name, "resources": {"requests": {"storage": "1Gi"}}}
-    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}, "spec": asked})
-    yield StoredVariant(variant.id, address, place)
-    namespace.run("delete", "pvc", CLAIM, "--wait=false", check=False)
-    namespace.run("delete", "pv", root.name, "--wait=false", check=False)
-    shutil.rmtree(root)
+    place = f"{variant.model.name}/{address}"
+    with stocked(namespace, {place: tmp_path / "tiny"}) as root:
+        yield StoredVariant(variant.id, address, root / place)
 
 
 @pytest.fixture

@@ -10,9 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from loadtest.shot import Endpoint, Shot
 from tests.eventually import eventually
 from tests.generators import PLAYS, VEGETA
 from tests.loads import payloads, program
+from tests.results import ResultsPlace
 
 pytestmark = pytest.mark.unit
 
@@ -38,7 +37,7 @@ SHOT = Shot("open", users=5, timeout_s=2.0, schedule=poisson(40, 2, 3), seconds=
 FAILS = "import sys\nprint('no such option')\nsys.exit(108)\n"
 
 
-class Place:
+class Place(ResultsPlace):
     """A results server in this process, and runners as processes of their own."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
@@ -62,38 +61,6 @@ class Place:
         self._stack.callback(process.kill)
         eventually(lambda: any(one["runner"] == index for one in self.board.runners()), 30)
         return process
-
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float,
-    ) -> bytes:
-        status, answer = self.ask(method, path, body, headers, timeout_s)
-        if status >= 400:
-            raise GeneratorError(answer.decode())
-        return answer
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float = 10.0,
-    ) -> tuple[int, bytes]:
-        request = urllib.request.Request(  # noqa: S310
-            self.url + path, data=body, method=method, headers=dict(headers or {})
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read()
 
 
 @pytest.fixture
