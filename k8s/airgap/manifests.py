@@ -172,6 +172,8 @@ def storage_container(image: str) -> Document:
                 "name": "storage-initializer",
                 "image": image,
                 "imagePullPolicy": "IfNotPresent",
+                # A log goes with its container; why the container ended must outlast it.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
                 # KServe's own record has none, and restricted namespaces then refuse every pod with a remote model.
                 "securityContext": {
                     "allowPrivilegeEscalation": False,

@@ -306,9 +306,11 @@ class Cluster:
         query += "&previous=true" if previous else ""
         path = f"/api/v1/namespaces/{namespace or self.namespace}/pods/{quote(pod)}/log?{query}"
         try:
-            return self._wire.send("GET", path, timeout_s=_CALL_S).decode(errors="replace")
+            log = self._wire.send("GET", path, timeout_s=_CALL_S).decode(errors="replace")
         except (StatusError, urllib3.exceptions.HTTPError):
             return ""
+        # The kubelet answers 200 with this sentence for a container that it has removed meanwhile.
+        return "" if log.startswith("unable to retrieve container logs for ") else log
 
     def through(
         self,

@@ -238,7 +238,9 @@ def _ended(
     cluster: Reader, pod: str, container: str, ended: Mapping[str, Any], *, restarts: int, is_init: bool
 ) -> Fault:
     how = "out of memory" if ended.get("reason") == "OOMKilled" else f"exit code {ended.get('exitCode')}"
-    log = _last_words(cluster.log(pod, container=container, previous=restarts > 0, lines=_LOG_LINES))
+    # What the kubelet wrote down when the container ended cannot be taken away any more; its log can.
+    log = _last_words(str(ended.get("message") or ""))
+    log = log or _last_words(cluster.log(pod, container=container, previous=restarts > 0, lines=_LOG_LINES))
     log = log or _last_words(cluster.log(pod, container=container, lines=_LOG_LINES)) or _message(ended)
     said = f"; its log ends: {log}" if log else ""
     if is_init:

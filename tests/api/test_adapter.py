@@ -43,6 +43,19 @@ def test_an_object_is_applied_read_listed_and_deleted(cluster: Cluster) -> None:
     cluster.wait_gone(CONFIG_MAP, "a", timeout_s=1)
 
 
+@pytest.mark.parametrize(
+    ("answer", "log"),
+    [
+        (b"started\nready\n", "started\nready\n"),
+        (b"unable to retrieve container logs for containerd://275def63f6fb", ""),
+        (404, ""),
+    ],
+)
+def test_a_log_is_read_or_there_is_none(cluster: Cluster, api: Api, answer: bytes | int, log: str) -> None:
+    api.answers(f"get {PODS}/a/log", answer)
+    assert cluster.log("a") == log
+
+
 @pytest.mark.parametrize("code", [429, 502, 503, 504])
 def test_a_read_is_repeated_while_the_server_is_away(cluster: Cluster, api: Api, code: int) -> None:
     api.keeps("v1/pods", pod("a"))

@@ -136,6 +136,14 @@ def test_a_server_that_ends_is_told_with_its_last_words(
     assert "digest" in fault.sentence or "Traceback" in fault.sentence
 
 
+def test_last_words_outlast_the_log(seen: Seen) -> None:
+    ended = {"terminated": {"exitCode": 3, "message": 'started\n{"message": "the digest of model.onnx is wrong"}\n'}}
+    seen.has(POD, "pie-1", status={"containerStatuses": [container(lastState=ended, state={"waiting": {}})]})
+    fault = found(seen)
+    assert fault.name == "wrong-artifact"
+    assert fault.sentence.endswith("its log ends: started | the digest of model.onnx is wrong")
+
+
 def test_memory_volume_and_fetching(seen: Seen) -> None:
     killed = container(lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, state={"running": {}})
     pod = seen.has(POD, "pie-1", status={"containerStatuses": [killed]})
