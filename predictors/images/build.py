@@ -24,6 +24,7 @@ from predictors.images.context import assemble
 __all__ = ["build_images", "listed", "main"]
 
 _WORK = Path(".podium")
+_BILL = "/usr/share/doc/podium/sbom.json"
 _MIB = 1024 * 1024
 
 
@@ -89,9 +90,11 @@ def _build(image: Image, base: str, root: Path) -> str:
             continue
         labels = {"TITLE": image.title, "VERSION": _version(root), "REVISION": _revision(root)}
         docker.build(context, root / image.dockerfile, name, {"BASE": base, **labels})
-        bills = root / _WORK / "sbom"
-        bills.mkdir(parents=True, exist_ok=True)
-        (bills / f"{image.name}-{version}.json").write_bytes((context / "sbom.json").read_bytes())
+    bill = root / _WORK / "sbom" / f"{image.name}-{name.rpartition(':')[2]}.json"
+    if not bill.is_file():
+        # An image that another clone built has its bill inside.
+        bill.parent.mkdir(parents=True, exist_ok=True)
+        docker.copy_out(name, _BILL, bill)
     size = docker.size_bytes(name) / _MIB
     took = f"built in {time.monotonic() - began:.1f} s" if is_new else "unchanged"
     _say(f"{name}  {size:.0f} MiB  {took}")

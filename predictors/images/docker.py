@@ -7,7 +7,18 @@ from pathlib import Path
 
 from predictors.errors import BuildError
 
-__all__ = ["build", "exists", "image_id", "import_tar", "is_published", "output", "pull", "require", "size_bytes"]
+__all__ = [
+    "build",
+    "copy_out",
+    "exists",
+    "image_id",
+    "import_tar",
+    "is_published",
+    "output",
+    "pull",
+    "require",
+    "size_bytes",
+]
 
 _PULL_S = 900
 _PROBE_S = 20
@@ -81,6 +92,19 @@ def build(context: Path, dockerfile: Path, reference: str, arguments: Mapping[st
     """
     given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     _run(["docker", "build", "--network", "none", "-t", reference, "-f", str(dockerfile), *given, str(context)])
+
+
+def copy_out(reference: str, path: str, target: Path) -> None:
+    """Copy a file out of an image.
+
+    Raises:
+        BuildError: There is no such image or file.
+    """
+    container = output("create", reference, "nothing").strip()
+    try:
+        _run(["docker", "cp", f"{container}:{path}", str(target)])
+    finally:
+        output("rm", container)
 
 
 def output(*arguments: str) -> str:

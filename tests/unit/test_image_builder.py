@@ -49,6 +49,14 @@ if words[0] == "pull":
     known["images"][words[-1]] = "sha256:pulled"
 if words[0] == "build":
     known["images"][words[words.index("-t") + 1]] = f"sha256:{len(known['told'])}"
+    if (bill := pathlib.Path(words[-1], "sbom.json")).is_file():
+        known["bills"][words[words.index("-t") + 1]] = bill.read_text()
+if words[0] == "create":
+    end(words[1])
+if words[0] == "cp":
+    image, _, path = words[1].rpartition(":")
+    assert path == "/usr/share/doc/podium/sbom.json"
+    pathlib.Path(words[2]).write_text(known["bills"][image])
 if words[0] == "import":
     known["images"][words[-1]] = f"sha256:{len(known['told'])}"
 if words[0] == "run":
@@ -72,7 +80,7 @@ class Docker:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "docker.json"
-        self.set(images={}, published=[], fails=[], told=[], size=1 << 20)
+        self.set(images={}, bills={}, published=[], fails=[], told=[], size=1 << 20)
         program(folder, DOCKER, "docker")
 
     def set(self, **content: object) -> None:
@@ -192,6 +200,17 @@ def test_what_is_there_is_not_made_again_and_a_change_is(
     second = build_images(images()[:1], root=project)
     assert len(docker.told("build")) == count + 1
     assert (second["loadtest"], second["predictor-ort"] != first["predictor-ort"]) == (first["loadtest"], True)
+
+
+def test_an_image_of_another_clone_is_taken_with_its_bill(docker: Docker, project: Path, uv: str) -> None:
+    made = build_images(images()[:1], root=project)
+    (bill,) = (project / ".podium/sbom").iterdir()
+    content = bill.read_text()
+    bill.unlink()
+    assert build_images(images()[:1], root=project) == made
+    assert len(docker.told("build")) == 1
+    assert bill.read_text() == content
+    assert len(docker.told("create")) == len(docker.told("rm"))
 
 
 def test_an_image_that_is_too_large_and_a_build_that_fails_are_told(docker: Docker, project: Path, uv: str) -> None:
