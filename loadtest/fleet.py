@@ -116,7 +116,8 @@ class RunnerFacts(Strict):
 class Report(Strict):
     """How a runner's share went; `error` is empty where it was played.
 
-    `clock_ns` is by how much its clock is ahead of the results server's.
+    `clock_ns` is by how much its clock was ahead of the results server's before the order, from which it knew when to
+    start, and `clock_after_ns` by how much it was after it, from which it is known when it did.
     """
 
     facts: RunnerFacts
@@ -127,6 +128,7 @@ class Report(Strict):
     rss_bytes: int = 0
     throttled: int | None = None
     clock_ns: int = 0
+    clock_after_ns: int = 0
     version: str = ""
     stolen: float | None = None
 
@@ -253,7 +255,7 @@ class Fleet:
         for got, result in zip(samples, results, strict=True):
             if int(got.sent.sum()) != result.sent:
                 raise GeneratorError(f"k6 says that it sent {result.sent} requests and lists {int(got.sent.sum())}")
-        starts = [one.started_unix_ns - report.clock_ns for one, report in zip(results, reports, strict=True)]
+        starts = [one.started_unix_ns - report.clock_after_ns for one, report in zip(results, reports, strict=True)]
         stops = [result.stopped for result in results if result.stopped]
         return Outcome(
             samples=Samples.joined(samples),

@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import urllib.error
+import threading
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from loadtest.schedule import constant, poisson, users_for
 from loadtest.shot import Endpoint, Shot
 from tests.eventually import eventually
 from tests.loads import payloads
+from tests.results import ResultsPlace
 
 pytestmark = [pytest.mark.truth, pytest.mark.timeout(180)]
 
@@ -35,7 +37,7 @@ TRIES = 3
 STEADY_MS = 2.0
 
 
-class Place:
+class Place(ResultsPlace):
     """A results server and runners on loopback; `begin` starts a runner."""
 
     def __init__(self, folder: Path, k6: Path, stack: ExitStack) -> None:
@@ -47,27 +49,16 @@ class Place:
         port = json.loads(server.stdout.readline())["port"]
         self.url = f"http://127.0.0.1:{port}"
 
-    def begin(self, index: int, pod: str = "") -> subprocess.Popen[str]:
-        work = ["--results", self.url, "--folder", str(self._folder / f"work-{index}"), "--index", str(index)]
+    def begin(self, index: int, pod: str = "", results: str = "") -> subprocess.Popen[str]:
+        work = [
+            "--results",
+            results or self.url,
+            "--folder",
+            str(self._folder / f"work-{index}"),
+            "--index",
+            str(index),
+        ]
         return self._start("-m", "loadtest.cluster_runner", *work, pod=pod or f"runner-{index}")
-
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float,
-    ) -> bytes:
-        request = urllib.request.Request(  # noqa: S310
-            self.url + path, data=body, method=method, headers=dict(headers or {})
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            raise GeneratorError(error.read().decode()) from error
 
     def _start(self, *words: str, pod: str = "") -> subprocess.Popen[str]:
         environment = {**os.environ, "PODIUM_K6": str(self._k6), "POD_NAME": pod, "NODE_NAME": "here"}
@@ -129,6 +120,57 @@ def test_four_runners_see_what_the_schedule_says(place: Place, serve: Callable[.
         assert seen.percentile_ms(percent) == pytest.approx(known.percentile_ms(percent), rel=0.03)
     assert [one.runner for one in fleet.facts()] == list(range(RUNNERS))
     fleet.end()
+
+
+class Relay(BaseHTTPRequestHandler):
+    """Hands on what a runner asks, and from the first order on tells it another time than the server's."""
+
+    url = ""
+    ahead_ns = 0
+    is_playing = False
+
+    def do_GET(self) -> None:
+        self._hand_on(None)
+
+    def do_PUT(self) -> None:
+        self._hand_on(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _hand_on(self, body: bytes | None) -> None:
+        headers = {name: text for name, text in self.headers.items() if name.lower().startswith("x-")}
+        place = ResultsPlace()
+        place.url = self.url
+        status, answer = place.ask(self.command, self.path, body, headers, 60)
+        if self.path == "/time" and self.is_playing:
+            answer = str(int(answer) - self.ahead_ns).encode()
+        # What is played is fetched after the first looks at the clock, and before the last.
+        type(self).is_playing |= self.path.startswith("/payloads/")
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 50])
+def test_a_runner_whose_clock_was_set_while_it_played_disagrees_about_the_start(
+    place: Place, serve: Callable[..., Endpoint], tmp_path: Path, ahead_ms: int
+) -> None:
+    relay = type("Liar", (Relay,), {"url": place.url, "ahead_ns": ahead_ms * 1_000_000})
+    with ThreadingHTTPServer(("127.0.0.1", 0), relay) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        place.begin(0)
+        place.begin(1, results=f"http://127.0.0.1:{server.server_port}")
+        fleet = Fleet(place.send, runners=2)
+        shot = Shot("open", users=4, timeout_s=2, schedule=constant(20, 1), seconds=1)
+        outcome = fleet.play(serve(service_ms=5.0), shot, payloads(tmp_path / "payloads"), workdir=tmp_path / "out")
+        fleet.end()
+        server.shutdown()
+        thread.join()
+    spread_ms = outcome.generator.start_spread_ns / 1e6
+    assert abs(spread_ms - ahead_ms) < 10
 
 
 def test_a_closed_loop_and_vegeta_come_back_whole(
