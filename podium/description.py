@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from podium.benchfile import FILE, read_bench
 from podium.console import Json
 from podium.errors import UsageError
 from podium.inventory import race_folders, run_files
@@ -48,11 +49,14 @@ def describe_variant(store: Store, name: str) -> dict[str, Json]:
 
 
 def describe_race(runs: Path, name: str) -> dict[str, Json]:
-    """Describe a race by its id, its folder or `latest`: its `race.json`.
+    """Describe a race by its id, its folder or `latest`: its `race.json`; or a bench: its `bench.json`.
 
     Raises:
-        RaceError: there is none, or it cannot be read.
+        ConfigError: there is none, or it cannot be read.
     """
+    for bench in (runs / name, Path(name)):
+        if (bench / FILE).is_file():
+            return {"folder": str(bench), **read_bench(bench).model_dump(mode="json", by_alias=True)}
     folder = find_race(name, runs)
     document: dict[str, Json] = {"folder": str(folder)}
     return document | read_race(folder).model_dump(mode="json", by_alias=True)

@@ -95,6 +95,7 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
     sent = int(samples.sent.sum())
     before = server_state(scene.before.state, scene.before.identity)
     after = server_state(scene.after.state, scene.after.identity)
+    is_known = bool(scene.before.identity)
     sizes = {name: float(size) for name, size in scene.payloads.size_percentiles().items()}
     return RunEvidence(
         over_saturated=is_stopped,
@@ -116,19 +117,23 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
         before=before,
         after=after,
         cpus=scene.cpus,
-        restarts=int(scene.before.identity != scene.after.identity),
-        is_alive=scene.after.alive,
+        restarts=int(scene.before.identity != scene.after.identity) if is_known else None,
+        is_alive=scene.after.alive if is_known else None,
         replicas=_replicas(scene),
         placement=[look.placement for look in (scene.before, scene.after) if look.placement is not None],
-        artifact=ArtifactEvidence(scene.address, scene.preprocessing_hash),
+        artifact=ArtifactEvidence(
+            scene.address, scene.preprocessing_hash, strangers=scene.before.strangers | scene.after.strangers
+        ),
         batches=_batches(outcome, scene),
         answers=AnswerEvidence(checked=int(samples.answered.sum()), wrong=0, miscounted=_wrong(outcome)),
         errors=_errors(outcome),
     )
 
 
-def _isolation(outcome: Outcome, scene: Scene) -> IsolationEvidence:
+def _isolation(outcome: Outcome, scene: Scene) -> IsolationEvidence | None:
     """Say where both ran: nodes that are containers of one machine are apart only where their cores are."""
+    if not scene.before.identity and not scene.before.node:
+        return None
     used, server = outcome.generator, scene.before if scene.before.node else scene.after
     cores = scene.before.cores or scene.after.cores
     if not used.nodes or not server.node:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.errors import RecordError
+from podium.benchfile import CLASS, FILE
 from podium.console import Json
 from podium.errors import PodiumError
 from podium.nodeclass import load_node_class, node_class_names
@@ -83,6 +84,8 @@ def list_races(runs: Path) -> Listing:
     rows: list[tuple[str, ...]] = []
     items: list[dict[str, Json]] = []
     for folder in race_folders(runs):
+        if _is_bench(folder):
+            continue
         if not (folder / "race.json").is_file():
             rows.append((folder.name, "", "", "", "", _UNFINISHED))
             items.append({"race_id": folder.name, "finished": None, "folder": str(folder)})
@@ -165,7 +168,7 @@ def list_classes() -> Listing:
 
 
 def race_folders(runs: Path) -> Iterator[Path]:
-    """Yield the folders of all races, the newest last, those without a result yet among them."""
+    """Yield the folders of all races and benches, the newest last, those without a result yet among them."""
     for folder in sorted(runs.iterdir(), key=_begun) if runs.is_dir() else ():
         if not folder.is_symlink() and ((folder / "race.json").is_file() or run_files(folder)):
             yield folder
@@ -174,6 +177,11 @@ def race_folders(runs: Path) -> Iterator[Path]:
 def run_files(race_folder: Path) -> list[Path]:
     """Return the run records of a race, in the order of variant, node class and run."""
     return sorted(path for path in race_folder.glob("*/*/*.json") if _RECORD.fullmatch(path.name))
+
+
+def _is_bench(folder: Path) -> bool:
+    """Say whether a folder is that of a bench; one that was interrupted has its runs only."""
+    return (folder / FILE).is_file() or any(folder.glob(f"*/{CLASS}"))
 
 
 def _race_folder(name: str, runs: Path) -> Path:

@@ -21,7 +21,15 @@ from podium.entry import Capacity, Clause, Entry, Hold, Interval, Money, Needs, 
 from podium.nodeclass import NodeClass
 from podium.runbook import StoredRun
 
-__all__ = ["entry_of"]
+__all__ = [
+    "capacity_figure",
+    "clause_of",
+    "entry_of",
+    "needs_of",
+    "offline_figure",
+    "single_stream_figure",
+    "worst_proofs",
+]
 
 _MS = 1e3
 _NS = 1_000_000_000
@@ -52,7 +60,7 @@ def entry_of(
     )
     # An over-saturated hold is a proven failure whatever ended the course later.
     is_void = bool(measured.trouble) and verdict.status != "FAIL"
-    capacity = _capacity(measured.search)
+    capacity = capacity_figure(measured.search)
     return Entry(
         id=measured.candidate.variant_id,
         node_class=node_class.name,
@@ -60,21 +68,21 @@ def entry_of(
         emulated=node_class.emulated,
         quality=quality,
         size_bytes=size_bytes,
-        single_stream_p90_ms=_single_stream(measured.single_stream, profile.confidence),
-        offline_rps=_offline(measured.offline, profile.confidence),
+        single_stream_p90_ms=single_stream_figure(measured.single_stream, profile.confidence),
+        offline_rps=offline_figure(measured.offline, profile.confidence),
         server_max_rps=capacity,
         cost_per_million=_cost(capacity, profile, node_class),
         status="VOID" if is_void else verdict.status,
         reasons=(measured.trouble,) if is_void else _reasons(verdict, measured.trouble or measured.cut),
-        needs=None if is_void else _needs(verdict),
+        needs=None if is_void else needs_of(verdict),
         runs=measured.book.paths(),
-        passport=_worst(run.record.passport for run in _counted(measured)),
+        passport=worst_proofs(run.record.passport for run in _counted(measured)),
         runtime=runtime,
         precision=precision,
         build_s=build_s,
         ready_s=measured.ready_s,
         hold=_hold(measured.holds, slo.rate or 0.0),
-        clauses=tuple(_clause(one) for one in verdict.clauses),
+        clauses=tuple(clause_of(one) for one in verdict.clauses),
         probes=tuple(_probe(run, slo) for run in measured.probes),
         void=measured.void if is_void else None,
     )
@@ -100,7 +108,8 @@ def _reasons(verdict: Verdict, trouble: str) -> tuple[str, ...]:
     return (*reasons, trouble) if trouble else reasons
 
 
-def _needs(verdict: Verdict) -> Needs | None:
+def needs_of(verdict: Verdict) -> Needs | None:
+    """Return what would settle a verdict, as it stands in a file."""
     needs = verdict.needs
     return None if needs is None else Needs(requests=needs.requests, repeats=needs.repeats, text=needs.text)
 
@@ -110,7 +119,7 @@ def _counted(measured: Measured) -> Iterable[StoredRun]:
     return [*singles, *measured.holds, *measured.probes]
 
 
-def _worst(passports: Iterable[Sequence[ProofRecord]]) -> tuple[Proof, ...]:
+def worst_proofs(passports: Iterable[Sequence[ProofRecord]]) -> tuple[Proof, ...]:
     """Return for each check the failing proof, else one that holds, else the one that was not measured."""
     chosen: dict[str, ProofRecord] = {}
     rank = {False: 0, True: 1, None: 2}
@@ -122,7 +131,8 @@ def _worst(passports: Iterable[Sequence[ProofRecord]]) -> tuple[Proof, ...]:
     return tuple(Proof.model_validate(proof.model_dump()) for proof in chosen.values())
 
 
-def _single_stream(run: StoredRun | None, confidence: float) -> Interval | None:
+def single_stream_figure(run: StoredRun | None, confidence: float) -> Interval | None:
+    """Return the p90 latency in ms of one request at a time."""
     if run is None:
         return None
     samples = run.samples
@@ -131,7 +141,7 @@ def _single_stream(run: StoredRun | None, confidence: float) -> Interval | None:
     return None if found is None else Interval(value=found.value, low=found.low, high=found.high)
 
 
-def _offline(run: StoredRun | None, confidence: float) -> Interval | None:
+def offline_figure(run: StoredRun | None, confidence: float) -> Interval | None:
     """Return answers per second: all of them over the whole time, and the t-interval over whole seconds."""
     if run is None or run.record.seconds <= 0:
         return None
@@ -146,7 +156,8 @@ def _offline(run: StoredRun | None, confidence: float) -> Interval | None:
     return Interval(value=value, low=min(max(found.low, 0.0), value), high=max(found.high, value))
 
 
-def _capacity(found: SearchResult | None) -> Capacity | None:
+def capacity_figure(found: SearchResult | None) -> Capacity | None:
+    """Return what a search found, as it stands in a file."""
     if found is None:
         return None
     return Capacity(
@@ -191,7 +202,8 @@ def _hold(runs: Sequence[StoredRun], rate: float) -> Hold | None:
     )
 
 
-def _clause(found: ClauseVerdict) -> Clause:
+def clause_of(found: ClauseVerdict) -> Clause:
+    """Return how a clause came out, its figures in the unit that they are shown in."""
     scale, unit = _SCALES.get(found.clause.metric, (_MS, "ms"))
 
     def scaled(value: float | None) -> float | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from loadtest.profile import Profile
 from loadtest.runrecord import RunRecord
+from podium.benchfile import Bench
 from podium.nodeclass import NodeClass
 from podium.racefile import Race
 from podium.submission_schema import submission_schema
@@ -35,6 +36,7 @@ def _of(model: type[BaseModel]) -> Callable[[], Mapping[str, object]]:
 SCHEMAS: Mapping[str, Callable[[], Mapping[str, object]]] = {
     "loadtest/schemas/profile.json": _of(Profile),
     "loadtest/schemas/run.json": _of(RunRecord),
+    "podium/schemas/bench.json": _of(Bench),
     "podium/schemas/node-class.json": _of(NodeClass),
     "podium/schemas/race.json": _of(Race),
     "podium/schemas/submission.json": submission_schema,

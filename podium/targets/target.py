@@ -45,9 +45,10 @@ class Deployment:
 class ServerFacts:
     """What a look at a deployment found, just before or after a run.
 
-    `identity` changes when the process or pod was replaced; `state` is the predictor's `/debug/state`, empty when it
-    did not answer; `cores` are the cores it may use. On a cluster `node` is where it runs, `neighbors` are the names of
-    the nodes that are the same machine (itself too), `replicas` are its pods and `placement` is where it runs against
+    `identity` changes when the process or pod was replaced, and is empty where nobody knows who serves; `state` is
+    the predictor's `/debug/state`, empty when it did not answer; `cores` are the cores it may use. On a cluster
+    `node` is where it runs, `neighbors` are the names of the nodes that are the same machine (itself too),
+    `replicas` are its pods, `strangers` says what else its Service sends to, and `placement` is where it runs against
     what its node class asks for; elsewhere they are empty.
     """
 
@@ -59,6 +60,7 @@ class ServerFacts:
     node: str = ""
     neighbors: frozenset[str] = frozenset()
     replicas: frozenset[str] | None = None
+    strangers: frozenset[str] = frozenset()
     placement: "PlacementEvidence | None" = None
 
 

@@ -41,12 +41,14 @@ def test_the_program_itself_has_the_example_of_its_main_command() -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with the examples and one finished race."""
+    """A folder with the examples, one finished race and a photo."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     folder = tmp_path / "runs" / "food11-20250301-101500"
     folder.mkdir(parents=True)
     write_race(folder, races.race(races.unloaded(), folder.name))
     (tmp_path / "runs" / "latest").symlink_to(folder.name)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "lunch.jpg").write_bytes(b"an image, which a dry run does not look into")
     return tmp_path
 
 

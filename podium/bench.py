@@ -1,0 +1,270 @@
+"""A bench from its plan to its files: one endpoint, loaded by a profile, judged where an SLO is given.
+
+The shots, proofs and records are those of a race; what is missing is everything that needs a server of one's own. A
+void run is shown as void and judged by nobody.
+"""
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import JsonValue
+
+from loadtest.cores import awake
+from loadtest.probe import judge_probe
+from loadtest.search import RateSearch, SearchResult
+from loadtest.start import likely_rate
+from loadtest.verdict import Verdict, is_settled, judge
+from podium.benchfigures import figures_of
+from podium.benchfile import CLASS, Bench, BenchPayloads, write_bench
+from podium.benchplan import BenchPlan
+from podium.contest import block_of
+from podium.errors import MachineError
+from podium.measure import Course, Measurement, VoidError
+from podium.racefolder import now
+from podium.results import capacity_figure, clause_of, needs_of, worst_proofs
+from podium.runbook import RunBook, StoredRun
+from podium.targets.target import Candidate, Target
+from podium.targets.url import UrlTarget
+from predictors.fingerprint import fingerprint
+
+__all__ = ["run_bench"]
+
+Status = Literal["PASS", "FAIL", "INCONCLUSIVE", "VOID", "MEASURED"]
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What came of the phases; `trouble` is why they ended early, `void` the proof behind it."""
+
+    single_stream: StoredRun | None = None
+    offline: StoredRun | None = None
+    holds: list[StoredRun] = field(default_factory=list)
+    probes: list[StoredRun] = field(default_factory=list)
+    search: SearchResult | None = None
+    trouble: str = ""
+    void: str | None = None
+    cut: str = ""
+
+
+def run_bench(
+    plan: BenchPlan,
+    *,
+    command: str = "",
+    say: Callable[[str], None] = lambda _text: None,
+    target: Target | None = None,
+) -> tuple[Path, Bench]:
+    """Run a bench and return its folder and its result.
+
+    Args:
+        plan: what was checked.
+        command: the command line, kept with the result.
+        say: told what is going on.
+        target: where the endpoint is; its URL without.
+
+    Raises:
+        MachineError: nobody answers, or this machine cannot load it.
+        ConfigError: the server refuses the requests.
+        KeyboardInterrupt: after everything that was started has ended; finished runs stay.
+    """
+    place = target or UrlTarget(plan.endpoint, plan.payloads, runners=plan.runners)
+    place.check(1)
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = plan.runs / f"bench-{plan.name}-{stamp}-{secrets.token_hex(3)}"
+    started = now()
+    with _folder(folder):
+        first = place.observe(place.deploy(Candidate(plan.name, CLASS, "", folder)))
+        facts = place.environment(CLASS)
+        course = Course(place.deploy(_candidate(plan, first.state, folder)), RunBook(folder, plan.name, CLASS))
+        measurement = Measurement(
+            target=place,
+            profile=plan.profile,
+            payloads=plan.payloads,
+            payload_digest=plan.payloads.sha256,
+            race_id=folder.name,
+            fingerprint=fingerprint(facts),
+            cpus=_cpus(first.state),
+            seed=plan.seed,
+            workdir=folder / "work",
+            say=say,
+        )
+        measured = _Measured()
+        try:
+            _Phases(plan, measurement, course, measured, say).play()
+        except VoidError as error:
+            measured.trouble, measured.void = str(error), error.void
+        except MachineError as error:
+            measured.trouble, measured.void = str(error), "restarted"
+        verdict = _verdict(plan, measured)
+        bench = Bench(
+            bench_id=folder.name,
+            variant=plan.name,
+            url=plan.endpoint.url,
+            protocol=plan.endpoint.protocol,
+            model=plan.endpoint.model,
+            profile_name=plan.profile.name,
+            profile=plan.profile.model_dump(mode="json", by_alias=True),
+            level=plan.profile.level,
+            rate=plan.rate,
+            slo=None if plan.slo is None else str(plan.slo),
+            status=_status(verdict, measured),
+            reasons=_reasons(verdict, measured),
+            needs=None if verdict is None or measured.trouble else needs_of(verdict),
+            clauses=() if verdict is None else tuple(clause_of(one) for one in verdict.clauses),
+            figures=figures_of(
+                measured.single_stream, measured.offline, measured.holds, confidence=plan.profile.confidence
+            ),
+            server_max_rps=capacity_figure(measured.search),
+            passport=worst_proofs(run.record.passport for run in course.book.runs),
+            void=measured.void,
+            runs=course.book.paths(),
+            seed=plan.seed,
+            payloads=BenchPayloads(
+                sha256=plan.payloads.sha256, files=len(plan.payloads.files), sizes=plan.payloads.size_percentiles()
+            ),
+            fingerprint=measurement.fingerprint,
+            environment={name: _plain(value) for name, value in facts.items()},
+            labels=plan.labels,
+            started=started,
+            finished=now(),
+            command=command,
+        )
+        write_bench(folder, bench)
+    return folder, bench
+
+
+@dataclass(frozen=True, slots=True)
+class _Phases:
+    """The phases of the profile in their order; the budget is looked at before each shot."""
+
+    plan: BenchPlan
+    measurement: Measurement
+    course: Course
+    measured: _Measured
+    say: Callable[[str], None]
+    began: float = field(default_factory=time.monotonic)
+
+    def play(self) -> None:
+        profile, measured = self.plan.profile, self.measured
+        if profile.warmup is not None:
+            self.say("warm-up")
+            self.measurement.warm_up(self.course)
+        # Neither is judged, so that a void one costs its figure only; its record and its proofs tell of it.
+        if profile.single_stream is not None and not self._is_over("single-stream"):
+            self.say("single-stream")
+            with suppress(VoidError):
+                measured.single_stream = self.measurement.single_stream(self.course)
+        if profile.offline is not None and not self._is_over("offline"):
+            self.say("offline")
+            with suppress(VoidError):
+                measured.offline = self.measurement.offline(self.course)
+        self._hold()
+        self._search()
+
+    def _hold(self) -> None:
+        phase, rate = self.plan.profile.hold, self.plan.rate
+        if phase is None or rate is None:
+            return
+        for number in range(phase.blocks):
+            if self._is_over("hold") or (phase.stop_when_oversaturated and self._is_settled()):
+                return
+            self.say(f"hold at {rate:g}/s, block {number + 1} of {phase.blocks}")
+            self.measured.holds.append(self.measurement.hold_block(self.course, rate=rate, block=number))
+
+    def _is_settled(self) -> bool:
+        profile, blocks = self.plan.profile, [block_of(run) for run in self.measured.holds]
+        return self.plan.slo is not None and is_settled(
+            blocks, self.plan.slo, level=profile.level, confidence=profile.confidence
+        )
+
+    def _search(self) -> None:
+        phase, slo, measured = self.plan.profile.search, self.plan.slo, self.measured
+        if phase is None or slo is None:
+            return
+        search = RateSearch(self._start_rate(), phase.precision, max_probes=phase.max_probes)
+        try:
+            while (rate := search.next_rate()) is not None and not self._is_over("search"):
+                self.say(f"search at {rate:.3g}/s")
+                run = self.measurement.probe(self.course, rate=rate, number=len(measured.probes))
+                measured.probes.append(run)
+                search.record(rate, judge_probe(block_of(run), slo))
+        finally:
+            # Probes before a void one stand: the interval is wider, and nothing else is lost.
+            if measured.probes:
+                measured.search = search.result()
+
+    def _start_rate(self) -> float:
+        offline = self.measured.offline.record if self.measured.offline else None
+        if offline is None or self.plan.slo is None or offline.answered <= offline.misses or offline.seconds <= 0:
+            return self.plan.rate or 1.0
+        alone_ms = self.measured.single_stream.record.latency.p50_ms if self.measured.single_stream else None
+        return likely_rate(
+            (offline.answered - offline.misses) / offline.seconds,
+            self.plan.slo,
+            single_stream_s=None if alone_ms is None else alone_ms / 1000,
+        )
+
+    def _is_over(self, what: str) -> bool:
+        is_over = time.monotonic() - self.began > self.plan.profile.budget_s
+        if is_over and not self.measured.cut:
+            self.measured.cut = f"the budget was spent before its {what} had ended"
+        return is_over
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Measure inside the block: this machine stays awake, and what no finished run needs is gone afterwards."""
+    with awake():
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder / "work", ignore_errors=True)
+            for place in (*sorted(folder.rglob("*"), reverse=True), folder):
+                if place.is_dir() and not any(place.iterdir()):
+                    place.rmdir()
+
+
+def _candidate(plan: BenchPlan, state: dict[str, JsonValue], folder: Path) -> Candidate:
+    """Return what is under test: the artifact that the server says it serves when the bench begins."""
+    address, preprocessing = state.get("address"), state.get("preprocessing_hash")
+    return Candidate(
+        plan.name,
+        CLASS,
+        address if isinstance(address, str) else "",
+        folder,
+        preprocessing if isinstance(preprocessing, str) else None,
+    )
+
+
+def _cpus(state: dict[str, JsonValue]) -> float:
+    found = state.get("cpu_limit") or state.get("threads")
+    return float(found) if isinstance(found, int | float) else 1.0
+
+
+def _verdict(plan: BenchPlan, measured: _Measured) -> Verdict | None:
+    if plan.slo is None or plan.profile.hold is None:
+        return None
+    blocks = [block_of(run) for run in measured.holds]
+    return judge(blocks, plan.slo, level=plan.profile.level, confidence=plan.profile.confidence)
+
+
+def _status(verdict: Verdict | None, measured: _Measured) -> Status:
+    # An over-saturated hold is a proven failure whatever came later.
+    if measured.trouble and (verdict is None or verdict.status != "FAIL"):
+        return "VOID"
+    return "MEASURED" if verdict is None else verdict.status
+
+
+def _reasons(verdict: Verdict | None, measured: _Measured) -> tuple[str, ...]:
+    told = () if verdict is None or verdict.status == "PASS" or measured.trouble else verdict.reasons
+    return tuple(text for text in (*told, measured.trouble, measured.cut) if text)
+
+
+def _plain(value: str | int | float | list[str]) -> JsonValue:
+    return list(value) if isinstance(value, list) else value

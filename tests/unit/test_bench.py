@@ -1,0 +1,182 @@
+"""Benches from plan to files, against servers that are queues: what is played, judged, kept and told."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loadtest.errors import GeneratorError
+from loadtest.records import read_record
+from loadtest.shot import Endpoint, Outcome, Shot
+from loadtest.slo import parse_slo
+from podium import description, inventory
+from podium.bench import run_bench
+from podium.benchfile import Bench, read_bench
+from podium.benchplan import BenchPlan
+from podium.benchscreen import show_bench, show_bench_plan
+from podium.console import Output
+from podium.errors import ConfigError
+from tests.loads import payloads
+from tests.simulated import HOLD, OFFLINE, SEARCH, SINGLE, WARMUP, SimulatedTarget, profile, with_samples
+
+SLO = "p99<=100ms, errors<=1%, rate>=40/s"
+URL = "http://127.0.0.1:1"
+
+
+def plan(folder: Path, *phases: str, slo: str | None = SLO) -> BenchPlan:
+    return BenchPlan(
+        endpoint=Endpoint(URL, "v1-image", "model"),
+        profile=profile(*phases),
+        payloads=payloads(folder / "photos"),
+        rate=40.0,
+        slo=None if slo is None else parse_slo(slo),
+        name="mine",
+        runners=1,
+        seed=5,
+        runs=folder / "runs",
+        labels=("a warning",),
+    )
+
+
+def figure(bench: Bench, phase: str, name: str) -> float:
+    return next(one.value or 0.0 for one in bench.figures if (one.phase, one.name) == (phase, name))
+
+
+def test_a_fast_server_holds_and_everything_is_on_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+    asked = plan(tmp_path, WARMUP, SINGLE, OFFLINE, HOLD, SEARCH)
+    folder, bench = run_bench(asked, say=said.append, target=SimulatedTarget({"mine": 5.0}), command="podium bench")
+    assert bench.status == "PASS"
+    assert [clause.status for clause in bench.clauses] == ["PASS"] * 3
+    assert read_bench(folder) == bench
+    assert bench.runs
+    assert all(read_record(folder / run).race == folder.name for run in bench.runs)
+    assert all((folder / run).with_suffix(".hdr").is_file() for run in bench.runs)
+    assert 5 <= figure(bench, "hold", "p50") < figure(bench, "hold", "p99") < 100
+    assert figure(bench, "single-stream", "p90") == pytest.approx(5.0, rel=0.05)
+    assert figure(bench, "offline", "rate") == pytest.approx(200, rel=0.05)
+    assert bench.server_max_rps is not None
+    assert 100 < bench.server_max_rps.value < 200
+    assert {proof.check for proof in bench.passport} >= {"late", "wrong-artifact", "growing-queue"}
+    assert said[0] == "warm-up"
+    assert not (folder / "work").exists()
+
+    show_bench(folder, bench, Output.TABLE)
+    shown = capsys.readouterr().out
+    for text in ("single-stream", "largest rate that holds", "wrong-artifact", "mine at 40/s: ✓ PASS", "a warning"):
+        assert text in shown
+    show_bench(folder, bench, Output.JSON)
+    assert json.loads(capsys.readouterr().out)["schema"] == "podium.dev/bench/v1"
+
+
+def test_a_slow_server_fails_early_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, bench = run_bench(plan(tmp_path, HOLD), target=SimulatedTarget({"mine": 50.0}))
+    assert bench.status == "FAIL"
+    assert any("the server fell behind" in reason or "miss p99" in reason for reason in bench.reasons)
+    assert len(bench.runs) < 5
+    show_bench(folder, bench, Output.TABLE)
+    assert "✕ FAIL" in capsys.readouterr().out
+
+
+def test_without_an_slo_there_are_figures_and_no_verdict(tmp_path: Path) -> None:
+    _, bench = run_bench(plan(tmp_path, HOLD, SEARCH, slo=None), target=SimulatedTarget({"mine": 5.0}))
+    assert (bench.status, bench.clauses, bench.server_max_rps) == ("MEASURED", (), None)
+    assert len(bench.runs) == 5
+
+
+def _late(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+    if shot.kind == "closed":
+        return outcome
+    start = outcome.samples.start_ns + np.where(np.arange(len(outcome.samples)) % 10 == 0, 20_000_000, 0)
+    return with_samples(outcome, start_ns=start)
+
+
+def test_late_sends_void_it_and_the_records_stay(tmp_path: Path) -> None:
+    target = SimulatedTarget({"mine": 5.0})
+    target.change = _late
+    folder, bench = run_bench(plan(tmp_path, HOLD), target=target)
+    assert (bench.status, bench.void) == ("VOID", "late")
+    assert [read_record(folder / run).void for run in bench.runs] == ["late", "late"]
+    assert next(proof for proof in bench.passport if proof.check == "late").ok is False
+
+
+def test_a_server_that_ends_voids_it(tmp_path: Path) -> None:
+    target = SimulatedTarget({"mine": 5.0})
+    target.ends_in["mine"] = 2
+    _, bench = run_bench(plan(tmp_path, HOLD), target=target)
+    assert (bench.status, bench.void) == ("VOID", "restarted")
+    assert "ended during hold" in bench.reasons[0]
+
+
+def test_a_void_figure_that_nobody_judges_costs_only_itself(tmp_path: Path) -> None:
+    target = SimulatedTarget({"mine": 5.0})
+    target.batch = 1
+    _, bench = run_bench(plan(tmp_path, OFFLINE, HOLD), target=target)
+    assert bench.status == "PASS"
+    assert not [one for one in bench.figures if one.phase == "offline"]
+
+
+def test_a_spent_budget_is_said(tmp_path: Path) -> None:
+    asked = plan(tmp_path, HOLD)
+    asked = replace(asked, profile=asked.profile.model_copy(update={"budget_s": 0.0}))
+    _, bench = run_bench(asked, target=SimulatedTarget({"mine": 5.0}))
+    assert bench.status == "INCONCLUSIVE"
+    assert bench.reasons[-1] == "the budget was spent before its hold had ended"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorError("k6 ended with code 1")])
+def test_what_was_finished_stays_and_nothing_half(tmp_path: Path, error: BaseException) -> None:
+    def interrupted(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        if len(target.shots) == 2:
+            raise error
+        return outcome
+
+    target = SimulatedTarget({"mine": 5.0})
+    target.change = interrupted
+    with pytest.raises(type(error)):
+        run_bench(plan(tmp_path, HOLD), target=target)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [
+        "01-hold.hdr",
+        "01-hold.json",
+        "01-hold.samples",
+    ]
+
+
+def test_nothing_stays_of_a_bench_that_played_nothing(tmp_path: Path) -> None:
+    def interrupted(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        raise KeyboardInterrupt
+
+    target = SimulatedTarget({"mine": 5.0})
+    target.change = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(plan(tmp_path, HOLD), target=target)
+    assert list(tmp_path.glob("runs/*")) == []
+
+
+def test_a_bench_is_listed_by_its_runs_and_described_but_is_no_race(tmp_path: Path) -> None:
+    asked = plan(tmp_path, HOLD)
+    folder, bench = run_bench(asked, target=SimulatedTarget({"mine": 5.0}))
+    assert inventory.list_races(asked.runs).rows == ()
+    assert len(inventory.list_runs(asked.runs, folder.name).rows) == len(bench.runs)
+    assert description.describe_race(asked.runs, folder.name)["bench_id"] == folder.name
+    (folder / "bench.json").write_text("{}")
+    with pytest.raises(ConfigError, match="is not a bench"):
+        description.describe_race(asked.runs, folder.name)
+    (folder / "bench.json").unlink()
+    assert inventory.list_races(asked.runs).rows == ()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_bench(folder)
+
+
+def test_the_plan_is_shown_as_a_table_and_as_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = plan(tmp_path, SINGLE, HOLD)
+    show_bench_plan(asked, Output.TABLE)
+    shown = capsys.readouterr().out
+    assert "hold" in shown
+    assert "3 payloads" in shown
+    assert "a warning" in shown
+    show_bench_plan(asked, Output.JSON)
+    assert json.loads(capsys.readouterr().out)["phases"][1]["times"] == 5
