@@ -207,8 +207,9 @@ def test_an_image_of_another_clone_is_taken_with_its_bill(docker: Docker, projec
     (bill,) = (project / ".podium/sbom").iterdir()
     content = bill.read_text()
     bill.unlink()
+    count = len(docker.told("build"))
     assert build_images(images()[:1], root=project) == made
-    assert len(docker.told("build")) == 1
+    assert len(docker.told("build")) == count
     assert bill.read_text() == content
     assert len(docker.told("create")) == len(docker.told("rm"))
 
