@@ -51,6 +51,24 @@ class ClusterPlace:
 
         return race_site(self.cluster, submission)
 
+    def check(self, plan: RacePlan) -> None:
+        """Refuse a race that the cluster cannot take, with the list of all that is missing; makes nothing.
+
+        Raises:
+            ClusterError: something is missing, or would be refused.
+        """
+        from podium.cluster.rehearsal import Specimen, missing, refuse
+        from podium.cluster.site import read_platform
+
+        specimens = {
+            (recipe.runtime, one.name): Specimen(
+                recipe.variant_id, plan.card.name, recipe.runtime, recipe.precision, one
+            )
+            for recipe, one in plan.entries
+        }
+        platform = read_platform(self.cluster)
+        refuse(missing(self.cluster, self.helm, platform, tuple(specimens.values()), runners=self.runners))
+
     def check_apply(self, name: str) -> None:
         """Refuse a submission's name that is somebody else's service, before anything is measured."""
         from podium.cluster.promotion import check_name

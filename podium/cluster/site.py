@@ -14,7 +14,17 @@ from podium.errors import ConfigError
 from podium.nodeclass import NodeClass, Toleration
 from podium.quantities import parse_quantity
 
-__all__ = ["PLATFORM", "PLATFORM_NAMESPACE", "Node", "Platform", "node_of", "nodes_of", "read_nodes", "read_platform"]
+__all__ = [
+    "PLATFORM",
+    "PLATFORM_NAMESPACE",
+    "Node",
+    "Platform",
+    "amounts_of",
+    "node_of",
+    "nodes_of",
+    "read_nodes",
+    "read_platform",
+]
 
 PLATFORM = "podium-platform"
 PLATFORM_NAMESPACE = "podium-system"
@@ -96,14 +106,16 @@ def read_platform(cluster: Reader) -> Platform:
         raise ConfigError(f"The ConfigMap {PLATFORM} cannot be read: {error}", remedy) from error
 
 
-def read_nodes(cluster: Reader) -> tuple[Node, ...]:
-    """Return all nodes with what is free on each."""
+def read_nodes(cluster: Reader, *, leaving: str = "") -> tuple[Node, ...]:
+    """Return all nodes with what is free on each; pods with the label `leaving` count as gone."""
     asked: dict[str, dict[str, float]] = {}
     for pod in cluster.list(POD, everywhere=True, fields="status.phase!=Succeeded,status.phase!=Failed"):
+        if leaving and leaving in labels_of(pod):
+            continue
         node = str(pod["spec"].get("nodeName") or "")
         sums = asked.setdefault(node, {"pods": 0.0})
         sums["pods"] += 1
-        for name, amount in _requests(pod["spec"]).items():
+        for name, amount in amounts_of(pod["spec"]).items():
             sums[name] = sums.get(name, 0.0) + amount
     return tuple(_node(document, asked.get(name_of(document), {})) for document in cluster.list(NODE))
 
@@ -172,13 +184,13 @@ def _node(document: Document, asked: Mapping[str, float]) -> Node:
     )
 
 
-def _requests(spec: Mapping[str, Any]) -> dict[str, float]:
-    """Return what the scheduler counts for a pod: its containers together, or its largest init container."""
+def amounts_of(spec: Mapping[str, Any], kind: str = "requests") -> dict[str, float]:
+    """Return what is counted for a pod of its `requests` or `limits`: all containers, or the largest init container."""
     sums: dict[str, float] = {}
     for container in spec.get("containers") or ():
-        for name, amount in ((container.get("resources") or {}).get("requests") or {}).items():
+        for name, amount in ((container.get("resources") or {}).get(kind) or {}).items():
             sums[name] = sums.get(name, 0.0) + parse_quantity(str(amount))
     for container in spec.get("initContainers") or ():
-        for name, amount in ((container.get("resources") or {}).get("requests") or {}).items():
+        for name, amount in ((container.get("resources") or {}).get(kind) or {}).items():
             sums[name] = max(sums.get(name, 0.0), parse_quantity(str(amount)))
     return sums

@@ -86,8 +86,10 @@ def register(app: typer.Typer) -> None:
             first_port=port,
             site=place.site if place else None,
         )
-        if place is not None and apply:
-            place.check_apply(plan.submission.name)
+        if place is not None:
+            place.check(plan)
+            if apply:
+                place.check_apply(plan.submission.name)
         if dry_run:
             show_plan(plan, output)
             return 0

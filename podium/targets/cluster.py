@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from loadtest.errors import GeneratorError
+from loadtest.fleet import Fleet
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot
 from podium import ANNOTATION_PREFIX
@@ -23,10 +24,10 @@ from podium.cluster.diagnosis import diagnose, is_leaving, pods_of
 from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import (
+    ENDPOINT_SLICE,
     INFERENCE_SERVICE,
     NODE,
     POD,
-    PVC,
     SERVICE,
     Document,
     condition,
@@ -36,7 +37,7 @@ from podium.cluster.kinds import (
 )
 from podium.cluster.leftovers import RACE_LABEL, race_label, sweep
 from podium.cluster.placed import placement_of
-from podium.cluster.release import Release, check_nodes, check_site, install, remove
+from podium.cluster.release import Release, check_site, install, remove
 from podium.cluster.site import Node, Platform, node_of, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
 from podium.quantities import parse_quantity
@@ -95,24 +96,7 @@ class ClusterTarget:
         return self._cluster
 
     def check(self, candidates: int) -> None:
-        """Raise an error when the cluster lacks what a race needs, whatever is raced.
-
-        Raises:
-            ClusterError: a node class without nodes, no place for load generators, no claim of the artifacts.
-        """
-        del candidates
-        if not self._cluster.serves(INFERENCE_SERVICE):
-            raise ClusterError(
-                f"KServe is not installed on {self._cluster.context}", "./scripts/cluster-up, or: podium doctor"
-            )
-        for node_class in self._classes.values():
-            check_nodes(self._cluster, node_class)
-        if self._cluster.get(PVC, self._platform.claim) is None:
-            raise ClusterError(
-                f"The namespace {self._cluster.namespace} has no claim {self._platform.claim!r} of artifacts",
-                "race in the platform's namespace with -n podium",
-            )
-        self._runners.check()
+        """Do nothing: the cluster was asked for everything when the race was planned (`podium.cluster.rehearsal`)."""
 
     def room(self, node_class: str) -> int | None:
         """Return how many pods of a class fit at once beside what is not of this race."""
@@ -168,13 +152,7 @@ class ClusterTarget:
         Raises:
             GeneratorError: they cannot.
         """
-        fleet = self._runners.fleet()
-        try:
-            return fleet.play(deployment.endpoint, shot, payloads, workdir=workdir)
-        except (GeneratorError, ClusterError):
-            # What is left of a fleet that lost a runner would wait for it forever.
-            self._runners.remove()
-            raise
+        return self._alive(lambda fleet: fleet.play(deployment.endpoint, shot, payloads, workdir=workdir))
 
     def attack(
         self,
@@ -186,9 +164,15 @@ class ClusterTarget:
         timeout_s: float,
         workdir: Path,
     ) -> Outcome:
-        """Let one runner send at a constant rate with vegeta."""
-        return self._runners.fleet().attack(
-            deployment.endpoint, payloads, rate=rate, seconds=seconds, timeout_s=timeout_s, workdir=workdir
+        """Let one runner send at a constant rate with vegeta.
+
+        Raises:
+            GeneratorError: it cannot.
+        """
+        return self._alive(
+            lambda fleet: fleet.attack(
+                deployment.endpoint, payloads, rate=rate, seconds=seconds, timeout_s=timeout_s, workdir=workdir
+            )
         )
 
     def observe(self, deployment: Deployment) -> ServerFacts:
@@ -222,6 +206,7 @@ class ClusterTarget:
             node=node,
             neighbors=neighbors,
             replicas=replicas,
+            strangers=self._strangers(name, replicas),
             placement=placement,
         )
 
@@ -251,6 +236,15 @@ class ClusterTarget:
             "nodes": kinds,
             "emulated": str(wanted.emulated).lower(),
         }
+
+    def _alive(self, task: Callable[[Fleet], Outcome]) -> Outcome:
+        fleet = self._runners.fleet()
+        try:
+            return task(fleet)
+        except (GeneratorError, ClusterError):
+            # What is left of a fleet that lost a runner would wait for it forever.
+            self._runners.remove()
+            raise
 
     def _release_name(self, candidate: Candidate) -> str:
         return f"{self._label}-{candidate.variant_id.replace('.', '-')}-{candidate.node_class}"
@@ -303,6 +297,21 @@ class ClusterTarget:
             found = json.loads(self._cluster.through("GET", "pods", pod, _METRICS_PORT, "/debug/state", timeout_s=5.0))
             return found if isinstance(found, dict) else {}
         return {}
+
+    def _strangers(self, name: str, own: frozenset[str]) -> frozenset[str]:
+        """Say which pods the Service of a release sends to that are not of the release."""
+        slices = self._cluster.list(ENDPOINT_SLICE, labels=f"kubernetes.io/service-name={name}-predictor")
+        pods = {
+            str(reference.get("name"))
+            for one in slices
+            for endpoint in one.get("endpoints") or ()
+            if (reference := endpoint.get("targetRef") or {}).get("kind") == "Pod"
+        }
+        # A pod that is leaving may stand there for another moment, and it is no stranger.
+        known = own | {name_of(pod) for pod in pods_of(self._cluster, name)}
+        return frozenset(
+            f"pod {pod} (artifact {str(self._state(pod).get('address') or 'unknown')[:12]})" for pod in pods - known
+        )
 
     def _seen_nodes(self) -> dict[str, Node]:
         if not self._nodes:

@@ -17,7 +17,7 @@ from podium.cluster.diagnosis import Patience, pod_fault
 from podium.cluster.errors import ClusterError, DeadlineError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import DEPLOYMENT, JOB, POD, Document, condition, name_of
-from podium.cluster.site import Platform, read_nodes
+from podium.cluster.site import Platform
 
 __all__ = ["RunnerPods"]
 
@@ -25,7 +25,6 @@ _CHART = "loadtest"
 _PORT = 8090
 _UP_S = 90.0
 _GONE_S = 60.0
-_LOADGEN = "loadgen"
 
 
 class RunnerPods:
@@ -53,24 +52,6 @@ class RunnerPods:
         self._looked = 0.0
         self._patience = Patience()
         self.release = f"{label}-load"
-
-    def check(self) -> None:
-        """Refuse a cluster that has no image or no node for load generators.
-
-        Raises:
-            ClusterError: one of them is missing.
-        """
-        if "loadtest" not in self._platform.images:
-            raise ClusterError(
-                "The platform chart names no image of the load generator", "./scripts/cluster-up builds and names it"
-            )
-        nodes = [node for node in read_nodes(self._cluster) if node.labels.get("podium.dev/node-class") == _LOADGEN]
-        if not any(node.ready for node in nodes):
-            raise ClusterError(
-                f"No node of {self._cluster.context} is ready to generate load: none has the label "
-                f"podium.dev/node-class={_LOADGEN}",
-                f"kubectl label node NAME podium.dev/node-class={_LOADGEN}; never one whose pods are measured",
-            )
 
     def fleet(self) -> Fleet:
         """Return the runners, started where they are not.

@@ -34,6 +34,7 @@ KINDS = {
     "v1/serviceaccounts": ("ServiceAccount", True),
     "v1/resourcequotas": ("ResourceQuota", True),
     "v1/persistentvolumeclaims": ("PersistentVolumeClaim", True),
+    "discovery.k8s.io/v1/endpointslices": ("EndpointSlice", True),
     "apps/v1/deployments": ("Deployment", True),
     "batch/v1/jobs": ("Job", True),
     "autoscaling/v2/horizontalpodautoscalers": ("HorizontalPodAutoscaler", True),

@@ -69,7 +69,9 @@ class KServe:
         self.platform()
         self.has("v1/persistentvolumeclaims", {**_object("PersistentVolumeClaim", CLAIM), "status": {"phase": "Bound"}})
         for runtime in ("ort", "openvino"):
-            self.has(_RUNTIMES, _object("ClusterServingRuntime", f"podium-{runtime}"))
+            container = {"name": "kserve-container", "image": IMAGES[runtime], "imagePullPolicy": "IfNotPresent"}
+            content = {"containers": [{**container, "securityContext": {"runAsNonRoot": True}}]}
+            self.has(_RUNTIMES, {**_object("ClusterServingRuntime", f"podium-{runtime}"), "spec": content})
 
     def platform(self, *, site: str = "", **images: str) -> None:
         """Put our platform's own words there."""

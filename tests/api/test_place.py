@@ -131,6 +131,24 @@ def test_the_class_of_this_machine_is_none_of_a_cluster(
     assert "the node class 'local' is this machine, and not one of a cluster" in capsys.readouterr().err
 
 
+def test_what_is_missing_is_told_before_anything_is_built(
+    kserve: KServe, submission: Path, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    amounts = {"hard": {"pods": "1"}, "used": {"pods": "0"}}
+    small = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small"},
+        "spec": {"hard": {"pods": "1"}},
+    }
+    kserve.has("v1/resourcequotas", {**small, "status": amounts})
+    command = words(submission, kubeconfig)
+    for line in (command, [word for word in command if word != "--dry-run"]):
+        assert cli.run(line) == 4
+        assert "error: The quota small leaves 1 of pods, and the race needs 3 at once" in capsys.readouterr().err
+    assert kserve.names("inferenceservices") == []
+
+
 def test_a_name_that_somebody_else_serves_under_is_refused_before_anything_is_measured(
     kserve: KServe, submission: Path, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

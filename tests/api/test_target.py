@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from loadtest.payloads import PayloadSet
 from loadtest.results_server import Board, serve
 from loadtest.schedule import poisson
 from loadtest.shot import Shot
-from podium.cluster.access import Access
 from podium.cluster.adapter import Cluster
 from podium.cluster.deployment import helm_on
 from podium.cluster.errors import ClusterError, DeadlineError
@@ -98,7 +96,13 @@ def test_a_candidate_serves_under_the_races_label_is_seen_and_goes(
     assert (facts.alive, facts.node, facts.cores) == (True, "worker", frozenset({2, 3}))
     assert facts.replicas == frozenset({pod})
     assert facts.state["address"] == candidate.address
-    assert facts.neighbors == frozenset({"worker"})
+    assert (facts.neighbors, facts.strangers) == (frozenset({"worker"}), frozenset())
+    other = {"targetRef": {"kind": "Pod", "name": "other"}}
+    endpoints = {"endpoints": [{"targetRef": {"kind": "Pod", "name": pod}}, other]}
+    labels = {"kubernetes.io/service-name": f"{NAME}-predictor"}
+    kserve.has("discovery.k8s.io/v1/endpointslices", {"metadata": {"name": "a", "labels": labels}, **endpoints})
+    api.answers("get /api/v1/namespaces/podium/pods/other:8082/proxy/debug/state", {"address": "ab" * 32})
+    assert target.observe(deployment).strangers == frozenset({"pod other (artifact abababababab)"})
     assert target.environment("epyc")["kubernetes"] == "v1.36.4"
     labels = api.does(lambda: api.server.objects[(SERVICES, "podium", NAME)].raw)["metadata"]["labels"]
     assert labels["podium.dev/race"] == LABEL
@@ -177,31 +181,6 @@ def test_room_is_what_the_pods_of_others_leave(kserve: KServe, target: ClusterTa
     assert target.room("epyc") == 1
 
 
-def test_a_cluster_without_claim_or_nodes_for_load_is_refused_before_a_race(
-    kserve: KServe, target: ClusterTarget, cluster: Cluster, access: Access
-) -> None:
-    kserve.has("v1/nodes", node("loader", {}))
-    with pytest.raises(ClusterError, match="ready to generate load: none has the label"):
-        target.check(1)
-    kserve.lacks("v1/persistentvolumeclaims", "podium-artifacts")
-    with pytest.raises(ClusterError, match="has no claim 'podium-artifacts' of artifacts"):
-        target.check(1)
-    kserve.lacks("v1/nodes", "worker")
-    with pytest.raises(ClusterError, match="is of class epyc"):
-        target.check(1)
-    kserve.furnish()
-    platform = replace(PLATFORM, images={"ort": "a:1"})
-    bare = ClusterTarget(cluster, helm_on(cluster), platform, classes={}, protocol="v2-json", race_id=RACE)
-    with pytest.raises(ClusterError, match="names no image of the load generator"):
-        bare.check(1)
-    kserve.api.does(lambda: kserve.api.server.resources.__delitem__(SERVICES))
-    fresh = Cluster.connect(access)
-    without = ClusterTarget(fresh, helm_on(fresh), PLATFORM, classes={}, protocol="v2-json", race_id=RACE)
-    with pytest.raises(ClusterError, match="KServe is not installed on here"):
-        without.check(1)
-    fresh.close()
-
-
 FAILED = {"conditions": [{"type": "Failed", "status": "True", "message": "Pod was evicted"}]}
 
 
@@ -240,12 +219,16 @@ def test_a_race_that_is_resumed_makes_runners_anew_that_ended_meanwhile(
     tmp_path: Path,
     cluster: Cluster,
     api: Api,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     deployment = target.deploy(candidate)
     board.come(runner())
     kserve.jobs = FAILED
-    with pytest.raises(GeneratorError, match="Pod was evicted"):
-        target.attack(deployment, sent, rate=5, seconds=1, timeout_s=1, workdir=tmp_path / "work")
+    with monkeypatch.context() as killed:
+        # As if the client had been killed before it could take them away.
+        killed.setattr(generators.RunnerPods, "remove", lambda _pods: None)
+        with pytest.raises(GeneratorError, match="Pod was evicted"):
+            target.attack(deployment, sent, rate=5, seconds=1, timeout_s=1, workdir=tmp_path / "work")
     assert kserve.names("jobs") == [f"{LABEL}-load-runners"]
     again = place(cluster)
     with pytest.raises(GeneratorError, match="Pod was evicted"):
@@ -254,6 +237,17 @@ def test_a_race_that_is_resumed_makes_runners_anew_that_ended_meanwhile(
     assert (api.asked(f"patch {jobs}"), api.asked(f"delete {jobs}")) == (2, 2)
     assert [one for one in again.cleanup() if NAME in one]
     assert (kserve.names("jobs"), kserve.names("deployments"), kserve.names("secrets")) == ([], [], [])
+
+
+def test_runners_that_cannot_play_on_are_taken_away_whatever_they_played(
+    kserve: KServe, target: ClusterTarget, candidate: Candidate, board: Board, sent: PayloadSet, tmp_path: Path
+) -> None:
+    deployment = target.deploy(candidate)
+    board.come(runner())
+    kserve.jobs = FAILED
+    with pytest.raises(GeneratorError, match="Pod was evicted"):
+        target.attack(deployment, sent, rate=5, seconds=1, timeout_s=1, workdir=tmp_path / "work")
+    assert kserve.names("jobs") == []
 
 
 def test_runners_that_do_not_come_are_told_and_taken_away(

@@ -1,0 +1,276 @@
+"""What a race would make on a cluster, asked for without making any of it: everything that is missing, in one list.
+
+The API server is asked by dry runs, so that webhooks, Pod Security, policies and limits have their say about the
+InferenceServices and about the pods behind them, which no dry run of an InferenceService would reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from podium.cluster.adapter import Cluster
+from podium.cluster.errors import ClusterError, DeniedError, UnreachableError
+from podium.cluster.helm import Helm
+from podium.cluster.kinds import CLUSTER_RUNTIME, INFERENCE_SERVICE, NAMESPACE, PVC, QUOTA, Document, labels_of, name_of
+from podium.cluster.leftovers import RACE_LABEL
+from podium.cluster.release import check_nodes
+from podium.cluster.site import Node, Platform, amounts_of, nodes_of, read_nodes
+from podium.nodeclass import NodeClass
+from podium.placement import helm_values
+from podium.quantities import parse_quantity
+
+__all__ = ["Lack", "Specimen", "missing", "refuse"]
+
+_LOADGEN = "loadgen"
+_LABEL = "r000000"
+# Set by the cluster for each pod, and nothing that a pod made by hand could bring along.
+_ACCOUNT = ("serviceAccountName", "serviceAccount")
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """One variant of those that share a runtime and a node class: what holds for it holds for all of them."""
+
+    variant_id: str
+    model: str
+    runtime: str
+    precision: str
+    node_class: NodeClass
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What is missing, and what to do about it."""
+
+    sentence: str
+    remedy: str
+
+
+def refuse(lacks: Sequence[Lack]) -> None:
+    """Raise one error that lists all that is missing; return where nothing is.
+
+    Raises:
+        ClusterError: something is.
+    """
+    if not lacks:
+        return
+    if len(lacks) == 1:
+        raise ClusterError(lacks[0].sentence, lacks[0].remedy)
+    listed = "".join(f"\n  - {lack.sentence}" + (f" ({lack.remedy})" if lack.remedy else "") for lack in lacks)
+    raise ClusterError(f"The cluster cannot take this race, {len(lacks)} things are missing:{listed}", "podium doctor")
+
+
+def missing(
+    cluster: Cluster, helm: Helm, platform: Platform, specimens: Sequence[Specimen], *, runners: int
+) -> tuple[Lack, ...]:
+    """Return all that a race would miss, each once; empty where it may begin.
+
+    Raises:
+        UnreachableError: the cluster went away meanwhile.
+    """
+    asked = _Asked(cluster, helm, platform, specimens, runners)
+    return tuple(dict.fromkeys(asked.lacks()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    cluster: Cluster
+    helm: Helm
+    platform: Platform
+    specimens: Sequence[Specimen]
+    runners: int
+
+    def lacks(self) -> Iterator[Lack]:
+        if not self.cluster.serves(INFERENCE_SERVICE):
+            yield Lack(f"KServe is not installed on {self.cluster.context}", "./scripts/cluster-up, or: podium doctor")
+            return
+        if self.cluster.get(NAMESPACE, self.cluster.namespace) is None:
+            namespace = self.cluster.namespace
+            yield Lack(
+                f"There is no namespace {namespace} on {self.cluster.context}", f"kubectl create namespace {namespace}"
+            )
+            return
+        if self.cluster.get(PVC, self.platform.claim) is None:
+            yield Lack(
+                f"The namespace {self.cluster.namespace} has no claim {self.platform.claim!r} of artifacts",
+                "race in the platform's namespace with -n podium",
+            )
+        nodes = read_nodes(self.cluster, leaving=RACE_LABEL)
+        yield from self._classes(nodes)
+        generators = self._generators(nodes)
+        yield from generators.lacks
+        services = [self._service(one) for one in self.specimens]
+        for made in services:
+            yield from made.lacks
+        yield from self._quota([made.pod for made in services if made.pod], generators.pods)
+
+    def _classes(self, nodes: Sequence[Node]) -> Iterator[Lack]:
+        for node_class in {one.node_class.name: one.node_class for one in self.specimens}.values():
+            try:
+                check_nodes(self.cluster, node_class)
+            except UnreachableError:
+                raise
+            except ClusterError as error:
+                yield Lack(str(error), error.hint)
+                continue
+            wanted = {name: parse_quantity(amount) for name, amount in node_class.resources.requests.items()}
+            ready = [node for node in nodes_of(node_class, nodes) if node.ready]
+            short = {
+                name: max(node.free.get(name, 0.0) for node in ready)
+                for name, amount in wanted.items()
+                if all(node.free.get(name, 0.0) + 1e-9 < amount for node in ready)
+            }
+            for name, free in short.items():
+                yield Lack(
+                    f"No node of class {node_class.name} has room for a pod: it asks for "
+                    f"{name} {node_class.resources.requests[name]}, and at most {_amount(name, free)} is free "
+                    f"({', '.join(node.name for node in ready)})",
+                    "podium doctor shows what is free; end what is not needed there",
+                )
+
+    def _generators(self, nodes: Sequence[Node]) -> _Made:
+        if "loadtest" not in self.platform.images:
+            sentence = "The platform chart names no image of the load generator"
+            return _Made((Lack(sentence, "./scripts/cluster-up builds and names it"),))
+        lacks: tuple[Lack, ...] = ()
+        if not any(node.ready for node in nodes if node.labels.get("podium.dev/node-class") == _LOADGEN):
+            lacks = (
+                Lack(
+                    f"No node of {self.cluster.context} is ready to generate load: none has the label "
+                    f"podium.dev/node-class={_LOADGEN}",
+                    f"kubectl label node NAME podium.dev/node-class={_LOADGEN}; never one whose pods are measured",
+                ),
+            )
+        values = {
+            "run": {"race": _LABEL, "labels": {}},
+            "image": self.platform.images["loadtest"],
+            "runners": self.runners,
+        }
+        documents = self._rendered(f"{_LABEL}-load", "loadtest", values)
+        lacks += tuple(self._refused(documents, "the load generators"))
+        pods = []
+        for document in documents:
+            template = (document.get("spec") or {}).get("template")
+            if template is not None:
+                pod = _pod(f"{name_of(document)}-0", template)
+                lacks += tuple(self._refused([pod], "the load generators"))
+                pods += [pod] * int(document["spec"].get("parallelism", 1))
+        return _Made(lacks, pods=tuple(pods))
+
+    def _service(self, one: Specimen) -> _Made:
+        found = self.cluster.get(CLUSTER_RUNTIME, f"podium-{one.runtime}")
+        what = f"{one.variant_id} on {one.node_class.name}"
+        if found is None:
+            known = ", ".join(sorted(self.platform.images)) or "none"
+            sentence = f"There is no serving runtime podium-{one.runtime} on {self.cluster.context} (images: {known})"
+            option = " --with-torch" if one.runtime == "torch" else ""
+            return _Made((Lack(sentence, f"./scripts/cluster-up{option} brings it"),))
+        address = "0" * 64
+        values = {
+            "variant": {
+                "id": one.variant_id,
+                "model": one.model,
+                "address": address,
+                "runtime": one.runtime,
+                "precision": one.precision,
+            },
+            "storageUri": f"pvc://{self.platform.claim}/{one.model}/{address}",
+            "replicas": {"min": 1, "max": 1},
+            "autoscaling": {"enabled": False},
+            "pdb": {"enabled": False},
+            "networkPolicy": {"enabled": False},
+            "labels": {RACE_LABEL: _LABEL},
+            **helm_values(one.node_class),
+        }
+        documents = self._rendered(f"{_LABEL}-{one.runtime}-{one.node_class.name}", "variant", values)
+        lacks = tuple(self._refused(documents, what))
+        service = next(document for document in documents if document["kind"] == INFERENCE_SERVICE.kind)
+        pod = _predictor_pod(service, found)
+        return _Made((*lacks, *self._refused([pod], what)), pod=pod)
+
+    def _rendered(self, release: str, chart: str, values: Mapping[str, Any]) -> list[Document]:
+        return [one for one in yaml.safe_load_all(self.helm.template(release, chart, values)) if one]
+
+    def _refused(self, documents: Sequence[Document], what: str) -> Iterator[Lack]:
+        for document in documents:
+            try:
+                self.cluster.apply(document, dry_run=True)
+            except UnreachableError:
+                raise
+            except DeniedError as error:
+                yield Lack(str(error), error.hint)
+            except ClusterError as error:
+                yield Lack(f"The {document['kind']} of {what} would be refused: {error}", error.hint)
+
+    def _quota(self, tested: Sequence[Document], generators: Sequence[Document]) -> Iterator[Lack]:
+        """Compare what the race needs at once, at the least, with what each quota leaves.
+
+        That is one tested pod, the one that asks most, beside all load generators.
+        """
+        for quota in self.cluster.list(QUOTA):
+            status: Mapping[str, Any] = quota.get("status") or {}
+            if (quota.get("spec") or {}).get("scopes") or (quota.get("spec") or {}).get("scopeSelector"):
+                # It counts some pods only, and the dry runs above have asked it.
+                continue
+            for resource, hard in (status.get("hard") or {}).items():
+                most = max((_counted(pod, resource) for pod in tested), default=0.0)
+                needed = most + sum(_counted(pod, resource) for pod in generators)
+                left = parse_quantity(str(hard)) - parse_quantity(str((status.get("used") or {}).get(resource, "0")))
+                if needed > left + 1e-9:
+                    yield Lack(
+                        f"The quota {name_of(quota)} leaves {_amount(resource, left)} of {resource}, and the race "
+                        f"needs {_amount(resource, needed)} at once",
+                        "kubectl get resourcequota shows what is used; free some, or raise it",
+                    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was asked for: what speaks against it, and the pods that it would have."""
+
+    lacks: tuple[Lack, ...]
+    pod: Document | None = None
+    pods: tuple[Document, ...] = ()
+
+
+def _pod(name: str, template: Mapping[str, Any]) -> Document:
+    spec = {key: value for key, value in template["spec"].items() if key not in _ACCOUNT}
+    labels = dict(labels_of({"metadata": template.get("metadata") or {}}))
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def _predictor_pod(service: Document, runtime: Document) -> Document:
+    """Return the pod that KServe makes of a service, as far as admission and quotas look at it."""
+    predictor, container = service["spec"]["predictor"], runtime["spec"]["containers"][0]
+    model = predictor["model"]
+    taken = ("securityContext", "tolerations", "affinity", "automountServiceAccountToken", "enableServiceLinks")
+    spec = {name: predictor[name] for name in taken if name in predictor}
+    served = {name: container[name] for name in ("name", "image", "imagePullPolicy", "securityContext")}
+    labels = {**labels_of(service), **(runtime["spec"].get("labels") or {})}
+    return _pod(
+        f"{name_of(service)}-predictor-0",
+        {
+            "metadata": {"labels": labels},
+            "spec": {**spec, "containers": [{**served, "resources": model["resources"]}]},
+        },
+    )
+
+
+def _counted(pod: Document, resource: str) -> float:
+    """Return what a quota counts of a resource for a pod; 0 for what is no matter of pods."""
+    if resource in {"pods", "count/pods"}:
+        return 1.0
+    if resource in {"cpu", "memory"}:
+        resource = f"requests.{resource}"
+    kind, _, name = resource.partition(".")
+    return amounts_of(pod["spec"], kind).get(name, 0.0) if kind in {"requests", "limits"} else 0.0
+
+
+def _amount(resource: str, amount: float) -> str:
+    if resource.endswith("memory") or "storage" in resource:
+        return f"{max(0.0, amount) / 2**20:,.0f}Mi"
+    return f"{max(0.0, amount):g}"
