@@ -175,12 +175,14 @@ class ArtifactEvidence:
         preprocessing_hash: the one in its manifest; None without one.
         unlike: digests that its model file must differ from, by name: for an int8 file that of the fp32 one.
         file_digest: digest of its model file.
+        strangers: what else answers under the same name, in words.
     """
 
     address: str
     preprocessing_hash: str | None = None
     unlike: Mapping[str, str] = field(default_factory=dict)
     file_digest: str | None = None
+    strangers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,10 @@ def wrong_artifact(evidence: RunEvidence) -> Proof:
     same = [name for name, digest in wanted.unlike.items() if digest == wanted.file_digest]
     if same:
         text += f"; its model file is that of {', '.join(same)}"
-    return Proof("wrong-artifact", served == wanted.address and not same, served[:12], wanted.address[:12], text)
+    if wanted.strangers:
+        text += f"; requests also went to {', '.join(sorted(wanted.strangers))}"
+    ok = served == wanted.address and not same and not wanted.strangers
+    return Proof("wrong-artifact", ok, served[:12], wanted.address[:12], text)
 
 
 def preprocessing_skew(evidence: RunEvidence) -> Proof:

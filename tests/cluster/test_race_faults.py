@@ -63,8 +63,11 @@ class Bench:
     payloads: PayloadSet
     work: Path
 
-    def failing(self, deployment: Deployment, plant: Callable[[], object] = lambda: None) -> list[str]:
+    def failing(
+        self, deployment: Deployment, plant: Callable[[], object] = lambda: None, *, throttled: float = 1.0
+    ) -> list[str]:
         """Play a shot, plant a fault before it is over, and return the proofs that fail, the void's name first."""
+        limits = LIMITS.model_copy(update={"throttled": throttled})
         failed: list[str] = []
         for _ in range(TRIES):
             before = self.target.observe(deployment)
@@ -84,7 +87,7 @@ class Bench:
                 warmup=None,
                 is_concurrent=False,
             )
-            proofs, void = prove(outcome, scene, LIMITS)
+            proofs, void = prove(outcome, scene, limits)
             failed = [proof.check for proof in proofs if proof.ok is False]
             assert failed[:1] == ([] if void is None else [void])
             if BAD_SECOND.isdisjoint(failed):
@@ -189,6 +192,63 @@ def test_each_fault_of_the_tested_pod_gives_its_proofs_name(
     bench.target.remove(candidates["right"])
 
     assert bench.failing(bench.target.deploy(candidates["wrong"])) == ["wrong-artifact"]
+
+
+def test_a_service_that_answers_from_two_variants_is_told(
+    namespace: Kubectl, make: Callable[[type[Helm]], Bench], candidates: dict[str, Candidate]
+) -> None:
+    bench = make(Helm)
+    deployment = bench.target.deploy(candidates["right"])
+    assert bench.failing(deployment) == []
+    name = deployment.endpoint.model
+    stranger = beside(namespace, name, serving=f"small/{candidates['wrong'].address}")
+    # The stranger has answered some of the requests, which the pod of the variant has not counted.
+    assert bench.failing(deployment)[0] == "wrong-artifact"
+    assert bench.target.observe(deployment).strangers
+    namespace.run("delete", "pod", stranger, "--now")
+    eventually(lambda: not bench.target.observe(deployment).strangers, PATIENCE_S)
+    assert bench.failing(deployment) == []
+
+
+def beside(namespace: Kubectl, name: str, *, serving: str) -> str:
+    """Start a pod of another artifact that the Service of a variant sends to as well, and return its name."""
+    (pod,) = pods(namespace, name)
+    spec = namespace.get("pod", pod)["spec"]
+    selector = namespace.get("service", f"{name}-predictor")["spec"]["selector"]
+    for container in spec["containers"]:
+        for mount in container["volumeMounts"]:
+            if mount["mountPath"] == "/mnt/models":
+                mount["subPath"] = serving
+    metadata = {"name": "stranger", "labels": selector}
+    namespace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    namespace.run("wait", "pod/stranger", "--for=condition=Ready", "--timeout=60s")
+    endpoints = ("endpointslices", "-l", f"kubernetes.io/service-name={name}-predictor")
+    eventually(
+        lambda: sum(len(one.get("endpoints") or ()) for one in namespace.get(*endpoints)["items"]) == 2, PATIENCE_S
+    )
+    return "stranger"
+
+
+def test_a_pod_that_is_held_back_by_its_cpu_limit_is_throttled(
+    namespace: Kubectl, make: Callable[[type[Helm]], Bench], candidates: dict[str, Candidate]
+) -> None:
+    if shutil.which("docker") is None:
+        pytest.skip("the limit is lowered behind Kubernetes' back, on a node of kind")
+    bench = make(Helm)
+    deployment = bench.target.deploy(candidates["right"])
+    assert "throttled" not in bench.failing(deployment, throttled=0.9)
+    (pod,) = pods(namespace, deployment.endpoint.model)
+    lower_limit(namespace.get("pod", pod)["metadata"]["uid"])
+    assert bench.failing(deployment, throttled=0.05) == ["throttled"]
+
+
+def lower_limit(uid: str, quota_us: int = 2_000) -> None:
+    """Give the containers of a pod so much of each tenth of a second, on cgroups v1 or v2."""
+    script = f"""
+    for file in $(find /sys/fs/cgroup -depth -path '*{uid}*' -name cpu.cfs_quota_us); do echo {quota_us} >$file; done
+    for file in $(find /sys/fs/cgroup -depth -path '*{uid}*' -name cpu.max); do echo {quota_us} 100000 >$file; done
+    """
+    subprocess.run(["docker", "exec", NODE, "sh", "-c", script], check=True, capture_output=True)
 
 
 @pytest.fixture

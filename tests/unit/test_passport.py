@@ -143,6 +143,7 @@ FAULTS: list[tuple[str, RunEvidence]] = [
     ("misplaced", replace(HEALTHY, placement=[PLACED, replace(PLACED, found={"node class": "a100", "cpu": "1"})])),
     ("misplaced", replace(HEALTHY, placement=[replace(PLACED, found={"node class": "epyc"}), PLACED])),
     ("wrong-artifact", replace(HEALTHY, artifact=ArtifactEvidence("00" * 32, "cd" * 32))),
+    ("wrong-artifact", replace(HEALTHY, artifact=replace(HEALTHY.artifact, strangers=frozenset({"pod b"})))),  # type: ignore[type-var]
     ("wrong-artifact", replace(HEALTHY, before=replace(BEFORE, address="00" * 32))),
     ("wrong-artifact", replace(HEALTHY, artifact=replace(HEALTHY.artifact, unlike={"food11-ort-fp32": "02"}))),  # type: ignore[type-var]
     ("preprocessing-skew", replace(HEALTHY, artifact=ArtifactEvidence("ab" * 32, "00" * 32))),
