@@ -60,8 +60,8 @@ def refuse(lacks: Sequence[Lack]) -> None:
         return
     if len(lacks) == 1:
         raise ClusterError(lacks[0].sentence, lacks[0].remedy)
-    listed = "".join(f"\n  - {lack.sentence}" + (f" ({lack.remedy})" if lack.remedy else "") for lack in lacks)
-    raise ClusterError(f"The cluster cannot take this race, {len(lacks)} things are missing:{listed}", "podium doctor")
+    listed = [lack.sentence + (f" ({lack.remedy})" if lack.remedy else "") for lack in lacks]
+    raise ClusterError(f"The cluster cannot take this race, {len(lacks)} things are missing", "\n".join(listed))
 
 
 def missing(
@@ -102,11 +102,13 @@ class _Asked:
         nodes = read_nodes(self.cluster, leaving=RACE_LABEL)
         yield from self._classes(nodes)
         generators = self._generators(nodes)
-        yield from generators.lacks
         services = [self._service(one) for one in self.specimens]
-        for made in services:
-            yield from made.lacks
-        yield from self._quota([made.pod for made in services if made.pod], generators.pods)
+        full = list(self._quota([made.pod for made in services if made.pod], generators.pods))
+        for lack in (lack for made in (generators, *services) for lack in made.lacks):
+            # A quota that is told with all that the race needs is not told again for each pod.
+            if not any(f"exceeded quota: {name}," in lack.sentence for name, _ in full):
+                yield lack
+        yield from (lack for _, lack in full)
 
     def _classes(self, nodes: Sequence[Node]) -> Iterator[Lack]:
         for node_class in {one.node_class.name: one.node_class for one in self.specimens}.values():
@@ -206,8 +208,8 @@ class _Asked:
             except ClusterError as error:
                 yield Lack(f"The {document['kind']} of {what} would be refused: {error}", error.hint)
 
-    def _quota(self, tested: Sequence[Document], generators: Sequence[Document]) -> Iterator[Lack]:
-        """Compare what the race needs at once, at the least, with what each quota leaves.
+    def _quota(self, tested: Sequence[Document], generators: Sequence[Document]) -> Iterator[tuple[str, Lack]]:
+        """Compare what the race needs at once, at the least, with what each quota leaves; name those that are full.
 
         That is one tested pod, the one that asks most, beside all load generators.
         """
@@ -221,11 +223,12 @@ class _Asked:
                 needed = most + sum(_counted(pod, resource) for pod in generators)
                 left = parse_quantity(str(hard)) - parse_quantity(str((status.get("used") or {}).get(resource, "0")))
                 if needed > left + 1e-9:
-                    yield Lack(
+                    sentence = (
                         f"The quota {name_of(quota)} leaves {_amount(resource, left)} of {resource}, and the race "
-                        f"needs {_amount(resource, needed)} at once",
-                        "kubectl get resourcequota shows what is used; free some, or raise it",
+                        f"needs {_amount(resource, needed)} at once"
                     )
+                    remedy = "kubectl get resourcequota shows what is used; free some, or raise it"
+                    yield name_of(quota), Lack(sentence, remedy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,13 +95,15 @@ def test_a_class_whose_nodes_are_full_is_told_with_what_is_free(kserve: KServe, 
     assert lacks(cluster) == []
 
 
-def test_a_quota_is_compared_with_what_the_race_needs_at_once(kserve: KServe, cluster: Cluster) -> None:
+def test_a_quota_is_compared_with_what_the_race_needs_at_once(kserve: KServe, cluster: Cluster, api: Api) -> None:
     kserve.has("v1/resourcequotas", quota(pods="5", requests_memory="64Gi"))
     assert lacks(cluster) == []
     kserve.has("v1/resourcequotas", quota(pods="4", requests_memory="1Mi"))
     few, small = lacks(cluster)
     assert few == "The quota small leaves 4 of pods, and the race needs 5 at once"
     assert small.startswith("The quota small leaves 1Mi of requests.memory, and the race needs ")
+    api.refuses(POD, 403, 'pods "x" is forbidden: exceeded quota: small, requested: pods=1')
+    assert lacks(cluster) == [few, small]
     scoped = quota(pods="0")
     scoped["spec"]["scopes"] = ["BestEffort"]
     kserve.has("v1/resourcequotas", scoped)
@@ -118,7 +120,8 @@ def test_what_admission_refuses_is_told_by_name_and_all_of_it_at_once(
     assert len(found) == 3
     with pytest.raises(ClusterError, match="cannot take this race, 3 things are missing") as raised:
         refuse(found)
-    said = str(raised.value)
+    said = raised.value.hint
+    assert len(said.splitlines()) == 3
     assert "The InferenceService of tiny-ort-fp32 on epyc would be refused" in said
     assert "no such format" in said
     assert "violates PodSecurity" in said
