@@ -31,6 +31,7 @@ __all__ = [
     "check_source",
     "data_source",
     "load_card",
+    "read_card",
 ]
 
 CARD = "model.yaml"
@@ -114,18 +115,27 @@ def load_card(folder: Path) -> ModelCard:
     Raises:
         CardError: There is none, or it does not say what a card must; file and field are named.
     """
-    path = folder / CARD
+    return read_card(folder / CARD)
+
+
+def read_card(path: Path, **changes: str) -> ModelCard:
+    """Read a card, wherever it lies, with some of its top keys replaced.
+
+    Raises:
+        CardError: It is not there, or does not say what a card must; file and field are named.
+    """
     try:
         with path.open("rb") as stream:
             text = stream.read(MAX_CARD_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise CardError(f"{folder} holds no {CARD}", f"write a model card there; {_FORM}") from error
+        raise CardError(f"{path.parent} holds no {path.name}", f"write a model card there; {_FORM}") from error
     except OSError as error:
         raise CardError(f"{path} cannot be read: {error.strerror}", "check the file and its rights") from error
     if len(text) > MAX_CARD_BYTES:
         raise CardError(f"{path} is larger than {MAX_CARD_BYTES >> 10} KiB", _FORM)
     try:
-        card = ModelCard.model_validate(yaml.safe_load(text.decode("utf-8")))
+        document = yaml.safe_load(text.decode("utf-8"))
+        card = ModelCard.model_validate(document | changes if isinstance(document, dict) else document)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise CardError(f"{path} is not YAML", _FORM) from error
     except ValidationError as error:

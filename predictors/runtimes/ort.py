@@ -16,9 +16,9 @@ from predictors.errors import ArtifactError
 from predictors.manifest import Variant
 from predictors.runtimes import Array, Graph, check_options, check_tensors, model_file
 
-__all__ = ["OrtRuntime", "load", "open_file"]
+__all__ = ["REFUSALS", "OrtRuntime", "load", "open_file"]
 
-_REFUSALS = (
+REFUSALS = (
     state.Fail,
     state.InvalidArgument,
     state.InvalidGraph,
@@ -91,7 +91,7 @@ def _session(path: Path, wanted_by: str, provider: str, threads: int, remedy: st
         )
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[provider])
-    except _REFUSALS as error:
+    except REFUSALS as error:
         raise ArtifactError(f"{wanted_by}: onnxruntime refuses {path.name}", remedy) from error
     if session.get_providers()[0] != provider:
         raise ArtifactError(f"{wanted_by}: onnxruntime fell back from {provider}", "check the accelerator")

@@ -12,8 +12,7 @@ import typer
 
 import podium.commands
 from podium.cli import build_app
-from podium.racefile import write_race
-from tests import races
+from tests import racefolders
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(path.stem for path in Path(podium.commands.__path__[0]).glob("[a-z]*.py"))
@@ -39,14 +38,20 @@ def test_the_program_itself_has_the_example_of_its_main_command() -> None:
         assert context.params["dry_run"]
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one finished race, with its run records."""
+    folder = tmp_path_factory.mktemp("docs") / "runs"
+    racefolders.write_finished(folder / "food11-20250301-101500")
+    (folder / "latest").symlink_to("food11-20250301-101500")
+    return folder
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(tmp_path: Path, runs: Path) -> Path:
     """A folder with the examples, one finished race and a photo."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    folder = tmp_path / "runs" / "food11-20250301-101500"
-    folder.mkdir(parents=True)
-    write_race(folder, races.race(races.unloaded(), folder.name))
-    (tmp_path / "runs" / "latest").symlink_to(folder.name)
+    (tmp_path / "runs").symlink_to(runs)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "lunch.jpg").write_bytes(b"an image, which a dry run does not look into")
     return tmp_path

@@ -1,0 +1,144 @@
+"""Taking in a model: the good one becomes a folder that can be raced, and twenty broken ones a sentence each."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from podium import cli
+from predictors.card import CARD, check_data, check_source, load_card
+from predictors.recipes.pipelines import plan
+from tests.broken_models import SEED, Broken, broken_models
+from tests.sources import card_text, stripes_data, stripes_graph
+
+BROKEN = list(broken_models())
+HOSTILE = BROKEN[-2:]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a good model, its card and its data."""
+    stripes_data(tmp_path / "data", 1)
+    return written(tmp_path, stripes_graph().SerializeToString(), card_text())
+
+
+def written(place: Path, model: bytes, card: str) -> Path:
+    (place / "theirs.onnx").write_bytes(model)
+    (place / "card.yaml").write_text(card, encoding="utf-8")
+    return place
+
+
+def command(place: Path, *more: str) -> list[str]:
+    return ["import", str(place / "theirs.onnx"), "--card", str(place / "card.yaml"), "--to", str(place / "m"), *more]
+
+
+def test_a_good_model_becomes_a_folder_that_can_be_built(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "own.yaml").write_text("variants: [{steps: [{name: export}, {name: fp16}]}]", encoding="utf-8")
+    (place / "card.yaml").write_text(card_text(recipes="own.yaml", onnx="another.onnx"), encoding="utf-8")
+    assert cli.run(command(place, "-o", "json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["opset"], found["operators"]) == ("stripes", 20, 5)
+    assert found["variants"] == ["stripes-ort-fp16"]
+    folder = place / "m"
+    assert {path.name for path in folder.iterdir()} == {CARD, "model.onnx", "recipes.yaml"}
+    card = load_card(folder)
+    assert len(check_source(folder, card)) == 64
+    check_data(folder, card)
+    assert [item.variant_id for item in plan(card, folder)] == ["stripes-ort-fp16"]
+    # Nothing else is left beside it.
+    assert {path.name for path in place.iterdir()} == {"theirs.onnx", "card.yaml", "own.yaml", "data", "m"}
+    assert cli.run(command(place)) == 3
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_the_table_says_what_was_found_and_what_comes_next(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(command(place)) == 0
+    captured = capsys.readouterr()
+    head, row = captured.out.splitlines()
+    assert head.split() == ["MODEL", "OPSET", "OPERATORS", "SIZE", "VARIANTS", "FOLDER"]
+    assert row.split()[:3] == ["stripes", "20", "5"]
+    assert captured.err == f"next: podium build {place / 'm'}\n"
+
+
+def test_there_are_twenty_broken_models_and_a_seed_gives_the_same_again() -> None:
+    assert len(BROKEN) == len({item.name for item in BROKEN}) == 20
+    assert [item.model for item in broken_models(SEED)] == [item.model for item in BROKEN]
+
+
+@pytest.mark.parametrize("broken", BROKEN[:-2], ids=lambda item: item.name.replace(" ", "-"))
+def test_a_broken_model_is_refused_with_its_reason(
+    place: Path, capsys: pytest.CaptureFixture[str], broken: Broken
+) -> None:
+    written(place, broken.model, broken.card)
+    before = children_s()
+    assert cli.run(command(place)) == 3
+    assert children_s() - before < 5
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    sentence, hint = captured.err.splitlines()
+    assert re.search(broken.words, sentence), sentence
+    assert hint.strip().startswith("→")
+    assert ".import-" not in sentence
+    assert {path.name for path in place.iterdir()} == {"theirs.onnx", "card.yaml", "data"}
+
+
+@pytest.mark.parametrize("hostile", [None, *HOSTILE], ids=["control", "memory-bomb", "endless-loop"])
+def test_a_hostile_model_costs_little_memory_and_time(place: Path, hostile: Broken | None) -> None:
+    """The whole command with what it started, as the kernel counts it; a busy machine stretches only the clock."""
+    if hostile is not None:
+        assert len(hostile.model) < 400
+        written(place, hostile.model, hostile.card)
+    with (place / "said").open("w+") as said:
+        process = subprocess.Popen([sys.executable, "-m", "podium", *command(place)], stdout=said, stderr=said)
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == (0 if hostile is None else 3)
+    assert (hostile.words if hostile else "next: podium build") in (place / "said").read_text()
+    assert used.ru_utime + used.ru_stime < 5
+    assert used.ru_maxrss < 512 << 10
+
+
+def children_s() -> float:
+    """Return the processor time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "No"}, "name: "),
+        ({"data": {"loader": "predictors.models.folder_data", "source": "none"}}, "none is missing"),
+        ({"recipes": "none.yaml"}, "none.yaml, which is not a file"),
+        ({"module": "predictors.models.mnist"}, "give either module"),
+    ],
+)
+def test_a_card_that_does_not_hold_is_refused(
+    place: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], words: str
+) -> None:
+    (place / "card.yaml").write_text(card_text(**change), encoding="utf-8")
+    assert cli.run(command(place)) == 3
+    assert words in capsys.readouterr().err
+    assert not (place / "m").exists()
+
+
+def test_files_that_are_not_there_are_named(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "theirs.onnx").unlink()
+    assert cli.run(command(place)) == 3
+    assert "theirs.onnx is not a file" in capsys.readouterr().err
+
+
+def test_the_data_of_a_card_are_found_from_the_new_folder(place: Path) -> None:
+    deep = place / "a" / "b"
+    words = command(place)
+    words[words.index("--to") + 1] = str(deep)
+    assert cli.run(words) == 0
+    source = yaml.safe_load((deep / CARD).read_text(encoding="utf-8"))["data"]["source"]
+    assert not Path(source).is_absolute()
+    assert (deep / source).resolve() == (place / "data").resolve()
