@@ -50,17 +50,20 @@ def points(
         Times in ns, requests due and unanswered, and latencies in ns; all of shape `[points]`.
     """
     at = np.arange(_OBSERVE_NS, until_ns + 1, _OBSERVE_NS, dtype=np.int64)
-    ends = np.where(answered, end_ns, np.iinfo(np.int64).max)
-    in_flight = np.zeros(at.size)
-    latency = np.zeros(at.size)
-    for index, now in enumerate(at):
-        waiting = (intended_ns <= now) & (ends > now)
-        recent = (ends > now - _OBSERVE_NS) & (ends <= now)
-        in_flight[index] = np.count_nonzero(waiting)
-        counted = np.count_nonzero(waiting) + np.count_nonzero(recent)
-        if counted:
-            ages = np.sum(now - intended_ns[waiting]) + np.sum(ends[recent] - intended_ns[recent])
-            latency[index] = ages / counted
+    over = answered & (end_ns <= until_ns)
+    order = np.argsort(end_ns[over], kind="stable")
+    ends, begins = end_ns[over][order], intended_ns[over][order]
+    due = np.searchsorted(intended_ns, at, side="right")
+    done = np.searchsorted(ends, at, side="right")
+    before = np.searchsorted(ends, at - _OBSERVE_NS, side="right")
+    waiting = due - done
+    # What is due and not over: the ages of all that are due, but for those that are over.
+    ages = due * at - _summed(intended_ns)[due] - (done * at - _summed(begins)[done])
+    recent = _summed(ends - begins)
+    total = ages + recent[done] - recent[before]
+    counted = waiting + done - before
+    latency = np.divide(total, counted, out=np.zeros(at.size), where=counted > 0)
+    in_flight = waiting.astype(np.float64)
     return at, in_flight, latency
 
 
@@ -92,6 +95,11 @@ def holds(at_ns: Integers, in_flight: Floats, latency_ns: Floats) -> bool:
         return False
     times = at_ns[window]
     return _slope(times, in_flight[window]) > 0 and _slope(times, latency_ns[window]) > 0
+
+
+def _summed(values: Integers) -> Integers:
+    """Return the sums of the first 0, 1, 2 … values."""
+    return np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(values, dtype=np.int64)))
 
 
 def _slope(at_ns: Integers, values: Floats) -> float:

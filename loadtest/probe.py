@@ -10,13 +10,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from loadtest.blocks import BlockOutcome
 from loadtest.slo import Clause, Slo
 from loadtest.statistics import percentile
 
-__all__ = ["ProbeResult", "judge_probe"]
+__all__ = ["MissCount", "ProbeResult", "judge_probe"]
 
 _STOPPED_MARGIN: Final = -9.0
+# The parts of a probe that tell how its misses clump: at most so many, of at least so many requests.
+_PARTS: Final = 20
+_PART_REQUESTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class MissCount:
+    """What one clause missed: misses, the share that may, and the variance of the count over parts of the probe."""
+
+    allowed: float
+    misses: int
+    variance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,7 @@ class ProbeResult:
         margin: 1 - value / limit of that clause: 0.2 is a fifth inside, -1 is twice the limit.
         requests: requests that the estimate rests on; 0 where unknown.
         over_saturated: the stop rule cut the probe.
+        counts: the misses of each counted clause, in the order of the SLO.
     """
 
     passed: bool
@@ -38,6 +53,7 @@ class ProbeResult:
     margin: float
     requests: int = 0
     over_saturated: bool = False
+    counts: tuple[MissCount, ...] = ()
 
 
 def judge_probe(outcome: BlockOutcome, slo: Slo) -> ProbeResult:
@@ -61,7 +77,15 @@ def judge_probe(outcome: BlockOutcome, slo: Slo) -> ProbeResult:
         margin=margin,
         requests=outcome.requests,
         over_saturated=outcome.cut,
+        counts=tuple(_count(outcome, clause) for clause in clauses),
     )
+
+
+def _count(outcome: BlockOutcome, clause: Clause) -> MissCount:
+    misses = outcome.misses(clause)
+    parts = np.array_split(misses, max(2, min(_PARTS, misses.size // _PART_REQUESTS)))
+    counts = np.array([np.count_nonzero(part) for part in parts], dtype=np.float64)
+    return MissCount(clause.allowed_misses or 0.0, int(counts.sum()), counts.size * float(counts.var(ddof=1)))
 
 
 def _margin(outcome: BlockOutcome, clause: Clause) -> float:

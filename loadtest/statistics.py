@@ -112,7 +112,7 @@ def t_bound(values: Floats, confidence: float, side: Literal["upper", "lower"]) 
     if values.size < 2:
         return None
     mean = float(values.mean())
-    error = float(stats.sem(values))
+    error = float(values.std(ddof=1)) / math.sqrt(values.size)
     if error == 0:
         return mean
     distance = float(stats.t.ppf(confidence, values.size - 1)) * error

@@ -186,6 +186,8 @@ class Contest:
             return
         self._enter(measured)
         search = RateSearch(self._start_rate(measured), phase.precision, max_probes=phase.max_probes)
+        for run in measured.holds:
+            search.learn(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
         for run in measured.probes:
             search.record(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
         try:
