@@ -40,7 +40,7 @@ class Call:
 
 def no_finite_answer() -> InputError:
     """Tell that the model computes nothing finite from an input that is finite itself."""
-    return InputError("the values are too large for the model: its answer is not finite", field="inputs")
+    return InputError("inputs: the values are too large for the model, its answer is not finite", field="inputs")
 
 
 class Labeler:

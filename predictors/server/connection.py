@@ -187,6 +187,8 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             raise RuntimeError("a request was answered twice")
         self._exchange = None
+        # It leads back to the exchange, and a circle would keep the body until a collection finds it.
+        exchange.on_cancel = None
         closes = self._hall.closes_after_answer or not exchange.head.keeps_alive
         head = head_bytes(status, kind, len(body), extra, closes=closes)
         if exchange.head.method == "HEAD":

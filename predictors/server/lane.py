@@ -71,3 +71,5 @@ class Lane:
             if self._loop.is_closed():
                 return
             self._loop.call_soon_threadsafe(done, outcome)
+            # What is done with must not wait for the next piece of work: it may hold megabytes of a body.
+            del item, work, done, outcome

@@ -10,6 +10,7 @@ import numpy as np
 from predictors.bare import BareModel
 from predictors.imaging import Preprocessing
 from predictors.manifest import GraphTensor, Variant
+from predictors.server.document import MAX_VALUES
 from predictors.server.tensors import TensorReader
 
 __all__ = ["MAX_BODY_BYTES", "MAX_IMAGE_BYTES", "ServedModel"]
@@ -29,6 +30,7 @@ class ServedModel:
         max_items: Largest number of items in one request.
         body_bytes: Largest body of a request: all items as JSON, or one image, plus headroom.
         max_containers: Most JSON objects and arrays of a body.
+        max_values: Most items and keys of its arrays and objects together.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ServedModel:
     outputs: Mapping[str, GraphTensor] = field(init=False)
     body_bytes: int = field(init=False)
     max_containers: int = field(init=False)
+    max_values: int = field(init=False)
 
     def __post_init__(self) -> None:
         specs: Sequence[GraphTensor] = self.variant.inputs
@@ -59,6 +62,8 @@ class ServedModel:
         self._set("body_bytes", min(body, MAX_BODY_BYTES))
         nested = 0 if is_open else items * sum(_lists(shape) for shape in shapes)
         self._set("max_containers", max(_MIN_CONTAINERS, nested + 64))
+        values = MAX_BODY_BYTES if is_open else items * sum(math.prod(shape) for shape in shapes)
+        self._set("max_values", max(MAX_VALUES, nested + values + 64))
 
     @property
     def identity(self) -> str:

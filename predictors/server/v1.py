@@ -49,7 +49,7 @@ class V1:
         Raises:
             InputError: It is not what the model takes; the field is named.
         """
-        root = document.load(body, max_containers=self._model.max_containers)
+        root = document.load(body, max_containers=self._model.max_containers, max_values=self._model.max_values)
         return self.document(root, booleans=document.may_hold_booleans(body))
 
     def document(self, root: Any, *, booleans: bool) -> Call:

@@ -55,7 +55,7 @@ class V2:
             InputError: It is not what the model takes; the field is named.
         """
         text, rest = _parts(body, json_bytes)
-        root = document.load(text, max_containers=self._model.max_containers)
+        root = document.load(text, max_containers=self._model.max_containers, max_values=self._model.max_values)
         if not isinstance(root, dict):
             raise InputError("the body must be a JSON object")
         identity = root.get("id", "")

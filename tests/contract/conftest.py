@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
     """Start servers that end with the module."""
     servers: list[Server] = []
 
-    def begin(folder: Path, *arguments: str, cpus: str = "1") -> Server:
+    def begin(folder: Path, *arguments: str, **options: Any) -> Server:
         log = tmp_path_factory.mktemp("log") / "server.log"
-        servers.append(started(folder, log, *arguments, cpus=cpus))
+        servers.append(started(folder, log, *arguments, **options))
         return servers[-1]
 
     yield begin

@@ -121,9 +121,16 @@ def read_to_end(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def started(folder: Path, log: Path, *arguments: str, cpus: str = "1") -> Server:
+def started(
+    folder: Path,
+    log: Path,
+    *arguments: str,
+    cpus: str = "1",
+    program: str = "predictors.server",
+    within_s: float = _START_S,
+) -> Server:
     """Start a server on free ports and wait for its ready line."""
-    command = [sys.executable, "-m", "predictors.server", str(folder), *FREE, "--cpus", cpus, *arguments]
+    command = [sys.executable, "-m", program, str(folder), *FREE, "--cpus", cpus, *arguments]
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, env=_environment())
     began = time.monotonic()
@@ -131,7 +138,7 @@ def started(folder: Path, log: Path, *arguments: str, cpus: str = "1") -> Server
     line = process.stdout.readline()
     if not line:
         raise AssertionError(f"no ready line: {log.read_text()}")
-    assert time.monotonic() - began < _START_S
+    assert time.monotonic() - began < within_s
     ready = json.loads(line)
     return Server(process, ready["http_port"], ready["grpc_port"], ready["metrics_port"], ready, log)
 

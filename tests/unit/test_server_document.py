@@ -75,6 +75,17 @@ def test_containers_are_limited_and_brackets_in_texts_are_none() -> None:
     assert load(b'["' + b'\\"[' * 500 + b'"]', max_containers=100) == ['"[' * 500]
 
 
+def test_values_are_limited_and_commas_in_texts_are_none() -> None:
+    body = b"[" + b"1," * 98 + b"1]"
+    assert len(load(body, max_containers=100, max_values=98)) == 99
+    with pytest.raises(InputError, match="more than 97 JSON values"):
+        load(body, max_containers=100, max_values=97)
+    with pytest.raises(InputError, match="more than 97 JSON values"):
+        load(b"{" + b",".join(b'"%d":1' % n for n in range(99)) + b"}", max_containers=100, max_values=97)
+    text = b'["' + b"," * 500 + b'\\\\","' + b'\\",' * 500 + b'"]'
+    assert load(text, max_containers=100, max_values=9) == ["," * 500 + "\\", '",' * 500]
+
+
 def test_five_million_objects_are_refused_without_being_built() -> None:
     body = b"[" + b"{}," * 5_000_000 + b"{}]"
     began = time.monotonic()

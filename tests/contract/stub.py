@@ -1,0 +1,181 @@
+"""The server with an engine of a known speed, or without one of its guards: for load tests and negative controls.
+
+`python -m tests.contract.stub FOLDER [--pace MS] [--without GUARD]... [flags of the server]`. With `--pace` the
+engine computes the vector model by hand and every batch takes that long; a first value x of 100 or more makes
+its batch take x milliseconds instead, or until the process gets SIGUSR1. The guards are named in `GUARDS`; what
+is taken out is taken out of the real server, so that a control differs from its test in nothing else.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from predictors import imaging
+from predictors.runtimes import Array
+from predictors.server import document, logs, origin, process, responder, tensors
+from predictors.server.batcher import Batcher
+from predictors.server.core import Predictor
+from predictors.server.front import FrontEnd
+from predictors.server.head import HeadReader, WireLimits
+from predictors.server.http import Port
+from predictors.server.job import Job
+from predictors.server.loading import Engine
+from predictors.server.metrics import Metrics
+from predictors.server.settings import Settings, effective, flag_of
+from tests.artifacts import WEIGHTS
+
+__all__ = ["GUARDS", "main"]
+
+_OWN_PACE_MS = 100.0
+_NEVER = threading.Event()
+_RELEASED = threading.Event()
+
+
+class Paced:
+    """The vector model, computed by hand at a known pace."""
+
+    providers = ("CPUExecutionProvider",)
+
+    def __init__(self, pace_ms: float) -> None:
+        self._pace_ms = pace_ms
+
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        x = batch["x"]
+        first = float(x.flat[0])
+        if first >= _OWN_PACE_MS:
+            _RELEASED.wait(first / 1000)
+        else:
+            _NEVER.wait(self._pace_ms / 1000)
+        return {"logits": x @ WEIGHTS}
+
+    def close(self) -> None:
+        return
+
+
+def _paced(pace_ms: float) -> None:
+    def load(self: origin.ArtifactOrigin) -> Engine:
+        return Engine(Paced(pace_ms), 1, pace_ms / 1000, {"load": 0.0})
+
+    origin.ArtifactOrigin.load = load  # type: ignore[method-assign]
+
+
+def _without_cancel() -> None:
+    def ignore(self: Predictor, job: Job) -> None:
+        return
+
+    Predictor.cancel = Predictor.expire = ignore  # type: ignore[method-assign]
+    Job.is_late = lambda self, now: False  # type: ignore[method-assign]
+
+
+def _without_fields() -> None:
+    def believe(self: Any, shape: Any, *, field: str) -> tuple[int, ...]:
+        return tuple(shape)
+
+    tensors.TensorReader.shape_of = believe  # type: ignore[method-assign]
+
+
+def _without_header_check() -> None:
+    imaging._check_header = lambda image: None
+    imaging.Image.MAX_IMAGE_PIXELS = None
+
+
+def _without_limits() -> None:
+    plain = WireLimits(head_bytes=1 << 30, target_bytes=1 << 30, headers=1 << 30, body_bytes=1 << 40)
+    set_up = HeadReader.__init__
+
+    def unlimited(self: HeadReader, limits: WireLimits) -> None:
+        set_up(self, plain)
+
+    HeadReader.__init__ = unlimited  # type: ignore[method-assign]
+    process.WireLimits = lambda **_: plain  # type: ignore[misc,assignment,attr-defined]
+    from predictors.server import receiver
+
+    receiver._FREE_CHUNKS = 1 << 60
+    document._depth = lambda bare: 0
+
+
+def _without_sweep() -> None:
+    Port._sweep = lambda self: None  # type: ignore[method-assign]
+
+
+_KEPT: list[bytes] = []
+
+
+def _without_memory() -> None:
+    answered = Metrics.answered
+
+    def leak(self: Metrics, *values: Any) -> None:
+        _KEPT.append(os.urandom(1024))
+        answered(self, *values)
+
+    Metrics.answered = leak  # type: ignore[method-assign]
+
+
+def _without_discretion() -> None:
+    fault_of = responder.fault_of
+
+    def tell_all(error: BaseException) -> responder.Fault:
+        fault = fault_of(error)
+        return fault._replace(sentence=f"{fault.sentence}: {type(error).__name__} in {__file__}")
+
+    responder.fault_of = tell_all
+
+
+def _without_bounded_labels() -> None:
+    answer = FrontEnd.__call__
+
+    def count(self: FrontEnd, exchange: Any) -> None:
+        self._responder._metrics.refused(exchange.head.path, 404)
+        answer(self, exchange)
+
+    FrontEnd.__call__ = count  # type: ignore[method-assign]
+
+
+def _without_bound() -> None:
+    submit = Batcher.submit
+
+    def take(self: Batcher, job: Job) -> None:
+        waiting, self.waiting = self.waiting, 0
+        submit(self, job)
+        self.waiting += waiting
+
+    Batcher.submit = take  # type: ignore[method-assign]
+
+
+GUARDS: Mapping[str, Callable[[], None]] = {
+    "bound": _without_bound,
+    "bounded-labels": _without_bounded_labels,
+    "cancel": _without_cancel,
+    "discretion": _without_discretion,
+    "fields": _without_fields,
+    "header-check": _without_header_check,
+    "limits": _without_limits,
+    "memory": _without_memory,
+    "sweep": _without_sweep,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("variant")
+    parser.add_argument("--pace", type=float, default=0.0)
+    parser.add_argument("--without", action="append", choices=sorted(GUARDS), default=[])
+    for name in Settings.model_fields:
+        if name != "variant":
+            parser.add_argument(f"--{flag_of(name)}", dest=name)
+    flags = vars(parser.parse_args(arguments))
+    if pace_ms := flags.pop("pace"):
+        _paced(pace_ms)
+    for name in flags.pop("without"):
+        GUARDS[name]()
+    signal.signal(signal.SIGUSR1, lambda *_: _RELEASED.set())
+    logs.configure()
+    return process.run(effective(flags, os.environ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

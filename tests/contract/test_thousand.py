@@ -1,0 +1,235 @@
+"""The thousand malformed inputs: each gets the right refusal in a sentence without internals, and after each a
+good request gets the right answer.
+
+What a server did for each case (its processor time, the growth of its memory) is kept too, because a small
+request that costs much is an attack of its own. The controls are a server that believes every shape and
+KServe's own server, whose refusals tell how it is made.
+"""
+
+import json
+import os
+import re
+import select
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from predictors.server.rpc import messages
+from tests.contract import http2
+from tests.contract.conftest import Starter
+from tests.contract.malformed.calls import good_call
+from tests.contract.malformed.case import COUNTS, CUT, Case
+from tests.contract.malformed.generator import GROUPS, cases_of, rpc_cases
+from tests.contract.openloop import request_of
+from tests.contract.server import Server
+
+MAX_S = 2.0
+MEMORY = 64 << 20
+GOOD_BODY = json.dumps({"instances": [[0.0, 1.0, 0.0, 0.0]]}).encode()
+LEAK = re.compile(
+    r"Traceback|Error\b|Exception|0x[0-9a-f]{4}|predictors|numpy|orjson|PIL\b|onnx|\.py\b|/usr|/home|/work|/tmp|site-packages"
+)
+Record = Callable[[str, object], None]
+
+
+class Cost:
+    """Processor time and memory of a server, read off procfs."""
+
+    def __init__(self, server: Server) -> None:
+        self._folder = Path(f"/proc/{server.process.pid}")
+
+    def cpu_s(self) -> float:
+        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident(self) -> int:
+        return self._kilobytes("VmRSS:") << 10
+
+    def peak(self) -> int:
+        return self._kilobytes("VmHWM:") << 10
+
+    def forget_peak(self) -> None:
+        (self._folder / "clear_refs").write_text("5")
+
+    def _kilobytes(self, name: str) -> int:
+        return int((self._folder / "status").read_text().partition(name)[2].split()[0])
+
+
+class Kept:
+    """A client that stays: good requests on one connection."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+
+    def is_good(self) -> bool:
+        self._connection.sendall(request_of(GOOD_BODY))
+        answer = b""
+        while b'"label":"cheese"' not in answer:
+            part = self._connection.recv(65536)
+            if not part:
+                return False
+            answer += part
+        return answer.startswith(b"HTTP/1.1 200 OK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def exchanged(port: int, case: Case) -> bytes:
+    """Send a case and read until the server closes; what it refuses meanwhile is not sent to the end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.setblocking(False)
+        rest, parts = memoryview(case.data), []
+        while True:
+            readable, writable, _ = select.select([connection], [connection] if rest else [], [], 10)
+            try:
+                if readable:
+                    part = connection.recv(65536)
+                    if not part:
+                        break
+                    parts.append(part)
+                    rest = memoryview(b"") if _is_refused(parts) else rest
+                elif writable:
+                    rest = rest[connection.send(rest[: 1 << 16]) :]
+                    if case.ends and not rest:
+                        connection.shutdown(socket.SHUT_WR)
+                else:
+                    break
+            except OSError:
+                break
+        return b"".join(parts)
+
+
+def _is_refused(parts: list[bytes]) -> bool:
+    return b"\r\nconnection: close\r\n" in b"".join(parts)
+
+
+def last_answer(answer: bytes) -> tuple[int, bytes]:
+    """Give status and body of the last of the answers that came."""
+    status, body = CUT, b""
+    while answer.startswith(b"HTTP/1.1 "):
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        size = int(length[1]) if length else 0
+        status, body, answer = int(head.split(b" ", 2)[1]), rest[:size], rest[size:]
+    return status, body
+
+
+def fault(case: Case, status: int, body: bytes, seconds: float) -> str:
+    """Say what is wrong with the answer; nothing if it is right."""
+    if status not in case.expected:
+        return f"{status} {body[:200]!r}, not {sorted(case.expected)}"
+    if seconds > MAX_S:
+        return f"took {seconds:.1f} s"
+    if status in (CUT, 200):
+        return ""
+    error = json.loads(body)
+    if set(error) != {"error", "code", "id"} or not error["error"]:
+        return f"another shape: {body[:200]!r}"
+    if LEAK.search(error["error"]):
+        return f"tells too much: {error['error']}"
+    if case.field and case.field not in error["error"]:
+        return f"does not name {case.field}: {error['error']}"
+    return ""
+
+
+@pytest.mark.row("R12", "1,000 malformed inputs: right refusal, ≤ 2 s, memory +≤ 20 MiB, a right answer after each")
+@pytest.mark.row("S20", "no path, class name, address or traceback in any refusal")
+@pytest.mark.row("S23", "a request ≤ 1 MiB: +≤ 64 MiB and ≤ 1 s of processor time")
+@pytest.mark.parametrize("group", GROUPS)
+def test_malformed_input_is_refused_and_the_server_goes_on(
+    server: Server, pictures: Server, group: str, record_property: Record
+) -> None:
+    cases = cases_of(group)
+    assert len(cases) == COUNTS[group]
+    hosts = {False: server, True: pictures}
+    costs = {key: Cost(host) for key, host in hosts.items()}
+    client = Kept(server.http_port)
+    assert client.is_good()
+    # The largest once before: what the memory allocator keeps of them is kept once, and only growth counts.
+    for case in (case for case in cases if len(case.data) > 1 << 20):
+        exchanged(hosts[b"/tinyimg" in case.data[:100]].http_port, case)
+    before = {key: cost.resident() for key, cost in costs.items()}
+    wrong, slowest, dearest, largest = [], 0.0, 0.0, 0
+    for case in cases:
+        is_image = b"/tinyimg" in case.data[:100]
+        cost = costs[is_image]
+        is_small = len(case.data) <= 1 << 20
+        if is_small:
+            cost.forget_peak()
+        held, spent, began = cost.resident(), cost.cpu_s(), time.monotonic()
+        status, body = last_answer(exchanged(hosts[is_image].http_port, case))
+        seconds = time.monotonic() - began
+        slowest = max(slowest, seconds)
+        if told := fault(case, status, body, seconds):
+            wrong.append(f"{case.name}: {told}")
+        if is_small:
+            dearest, largest = max(dearest, cost.cpu_s() - spent), max(largest, cost.peak() - held)
+        if not client.is_good():
+            wrong.append(f"{case.name}: a good request after it was not answered")
+            client = Kept(server.http_port)
+    client.close()
+    growth = max(cost.resident() - before[key] for key, cost in costs.items())
+    assert not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong)
+    assert all(host.process.poll() is None for host in hosts.values())
+    assert growth <= 20 << 20
+    assert largest <= MEMORY
+    assert dearest <= 1.0
+    record_property(
+        "R12", f"{group}: {len(cases)} refused, slowest {slowest * 1000:.0f} ms, memory +{growth >> 20} MiB"
+    )
+    record_property("S20", f"{group}: 0 of {len(cases)}")
+    record_property("S23", f"{group}: +{largest >> 20} MiB, {dearest * 1000:.0f} ms")
+
+
+@pytest.mark.row("R12", "the same over gRPC")
+@pytest.mark.row("S20", "the same over gRPC")
+def test_malformed_calls_are_refused_and_the_server_goes_on(server: Server, record_property: Record) -> None:
+    cases = rpc_cases()
+    assert len(cases) == COUNTS["G"]
+    assert server.grpc_port is not None
+    cost = Cost(server)
+    before, slowest, wrong = cost.resident(), 0.0, []
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        infer = channel.unary_unary(f"/{messages.INFERENCE}/ModelInfer")
+        for case in cases:
+            began = time.monotonic()
+            if case.frames:
+                http2.ask(server.grpc_port, case.raw)
+            else:
+                code, told = called(channel, case.method, case.raw, case.timeout_s)
+                if code not in case.expected:
+                    wrong.append(f"{case.name}: {code} {told}")
+                if LEAK.search(told) and code is not grpc.StatusCode.UNIMPLEMENTED:
+                    wrong.append(f"{case.name}: tells too much: {told}")
+            slowest = max(slowest, time.monotonic() - began)
+            if not infer(good_call(), timeout=10):
+                wrong.append(f"{case.name}: a good call after it was not answered")
+    assert not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong)
+    assert slowest <= MAX_S
+    growth = cost.resident() - before
+    assert growth <= 20 << 20
+    assert server.is_good()
+    record_property("R12", f"G: {len(cases)} refused, slowest {slowest * 1000:.0f} ms, memory +{growth >> 20} MiB")
+    record_property("S20", f"G: 0 of {len(cases)}")
+
+
+def called(channel: grpc.Channel, method: str, raw: bytes, timeout_s: float) -> tuple[grpc.StatusCode, str]:
+    try:
+        channel.unary_unary(method)(raw, timeout=timeout_s)
+    except grpc.RpcError as error:
+        return error.code(), str(error.details())
+    return grpc.StatusCode.OK, ""
+
+
+@pytest.mark.control("R12")
+def test_a_server_that_believes_every_shape_answers_what_means_nothing(start: Starter, vector_folder: Path) -> None:
+    server = start(vector_folder, "--without", "fields", program="tests.contract.stub")
+    shapes = [case for case in cases_of("E") if case.name.startswith("shape ")]
+    assert len(shapes) > 20
+    found = [last_answer(exchanged(server.http_port, case)) for case in shapes]
+    assert [status for status, _ in found if status >= 500 or status == 200]

@@ -1,0 +1,145 @@
+"""The rows of the robustness table that have tests: `python -m tests.robustness` runs them and writes the table.
+
+A test that shows a row carries `@pytest.mark.row("R6", "what must hold")` and says what it saw with
+`record_property("R6", "...")`; its negative control carries `@pytest.mark.control("R6")`. The table is made
+from the marks and from a run, never by hand; `tests/unit/test_robustness.py` compares it with the marks.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+__all__ = ["FOLDERS", "PREDICTOR_ROWS", "TABLE", "Mark", "Seen", "marks", "rows_of", "table"]
+
+ROOT = Path(__file__).parents[1]
+TABLE = ROOT / "tests" / "robustness.md"
+FOLDERS = ("tests/contract", "tests/unit", "tests/fuzz")
+# The rows that concern the predictor and need no more than processes on loopback.
+PREDICTOR_ROWS = (
+    *("R2", "R6", "R7", "R8", "R9", "R11", "R12", "R13", "R14", "R15", "R24"),
+    *("S9", "S11", "S14", "S15", "S16", "S20", "S22", "S23", "S25", "S26", "S31"),
+)
+
+
+class Mark(NamedTuple):
+    """A test that says which row it shows, or whose control it is; `limit` is what must hold."""
+
+    row: str
+    kind: str
+    test: str
+    limit: str
+
+
+class Seen(NamedTuple):
+    """What a run saw: the outcome of every test by its name, and the figures by row and name."""
+
+    outcomes: dict[str, str]
+    figures: dict[tuple[str, str], list[str]]
+
+
+def marks(root: Path = ROOT) -> list[Mark]:
+    """Read the marks off the sources, in the order of rows, then of tests."""
+    found = []
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("test_*.py")):
+            found += list(_marks_of(path, str(path.relative_to(root))))
+    return sorted(found, key=lambda mark: (mark.row[0], int(mark.row[1:]), mark.kind != "row", mark.test))
+
+
+def _marks_of(path: Path, name: str) -> Iterator[Mark]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test_"):
+            continue
+        for decorator in node.decorator_list:
+            if not isinstance(decorator, ast.Call):
+                continue
+            kind = ast.unparse(decorator.func)
+            if kind not in ("pytest.mark.row", "pytest.mark.control"):
+                continue
+            row, *rest = [ast.literal_eval(argument) for argument in decorator.args]
+            yield Mark(row, kind.rpartition(".")[2], f"{name}::{node.name}", rest[0] if rest else "")
+
+
+def rows_of(text: str) -> set[tuple[str, str, str]]:
+    """Read row, kind and test off a table."""
+    found = set()
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 6 and cells[0] not in ("row", "---"):
+            found |= {(cells[0], "row", cells[3].strip("`"))}
+            found |= {(cells[0], "control", test.strip("` ")) for test in cells[4].split("<br>") if test.strip("` –")}
+    return found
+
+
+def table(found: Sequence[Mark], seen: Seen, *, made: str) -> str:
+    """Write the table: one line a row and test, with the controls of the row on its first line."""
+    told = (
+        f"Made by `python -m tests.robustness` ({made}). A row's id is its place in the list of faults and attacks; "
+        "a figure is what this run saw on two shared cores: a size, not a benchmark. A control is the same test "
+        "against a server that lacks the guard, and passes when that server fails."
+    )
+    lines = [
+        "# What the predictor holds, and the runs that must fail",
+        "",
+        told,
+        "",
+        "| row | must hold | figure seen | test | control | command |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    begun: set[str] = set()
+    for mark in found:
+        if mark.kind != "row":
+            continue
+        controls = [item.test for item in found if item.kind == "control" and item.row == mark.row]
+        shown = [] if mark.row in begun else controls
+        begun.add(mark.row)
+        figures = "; ".join(dict.fromkeys(seen.figures.get((mark.row, mark.test), [])))
+        outcome = seen.outcomes.get(mark.test, "not run")
+        if outcome != "passed":
+            figures = f"**{outcome}** {figures}".strip()
+        tier = mark.test.split("/")[1]
+        command = "`./scripts/test fuzz`" if tier == "fuzz" else f"`./scripts/test {tier}`"
+        cells = [mark.row, mark.limit, figures, f"`{mark.test}`", "<br>".join(f"`{test}`" for test in shown), command]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+class _Recorder:
+    """Keeps what the tests of a run said."""
+
+    def __init__(self) -> None:
+        self.seen = Seen({}, {})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        test = report.nodeid.partition("[")[0]
+        if report.when == "call" or report.outcome != "passed":
+            worst = self.seen.outcomes.get(test, "passed")
+            self.seen.outcomes[test] = report.outcome if worst == "passed" else worst
+        if report.when == "call":
+            for row, figure in report.user_properties:
+                self.seen.figures.setdefault((row, test), []).append(str(figure))
+
+
+def _made() -> str:
+    commit = subprocess.run(["git", "rev-parse", "--short=7", "HEAD"], cwd=ROOT, capture_output=True, check=True)
+    return f"{datetime.now(UTC):%Y-%m-%d}, on {commit.stdout.decode().strip()}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the marked tests and write the table; `arguments` are handed to pytest."""
+    found = marks()
+    tests = sorted({mark.test for mark in found})
+    recorder: Any = _Recorder()
+    code = int(pytest.main([*arguments, *tests], plugins=[recorder]))
+    TABLE.write_text(table(found, recorder.seen, made=_made()), encoding="utf-8")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
