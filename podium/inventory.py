@@ -1,11 +1,10 @@
-"""What there is: variants in the store, races and their runs on disk, node classes. One listing a kind.
+"""What there is: races and their runs on disk, node classes. One listing a kind; that of variants is `podium.catalog`.
 
 Reads only. A race or run that cannot be read is a row that says so, because a listing must not fail over one
 old file.
 """
 
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,9 @@ from podium.benchfile import CLASS, FILE
 from podium.console import Json
 from podium.errors import PodiumError
 from podium.nodeclass import load_node_class, node_class_names
-from podium.quantities import format_bytes, format_duration
 from podium.racefile import find_race, read_race
-from predictors.errors import ArtifactError
-from predictors.manifest import read_variant
-from predictors.store import Store
 
-__all__ = ["Listing", "list_classes", "list_races", "list_runs", "list_variants", "race_folders", "run_files"]
+__all__ = ["Listing", "list_classes", "list_races", "list_runs", "race_folders", "run_files"]
 
 _UNREADABLE = "unreadable"
 _UNFINISHED = "unfinished"
@@ -32,51 +27,13 @@ _RECORD = re.compile(r"[0-9]+-[a-z-]+\.json")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A table and the same as data; numbers stand in the columns of `right`."""
+    """A table and the same as data, below `key` where there is one; numbers stand in the columns of `right`."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     items: Sequence[Mapping[str, Json]]
     right: tuple[str, ...] = ()
-
-
-def list_variants(store: Store) -> Listing:
-    """List the variants of a store, the newest first."""
-    rows: list[tuple[str, ...]] = []
-    items: list[dict[str, Json]] = []
-    for folder in store.folders():
-        try:
-            variant = read_variant(folder)
-        except ArtifactError as error:
-            rows.append((folder.parent.name, folder.name[:12], "", "", "", _UNREADABLE))
-            items.append({"model": folder.parent.name, "address": folder.name, "error": str(error)})
-            continue
-        size = sum(entry.bytes for entry in variant.files)
-        age_s = _age_s(folder / "variant.yaml")
-        runtime = f"{variant.runtime.name}/{variant.runtime.provider}"
-        rows.append(
-            (
-                variant.id,
-                folder.name[:12],
-                runtime,
-                variant.precision,
-                format_bytes(size),
-                format_duration(age_s),
-            )
-        )
-        items.append(
-            {
-                "id": variant.id,
-                "address": folder.name,
-                "model": variant.model.name,
-                "runtime": variant.runtime.name,
-                "provider": variant.runtime.provider,
-                "precision": variant.precision,
-                "size_bytes": size,
-                "folder": str(folder),
-            }
-        )
-    return _listing("ID ADDRESS RUNTIME PRECISION SIZE AGE", rows, items, right=("SIZE", "AGE"))
+    key: str | None = None
 
 
 def list_races(runs: Path) -> Listing:
@@ -203,7 +160,3 @@ def _begun(race_folder: Path) -> tuple[str, str]:
     """Return what orders races: the second of their beginning, which stands in their names after the model's."""
     stamp = _STAMP.search(race_folder.name)
     return (stamp.group() if stamp else "", race_folder.name)
-
-
-def _age_s(path: Path) -> float:
-    return max(0.0, time.time() - path.stat().st_mtime)

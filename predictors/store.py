@@ -9,6 +9,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,6 +95,19 @@ class Store:
         manifests = sorted(self.root.glob(f"*/*/{MANIFEST}"), key=lambda path: (-path.stat().st_mtime_ns, str(path)))
         return [path.parent for path in manifests if path.parent.parent.name != _STAGING]
 
+    def abandoned(self, *, older_than_s: float = 86_400.0) -> Sequence[Path]:
+        """List the staging folders that no build has written to for so long."""
+        limit = time.time() - older_than_s
+        return [path for path in sorted((self.root / _STAGING).glob("*")) if _newest(path) < limit]
+
+    def remove(self, folder: Path) -> None:
+        """Take a folder out of the store: for readers it is gone at once, and then its bytes."""
+        if folder.parent != self.root / _STAGING:
+            gone = self.staging() / folder.name
+            folder.rename(gone)
+            folder = gone.parent
+        shutil.rmtree(folder)
+
     def list(self) -> Sequence[StoredVariant]:
         """List all variants, the newest first; one with a damaged manifest stands in nobody's way."""
         found: list[StoredVariant] = []
@@ -154,3 +168,7 @@ class Store:
         staged = builds / f".{key}.{os.getpid()}"
         staged.write_text(address + "\n", encoding="ascii")
         staged.replace(builds / key)
+
+
+def _newest(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))

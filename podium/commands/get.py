@@ -54,16 +54,16 @@ def register(app: typer.Typer) -> None:
             else:
                 typer.echo(f"no {kind.value} found", err=True)
         else:
-            print_document(listing.items, output)
+            print_document({listing.key: listing.items} if listing.key else listing.items, output)
 
 
 def _listing(kind: Kind, race: str | None, runs: Path, store: Path | None) -> "Listing":
-    from podium import inventory
+    from podium import catalog, inventory
     from predictors.store import Store, default_store
 
     match kind:
         case Kind.VARIANTS | Kind.VARIANT:
-            return inventory.list_variants(Store(store or default_store()))
+            return catalog.list_variants(Store(store or default_store()))
         case Kind.RACES | Kind.RACE:
             return inventory.list_races(runs)
         case Kind.RUNS | Kind.RUN:
