@@ -33,7 +33,7 @@ NEEDED_MEMORY = 4 << 30
 NEEDED_DISK = 2 << 30
 _GO = (1, 25)
 _HOST = "127.0.0.1"
-_SERVING = ("serve-ort", "serve-openvino", "serve-torch")
+_SERVING = ("serve-ort", "serve-openvino", "serve-torch", "serve-ray")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ EXTRAS = {
         Extra("serve-ort", ("onnxruntime",), ("serve",), "serve ort-fp32 and ort-int8"),
         Extra("serve-openvino", ("openvino",), ("serve",), "serve openvino-int8"),
         Extra("serve-torch", ("torch",), ("serve",), "serve torch-fp32"),
+        Extra("serve-ray", ("ray",), ("serve-ort",), "serve ray-fp32, and build with --ray"),
         Extra("cluster", ("kubernetes", "stamina"), (), "deploy and race on a cluster"),
         Extra("kserve", ("kserve",), ("serve",), "serve under KServe's own model server"),
         Extra("bench", ("hdrh", "jinja2", "PIL", "scipy"), (), "load-test, judge and report"),

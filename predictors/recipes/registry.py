@@ -23,7 +23,11 @@ __all__ = ["DEFAULT_LIST", "RECIPES", "SHIPPED", "Listed", "Recipe", "read_list"
 
 DEFAULT_LIST = Path(__file__).parent / "default.yaml"
 # Lists that have a name, so that nobody needs to know where they are installed.
-SHIPPED: Mapping[str, Path] = {"default": DEFAULT_LIST, "full": DEFAULT_LIST.with_name("full.yaml")}
+SHIPPED: Mapping[str, Path] = {
+    "default": DEFAULT_LIST,
+    "full": DEFAULT_LIST.with_name("full.yaml"),
+    "ray": DEFAULT_LIST.with_name("ray.yaml"),
+}
 MAX_LIST_BYTES = 64 << 10
 
 
@@ -177,6 +181,7 @@ RECIPES: Mapping[str, Recipe] = {
         is_calibrated=True,
         uses=(_HERE + "openvino_graph",),
     ),
+    "ray-fp32": Recipe(_HERE + "ray_fp32", "ray", "fp32", ("ray", "onnxruntime", "onnx"), _ONNX_GRAPH, uses=_GRAPH),
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,21 @@ import numpy.typing as npt
 from predictors.errors import ArtifactError
 from predictors.manifest import Variant
 
-__all__ = ["ENGINES", "Array", "Graph", "Runtime", "load_runtime", "open_model_file", "plans_each_size"]
+__all__ = [
+    "ENGINES",
+    "Array",
+    "Asked",
+    "Graph",
+    "OwnBatches",
+    "Runtime",
+    "load_runtime",
+    "open_model_file",
+    "plans_each_size",
+]
 
 Array = npt.NDArray[Any]
 
-ENGINES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
+ENGINES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch", "ray": "ray"}
 # A new batch size costs ONNX Runtime nothing on CPUs; OpenVINO took 2 to 4 times as long on the first run of each.
 _PLANS_ONCE = frozenset({"CPUExecutionProvider"})
 
@@ -48,6 +58,49 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """Free the engine's memory and threads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one request got from a runtime that makes batches itself.
+
+    Attributes:
+        outputs: Outputs by name, for the items of this request.
+        batch: Items of the batch that it was computed in, told to one request of the batch; 0 to all others.
+        began_ns: When the engine began, on the monotonic clock.
+        ended_ns: When it ended.
+    """
+
+    outputs: Mapping[str, Array]
+    batch: int
+    began_ns: int
+    ended_ns: int
+
+
+@runtime_checkable
+class OwnBatches(Runtime, Protocol):
+    """A runtime in processes of its own, which makes batches of what several ask at once."""
+
+    @property
+    def outage_s(self) -> float:
+        """Tell for how many seconds there has been nobody to compute; 0 in good times."""
+        ...
+
+    def gather(self, largest: int, delay_s: float) -> None:
+        """Set how many items a batch of several requests may have, and how long one that is not full waits."""
+        ...
+
+    async def ask(self, batch: Mapping[str, Array]) -> Asked:
+        """Compute one request in whichever batch comes next.
+
+        Raises:
+            OverloadError: There is nobody to compute now.
+        """
+        ...
+
+    async def guard(self) -> None:
+        """Wait through one outage: until it begins, and until it is over."""
         ...
 
 

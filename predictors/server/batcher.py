@@ -21,7 +21,7 @@ from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
 from predictors.server.timing import BATCH, COMPUTE, QUEUE
 
-__all__ = ["BatchPolicy", "Batcher", "batch_shapes"]
+__all__ = ["BatchPolicy", "Batcher", "batch_shapes", "late"]
 
 _SMOOTHING = 0.1
 
@@ -88,6 +88,11 @@ class Batcher:
         """Whether the engine has a batch."""
         return self._computing_since_ns > 0
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is nobody to ask; an engine in this process is always there."""
+        return False
+
     def computing_s(self) -> float:
         """Tell for how many seconds the engine has had its present batch; 0 where it has none."""
         since_ns = self._computing_since_ns
@@ -127,7 +132,7 @@ class Batcher:
                 self._ready.remove(job)
                 self._leave(job)
             job.is_canceled = True
-            job.settle(_late())
+            job.settle(late())
 
     def _prepare(self, job: Job) -> Tensors | None:
         """In the preparation's thread: make the tensors, unless nobody waits for them any more."""
@@ -180,7 +185,7 @@ class Batcher:
             if job.is_canceled or job.is_late(now):
                 self._leave(job)
                 job.watch.mark(QUEUE)
-                job.settle(_late())
+                job.settle(late())
                 continue
             self.waiting -= job.items
             items += job.items
@@ -267,5 +272,6 @@ def _hand_out(batch: list[Job], outputs: Tensors, shape: int) -> None:
         start = stop
 
 
-def _late() -> DeadlineError:
+def late() -> DeadlineError:
+    """Say that a deadline passed."""
     return DeadlineError("the deadline passed before the answer was there", "allow more time")

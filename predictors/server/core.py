@@ -13,12 +13,14 @@ from enum import StrEnum
 from typing import TypeVar
 
 from predictors.errors import NotReadyError
+from predictors.runtimes import OwnBatches
 from predictors.server.batcher import Batcher, BatchPolicy
 from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
 from predictors.server.loading import Engine
 from predictors.server.model import ServedModel
 from predictors.server.origin import Origin
+from predictors.server.relay import Relay
 from predictors.server.settings import Settings
 
 __all__ = ["Predictor", "State"]
@@ -47,7 +49,7 @@ class Predictor:
         self.state = State.LOADING
         self.ready_s: dict[str, float] = {}
         self.engine: Engine | None = None
-        self.batcher: Batcher | None = None
+        self.batcher: Batcher | Relay | None = None
         self._origin = origin
         self._model = origin.model
         self._began = time.monotonic()
@@ -64,8 +66,9 @@ class Predictor:
 
     @property
     def is_ready(self) -> bool:
-        """Whether new work is welcome, which it is not while the engine does not come back from a batch."""
-        return self.state is State.READY and self._stalled_for() < 1
+        """Whether new work is welcome: not while the engine is gone or does not come back from a batch."""
+        is_lost = self.batcher is not None and self.batcher.is_lost
+        return self.state is State.READY and not is_lost and self._stalled_for() < 1
 
     @property
     def is_live(self) -> bool:
@@ -103,7 +106,7 @@ class Predictor:
         Raises:
             ArtifactError: The model is refused.
         """
-        self.start(await self._in_engine(self._origin.load))
+        self.start(await self._in_engine(self._load))
 
     def start(self, engine: Engine) -> None:
         """Become ready with a warm engine; queue and threads belong to the running event loop."""
@@ -120,7 +123,10 @@ class Predictor:
             is_batched=self.model.is_batched,
         )
         self.engine = engine
-        self.batcher = Batcher(engine.runtime.run, loop, policy=policy, engine=compute, preparation=preparation)
+        if isinstance(engine.runtime, OwnBatches):
+            self.batcher = Relay(engine.runtime, loop, policy=policy, preparation=preparation)
+        else:
+            self.batcher = Batcher(engine.runtime.run, loop, policy=policy, engine=compute, preparation=preparation)
         self.ready_s = {**engine.ready_s, "total": time.monotonic() - self._began}
         # What is alive now stays alive: later collections need not walk it.
         gc.collect()
@@ -158,9 +164,19 @@ class Predictor:
         self._refused_since_ns = time.monotonic_ns()
 
     def close(self) -> bool:
-        """Let the threads end; tell whether they did, which an engine in the midst of its work does not."""
+        """Let engine and threads end; tell whether they did, which an engine in the midst of its work does not."""
+        if self.engine is not None and isinstance(self.batcher, Relay):
+            self.batcher.close()
+            # Its processes end when asked to, whatever they do.
+            self.engine.runtime.close()
         lanes = {lane for lane in (self._compute, self._preparation) if lane is not None}
         return all(lane.close(_CLOSE_S) for lane in lanes)
+
+    def _load(self) -> Engine:
+        engine = self._origin.load()
+        if isinstance(engine.runtime, OwnBatches):
+            engine.runtime.gather(engine.gather, self.settings.max_delay_s)
+        return engine
 
     def _stalled_for(self) -> float:
         """Tell how long the present batch has been computed, as a share of what a batch may take."""

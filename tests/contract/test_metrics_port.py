@@ -89,5 +89,5 @@ def test_serving_imports_no_engine_and_no_tool() -> None:
     modules = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     ).stdout.split()
-    for name in ("torch", "onnx", "onnxruntime", "openvino", "scipy", "typer", "rich", "sklearn", "pandas"):
+    for name in ("torch", "ray", "onnx", "onnxruntime", "openvino", "scipy", "typer", "rich", "sklearn", "pandas"):
         assert name not in modules

@@ -84,11 +84,11 @@ def alive(pids: Sequence[int]) -> list[int]:
     return [pid for pid in pids if pid in running]
 
 
-def replica(server: Server) -> int:
-    """Return the process of the replica."""
+def below(server: Server, words: str) -> int:
+    """Return the process of the server's whose command line has these words."""
     pids = set(children(server.process.pid))
     table = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    found = [int(line.split()[0]) for line in table.splitlines() if "ServeReplica" in line]
+    found = [int(line.split()[0]) for line in table.splitlines() if words in line]
     return next(pid for pid in found if pid in pids)
 
 
@@ -130,8 +130,16 @@ def test_what_comes_one_after_the_other_is_not_batched(server: Server) -> None:
     }
 
 
+def test_a_process_of_ray_that_computes_nothing_is_not_missed(server: Server) -> None:
+    """The control for the next test: it is the replica's end that counts."""
+    monitor = below(server, "log_monitor.py")
+    subprocess.run(["kill", "-KILL", str(monitor)], check=True)
+    eventually(lambda: alive([monitor]) == [], deadline_s=10)
+    assert (readiness(server), picture(server, 1)) == (200, 200)
+
+
 def test_no_replica_is_not_ready_and_the_next_one_answers(server: Server) -> None:
-    first = replica(server)
+    first = below(server, "ServeReplica")
     assert (readiness(server), picture(server, 1)) == (200, 200)
     subprocess.run(["kill", "-KILL", str(first)], check=True)
     eventually(lambda: readiness(server) == 503, deadline_s=10, pause_s=0.02)
@@ -139,7 +147,7 @@ def test_no_replica_is_not_ready_and_the_next_one_answers(server: Server) -> Non
     # A new replica may be there already; until then the client is told when to come again.
     assert refused.status == 200 or (refused.status == 503 and int(refused.headers["retry-after"]) >= 1)
     eventually(lambda: readiness(server) == 200, deadline_s=60, pause_s=0.2)
-    assert replica(server) != first
+    assert below(server, "ServeReplica") != first
     assert picture(server, 1) == 200
     assert server.ask("GET", "/healthz/live", port=server.metrics_port).status == 200
 

@@ -30,9 +30,15 @@ def test_the_full_list_tries_every_recipe_and_begins_with_the_default_one() -> N
     full = read_list(SHIPPED["full"])
     assert len(full) >= 14
     assert full[0] == read_list(DEFAULT_LIST)[0]
-    assert {step.name for item in full for step in item.steps} == set(RECIPES)
+    # Ray takes seconds to start and is raced where somebody asks for it.
+    assert {step.name for item in full for step in item.steps} == set(RECIPES) - {"ray-fp32"}
     for item in read_list(DEFAULT_LIST):
         assert item in full
+
+
+def test_the_list_for_ray_compares_it_with_the_same_graph_and_the_source() -> None:
+    last = [item.steps[-1].name for item in read_list(SHIPPED["ray"])]
+    assert last == ["torch-fp32", "export", "ray-fp32"]
 
 
 @pytest.mark.parametrize("name", RECIPES)

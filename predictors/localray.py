@@ -1,0 +1,123 @@
+"""A Ray of this process's own, on this machine: quiet, bounded, reachable by nobody else, gone with the process.
+
+Ray is a set of processes (a store, a scheduler, their agents and the workers). They start with the first user and
+end with the last. The kernel ends all but the workers with the thread that started them, and the workers end within
+seconds of their scheduler, so that even a SIGKILL leaves nothing behind but a folder of logs.
+"""
+
+import atexit
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+__all__ = ["LocalRay"]
+
+# The least that Ray takes. What is larger than 100 kB passes through it, and a batch of images is a few MB.
+_STORE_BYTES = 80 << 20
+_ENVIRONMENT = {
+    # Nothing is reported to anybody.
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    # Memory is the container's business: Ray would measure the whole machine's and end the engine for a neighbor.
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_ROTATION_MAX_BYTES": str(4 << 20),
+    "RAY_ROTATION_BACKUP_COUNT": "1",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "3600000",
+}
+
+
+class LocalRay:
+    """The one Ray of this process, counted by its users."""
+
+    _lock = threading.Lock()
+    _users = 0
+    _folder: Path | None = None
+    # Ray's ports are open to the machine's network, so every call needs it. Ray reads it once in a process.
+    _token = ""
+    _before: Mapping[str, str | None] = {}
+
+    @classmethod
+    def enter(cls, cpus: int) -> None:
+        """Start it where it does not run yet, with `cpus` to give away; the first user decides.
+
+        Raises:
+            RuntimeError: It does not come up.
+        """
+        with cls._lock:
+            if cls._users == 0:
+                cls._start(cpus)
+            cls._users += 1
+
+    @classmethod
+    def leave(cls) -> None:
+        """End it with its last user; returns when its processes are gone."""
+        with cls._lock:
+            cls._users -= 1
+            if cls._users == 0:
+                cls._stop()
+
+    @classmethod
+    def _start(cls, cpus: int) -> None:
+        cls._token = cls._token or secrets.token_hex(32)
+        wanted = {**_ENVIRONMENT, "RAY_AUTH_TOKEN": cls._token, "PYTHONPATH": _python_path()}
+        cls._before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        # Short, because the path of a socket may have 107 characters.
+        cls._folder = Path(tempfile.mkdtemp(prefix="ray-"))
+        atexit.register(cls._stop)
+        try:
+            with _quiet():
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    num_gpus=0,
+                    include_dashboard=False,
+                    configure_logging=False,
+                    log_to_driver=False,
+                    object_store_memory=_STORE_BYTES,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=str(cls._folder),
+                )
+        except BaseException:
+            cls._stop()
+            raise
+
+    @classmethod
+    def _stop(cls) -> None:
+        atexit.unregister(cls._stop)
+        ray.shutdown()
+        if cls._folder is not None:
+            shutil.rmtree(cls._folder, ignore_errors=True)
+        for name, value in cls._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray's greetings to itself; what fails is raised."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _python_path() -> str:
+    """Name the folders that hold our code and Ray's: in an image they are not where Python looks by itself."""
+    own = [str(Path(__file__).parents[1]), str(Path(ray.__file__).parents[1])]
+    given = os.environ.get("PYTHONPATH")
+    return os.pathsep.join(dict.fromkeys([*own, *(given.split(os.pathsep) if given else [])]))
