@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +41,13 @@ def test_the_program_itself_has_the_example_of_its_main_command() -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one finished race, with its run records."""
+    """The folder of finished races with their run records: one, and two of the level that a gate takes."""
     folder = tmp_path_factory.mktemp("docs") / "runs"
     racefolders.write_finished(folder / "food11-20250301-101500")
     (folder / "latest").symlink_to("food11-20250301-101500")
+    for name in ("nightly", "release"):
+        shutil.copytree(folder / "food11-20250301-101500", folder / name)
+        racefolders.change(folder / name, race_id=name, level="standard")
     return folder
 
 
