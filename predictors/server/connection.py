@@ -65,6 +65,8 @@ class Hall:
 
     Attributes:
         connections: Those that are open.
+        lingering: Those that were refused and are kept a moment for the answer to be seen, the oldest first. They
+            take nobody's place, and have as many of their own.
         receiving_bytes: What their unfinished bodies hold together; twice the largest body at most, however
             many of them send.
         closes_after_answer: Whether each of them ends with its next answer.
@@ -86,6 +88,7 @@ class Hall:
         self.max_receiving_bytes = max(2 * limits.body_bytes, _MIN_RECEIVING_BYTES)
         self.on_refusal = on_refusal
         self.connections: set[Connection] = set()
+        self.lingering: dict[Connection, None] = {}
         self.receiving_bytes = 0
         self.closes_after_answer = False
 
@@ -128,7 +131,7 @@ class Connection(asyncio.Protocol):
         """Let the client in, or tell it that there is no room."""
         self._transport = cast(asyncio.Transport, transport)
         hall = self._hall
-        is_full = len(hall.connections) >= hall.max_connections
+        is_full = len(hall.connections) - len(hall.lingering) >= hall.max_connections
         hall.connections.add(self)
         if is_full:
             self._refuse(
@@ -138,6 +141,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the client and cancel what it waits for."""
         self._hall.connections.discard(self)
+        self._hall.lingering.pop(self, None)
         self._charge(0)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -212,6 +216,10 @@ class Connection(asyncio.Protocol):
         """Close once what is written has gone out."""
         self._transport.close()
 
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
     def check(self, now: int) -> None:
         """Look after the deadlines of this connection."""
         timeouts = self._hall.timeouts
@@ -282,3 +290,9 @@ class Connection(asyncio.Protocol):
         self._is_lingering = True
         self._since_ns = time.monotonic_ns()
         self._transport.write_eof()
+        lingering = self._hall.lingering
+        lingering[self] = None
+        if len(lingering) > self._hall.max_connections:
+            oldest = next(iter(lingering))
+            del lingering[oldest]
+            oldest.abort()

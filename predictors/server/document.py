@@ -60,7 +60,8 @@ def _bare(body: bytes) -> Bytes:
     codes = np.frombuffer(body, dtype=np.uint8)
     quotes = codes == _QUOTE
     # The sum may wrap: only whether it is odd counts.
-    return codes[((quotes.cumsum(dtype=np.uint8) & 1) == 0) & ~quotes]
+    bare: Bytes = codes[((quotes.cumsum(dtype=np.uint8) & 1) == 0) & ~quotes]
+    return bare
 
 
 def _check_size(bare: Bytes, max_containers: int, max_values: int) -> None:

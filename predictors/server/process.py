@@ -134,6 +134,7 @@ class _Process:
                 head_s=self._settings.head_timeout_s,
                 body_s=self._settings.body_timeout_s,
                 idle_s=self._settings.idle_timeout_s,
+                write_s=self._settings.write_timeout_s,
             ),
             on_refusal=lambda status: self._metrics.refused("http", status),
         )

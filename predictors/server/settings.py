@@ -76,6 +76,9 @@ class Settings(Strict):
     body_timeout_s: Seconds = Field(
         default=12.0, gt=0, le=600, description="For a body slower than 32 KiB/s to arrive; then 408."
     )
+    write_timeout_s: Seconds = Field(
+        default=12.0, gt=0, le=600, description="For a client to go on reading an answer; then it is cut off."
+    )
     idle_timeout_s: Seconds = Field(
         default=75.0, gt=0, le=3600, description="For a connection to stay open between requests."
     )

@@ -14,9 +14,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from PIL import Image
+
 from predictors import imaging
 from predictors.runtimes import Array
-from predictors.server import document, logs, origin, process, responder, tensors
+from predictors.server import logs, origin, process, receiver, responder, tensors
 from predictors.server.batcher import Batcher
 from predictors.server.core import Predictor
 from predictors.server.front import FrontEnd
@@ -80,7 +82,7 @@ def _without_fields() -> None:
 
 def _without_header_check() -> None:
     imaging._check_header = lambda image: None
-    imaging.Image.MAX_IMAGE_PIXELS = None
+    Image.MAX_IMAGE_PIXELS = None
 
 
 def _without_limits() -> None:
@@ -91,11 +93,8 @@ def _without_limits() -> None:
         set_up(self, plain)
 
     HeadReader.__init__ = unlimited  # type: ignore[method-assign]
-    process.WireLimits = lambda **_: plain  # type: ignore[misc,assignment,attr-defined]
-    from predictors.server import receiver
-
+    process.WireLimits = lambda **_: plain  # type: ignore[assignment,attr-defined]
     receiver._FREE_CHUNKS = 1 << 60
-    document._depth = lambda bare: 0
 
 
 def _without_sweep() -> None:
@@ -112,7 +111,7 @@ def _without_memory() -> None:
         _KEPT.append(os.urandom(1024))
         answered(self, *values)
 
-    Metrics.answered = leak  # type: ignore[method-assign]
+    Metrics.answered = leak  # type: ignore[method-assign,assignment]
 
 
 def _without_discretion() -> None:
@@ -146,15 +145,40 @@ def _without_bound() -> None:
     Batcher.submit = take  # type: ignore[method-assign]
 
 
+def _without_pings() -> None:
+    import grpc.aio
+
+    make = grpc.aio.server
+
+    def lenient(*, options: Sequence[tuple[str, int]], **more: Any) -> Any:
+        return make(options=[*options, ("grpc.http2.max_ping_strikes", 0)], **more)
+
+    grpc.aio.server = lenient
+
+
+def _without_handshake() -> None:
+    import grpc.aio
+
+    make = grpc.aio.server
+
+    def patient(*, options: Sequence[tuple[str, int]], **more: Any) -> Any:
+        kept = [option for option in options if "handshake" not in option[0]]
+        return make(options=kept, **more)
+
+    grpc.aio.server = patient
+
+
 GUARDS: Mapping[str, Callable[[], None]] = {
     "bound": _without_bound,
     "bounded-labels": _without_bounded_labels,
     "cancel": _without_cancel,
     "discretion": _without_discretion,
     "fields": _without_fields,
+    "handshake": _without_handshake,
     "header-check": _without_header_check,
     "limits": _without_limits,
     "memory": _without_memory,
+    "pings": _without_pings,
     "sweep": _without_sweep,
 }
 

@@ -111,6 +111,22 @@ def test_connections_beyond_the_bound_are_told(start: Starter, vector_folder: Pa
     assert eventually(server.is_good)
 
 
+def test_who_was_refused_takes_nobodys_place(start: Starter, vector_folder: Path) -> None:
+    """A refused connection is kept a moment, so that its answer is seen; that must not shut others out."""
+    server = start(vector_folder, "--connections", "5")
+    refused = []
+    try:
+        for _ in range(30):
+            refused.append(server.connect())
+            refused[-1].sendall(b"no request\r\n\r\n")
+            assert refused[-1].recv(1000).startswith(b"HTTP/1.1 400 ")
+        assert server.is_good()
+        assert server.state()["state"] == "ready"
+    finally:
+        for connection in refused:
+            connection.close()
+
+
 def test_overload_is_refused_and_health_does_not_wait(start: Starter, slow_folder: Path) -> None:
     narrow = start(slow_folder, *SLOW, "--queue", "2")
     waits: list[float] = []

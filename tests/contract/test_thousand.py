@@ -7,7 +7,6 @@ KServe's own server, whose refusals tell how it is made.
 """
 
 import json
-import os
 import re
 import select
 import socket
@@ -25,6 +24,7 @@ from tests.contract.malformed.calls import good_call
 from tests.contract.malformed.case import COUNTS, CUT, Case
 from tests.contract.malformed.generator import GROUPS, cases_of, rpc_cases
 from tests.contract.openloop import request_of
+from tests.contract.procfs import Cost
 from tests.contract.server import Server
 
 MAX_S = 2.0
@@ -34,29 +34,6 @@ LEAK = re.compile(
     r"Traceback|Error\b|Exception|0x[0-9a-f]{4}|predictors|numpy|orjson|PIL\b|onnx|\.py\b|/usr|/home|/work|/tmp|site-packages"
 )
 Record = Callable[[str, object], None]
-
-
-class Cost:
-    """Processor time and memory of a server, read off procfs."""
-
-    def __init__(self, server: Server) -> None:
-        self._folder = Path(f"/proc/{server.process.pid}")
-
-    def cpu_s(self) -> float:
-        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def resident(self) -> int:
-        return self._kilobytes("VmRSS:") << 10
-
-    def peak(self) -> int:
-        return self._kilobytes("VmHWM:") << 10
-
-    def forget_peak(self) -> None:
-        (self._folder / "clear_refs").write_text("5")
-
-    def _kilobytes(self, name: str) -> int:
-        return int((self._folder / "status").read_text().partition(name)[2].split()[0])
 
 
 class Kept:
@@ -147,7 +124,7 @@ def test_malformed_input_is_refused_and_the_server_goes_on(
     cases = cases_of(group)
     assert len(cases) == COUNTS[group]
     hosts = {False: server, True: pictures}
-    costs = {key: Cost(host) for key, host in hosts.items()}
+    costs = {key: Cost(host.process.pid) for key, host in hosts.items()}
     client = Kept(server.http_port)
     assert client.is_good()
     # The largest once before: what the memory allocator keeps of them is kept once, and only growth counts.
@@ -192,7 +169,7 @@ def test_malformed_calls_are_refused_and_the_server_goes_on(server: Server, reco
     cases = rpc_cases()
     assert len(cases) == COUNTS["G"]
     assert server.grpc_port is not None
-    cost = Cost(server)
+    cost = Cost(server.process.pid)
     before, slowest, wrong = cost.resident(), 0.0, []
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         infer = channel.unary_unary(f"/{messages.INFERENCE}/ModelInfer")

@@ -45,7 +45,10 @@ class RpcPort:
                 ("grpc.max_receive_message_length", model.body_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+                ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
                 ("grpc.max_concurrent_streams", settings.connections),
+                # The library's own is two minutes for a client that says nothing after it has connected.
+                ("grpc.server_handshake_timeout_ms", int(settings.head_timeout_s * 1000)),
                 ("grpc.max_connection_idle_ms", int(settings.idle_timeout_s * 1000)),
                 ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
             ],

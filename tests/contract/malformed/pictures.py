@@ -78,12 +78,11 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def blank_png(width: int, height: int, *, before: bytes = b"", depth: int = 8, rows: int | None = None) -> bytes:
-    """Write a gray PNG of zeros without holding its pixels; `before` are chunks ahead of the pixels."""
+def blank_png(width: int, height: int, *, before: bytes = b"", depth: int = 8, most_bytes: int = 1 << 40) -> bytes:
+    """Write a gray PNG of zeros without holding its pixels, of which it has `most_bytes`; `before` are chunks ahead."""
     squeeze = zlib.compressobj(9)
-    row = bytes(1 + (width * depth + 7) // 8)
-    block = row * max(1, (1 << 20) // len(row))
-    left = len(row) * (height if rows is None else rows)
+    block = bytes(1 << 20)
+    left = min((1 + (width * depth + 7) // 8) * height, most_bytes)
     parts = []
     while left > 0:
         parts.append(squeeze.compress(block[: min(left, len(block))]))
@@ -158,7 +157,9 @@ def _bombs() -> list[tuple[str, bytes]]:
         (2**31 - 1, 2**31 - 1),
         (5000, 5000),
     )
-    found = [(f"PNG of {width} × {height}", blank_png(width, height, depth=1, rows=2)) for width, height in sizes]
+    found = [
+        (f"PNG of {width} × {height}", blank_png(width, height, depth=1, most_bytes=1 << 20)) for width, height in sizes
+    ]
     found += [
         ("PNG of 8,000 × 8,000, whole", blank_png(8000, 8000, depth=1)),
         ("PNG of no width", blank_png(0, 10)),

@@ -160,12 +160,12 @@ def binaries() -> list[Case]:
         plain = {"name": "x", "shape": [1, 4], "datatype": "FP32", "parameters": {"binary_data_size": size}}
         return plain | changes
 
-    odd_sizes = (0, 1, 8, 15, 17, 32, -1, -16, 2**31, 2**63, 2**64, "16", 16.0, True, [], {}, [16])
+    odd_sizes: tuple[Any, ...] = (0, 1, 8, 15, 17, 32, -1, -16, 2**31, 2**63, 2**64, "16", 16.0, True, [], {}, [16])
     cases: list[tuple[str, bytes]] = [(f"size {size!r}", binary(sized(size), values)) for size in odd_sizes]
     cases += [
         (f"{count} bytes for 16", binary(sized(16), bytes(count))) for count in (0, 1, 8, 15, 17, 32, 1000, 60_000)
     ]
-    shapes = (
+    shapes: tuple[Any, ...] = (
         [2, 4],
         [1, 3],
         [1, 5],

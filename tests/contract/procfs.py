@@ -1,0 +1,41 @@
+"""What a server process costs, read off procfs."""
+
+import os
+from pathlib import Path
+
+__all__ = ["Cost"]
+
+
+class Cost:
+    """Processor time, memory and open files of a process."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path(f"/proc/{pid}")
+
+    def cpu_s(self) -> float:
+        """Seconds of all its threads so far."""
+        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident(self) -> int:
+        """Bytes of memory now."""
+        return self._kilobytes("VmRSS:") << 10
+
+    def peak(self) -> int:
+        """Most bytes of memory since the last `forget_peak`."""
+        return self._kilobytes("VmHWM:") << 10
+
+    def forget_peak(self) -> None:
+        """Let the peak begin anew."""
+        (self._folder / "clear_refs").write_text("5")
+
+    def files(self) -> int:
+        """Number of open files and sockets."""
+        return len(list((self._folder / "fd").iterdir()))
+
+    def threads(self) -> int:
+        """Number of threads."""
+        return len(list((self._folder / "task").iterdir()))
+
+    def _kilobytes(self, name: str) -> int:
+        return int((self._folder / "status").read_text().partition(name)[2].split()[0])

@@ -1,0 +1,157 @@
+"""Inputs that are small on the wire and huge behind it, bodies beyond the limit, and floods of tiny pieces.
+
+Memory is read off procfs: the peak between two moments, and what is kept afterwards. The controls are the same
+inputs against a server whose check of image headers, or whose limits, are taken out.
+"""
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.contract.conftest import Starter
+from tests.contract.malformed.case import IMAGE_PATH, Case, message
+from tests.contract.malformed.pictures import blank_png
+from tests.contract.procfs import Cost
+from tests.contract.server import Server
+from tests.contract.test_thousand import exchanged, last_answer
+from tests.eventually import eventually
+
+MIB = 1 << 20
+POST = "POST /v2/models/tiny/infer HTTP/1.1\r\nHost: h\r\n"
+IMAGE_POST = f"POST {IMAGE_PATH} HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\n"
+Record = Callable[[str, object], None]
+
+
+def bomb(side: int = 13_300) -> bytes:
+    return message(blank_png(side, side, depth=1), path=IMAGE_PATH, kind="image/png")
+
+
+def send(port: int, data: bytes) -> int:
+    return last_answer(exchanged(port, Case("", "", data, frozenset())))[0]
+
+
+def grown(server: Server, work: Callable[[], object]) -> tuple[int, int]:
+    """Give the growth of memory at its peak and after `work`, in bytes."""
+    cost = Cost(server.process.pid)
+    before = cost.resident()
+    cost.forget_peak()
+    work()
+    return cost.peak() - before, cost.resident() - before
+
+
+@pytest.mark.row("R13", "bombs refused by their header: +≤ 8 MiB each, 50 at once +≤ 64 MiB, no honest request failed")
+@pytest.mark.row("S11", "a decoder never sees what its header says is too large, animated or of another format")
+def test_bombs_are_refused_before_they_are_decoded(pictures: Server, server: Server, record_property: Record) -> None:
+    data = bomb()
+    assert send(pictures.http_port, data) == 413 or send(pictures.http_port, data) == 400
+    one, _ = grown(pictures, lambda: send(pictures.http_port, data))
+    assert one <= 8 * MIB
+
+    def flood() -> None:
+        with ThreadPoolExecutor(50) as pool:
+            found = [pool.submit(send, pictures.http_port, data) for _ in range(50)]
+            assert {future.result() for future in found} <= {400, 413, 503}
+
+    many, _ = grown(pictures, flood)
+    assert many <= 64 * MIB
+    assert server.is_good()
+    assert pictures.process.poll() is None
+    told = f"+{one / MIB:.1f} MiB for one of {len(data) >> 10} kB, +{many / MIB:.1f} MiB for 50 at once"
+    record_property("R13", told)
+    record_property("S11", told)
+
+
+@pytest.mark.control("R13")
+@pytest.mark.control("S11")
+@pytest.mark.control("S23")
+def test_without_the_check_of_headers_one_bomb_takes_far_more(start: Starter, image_folder: Path) -> None:
+    server = start(image_folder, "--without", "header-check", program="tests.contract.stub")
+    peak, _ = grown(server, lambda: send(server.http_port, bomb()))
+    assert peak > 64 * MIB
+
+
+@pytest.mark.row("R14", "declared: 413 before it is read; 100 bodies at once: +≤ 2 × the limit in total")
+def test_bodies_beyond_the_limit_are_not_held(pictures: Server, record_property: Record) -> None:
+    limit = 10 * MIB
+    with pictures.connect() as connection:
+        connection.sendall(f"{IMAGE_POST}Content-Length: {1 << 30}\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+    def crowd() -> None:
+        open_ = [pictures.connect() for _ in range(100)]
+        try:
+            for connection in open_:
+                connection.setblocking(False)
+                connection.send(f"{IMAGE_POST}Transfer-Encoding: chunked\r\n\r\n".encode())
+            block = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
+            for _ in range(32):
+                for connection in open_:
+                    push(connection, block)
+        finally:
+            for connection in open_:
+                connection.close()
+
+    peak, _ = grown(pictures, crowd)
+    assert peak <= 2 * limit + 16 * MIB
+    assert pictures.process.poll() is None
+    record_property("R14", f"+{peak / MIB:.0f} MiB at the peak for 100 bodies of 2 MiB, limit {limit >> 20} MiB")
+
+
+def push(connection: socket.socket, block: bytes) -> None:
+    """Send what goes without waiting; a connection that was refused takes nothing more."""
+    try:
+        connection.send(block)
+    except OSError:
+        return
+
+
+@pytest.mark.control("R14")
+@pytest.mark.control("R15")
+def test_without_limits_all_of_it_is_held(start: Starter, vector_folder: Path) -> None:
+    server = start(vector_folder, "--without", "limits", program="tests.contract.stub")
+    with server.connect() as connection:
+        connection.sendall(f"{POST}Content-Length: {1 << 30}\r\n\r\n".encode())
+
+        def pour() -> None:
+            for _ in range(48):
+                connection.sendall(bytes(MIB))
+
+        peak, _ = grown(server, pour)
+    assert peak > 30 * MIB
+    assert send(server.http_port, tiny_chunks(20_000)) == 400, "read to the end, and only then no JSON"
+
+
+def tiny_chunks(count: int) -> bytes:
+    return (
+        f"{POST}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + b"1\r\nx\r\n" * count + b"0\r\n\r\n"
+    )
+
+
+@pytest.mark.row("R15", "1,000,000 one-byte chunks and 100,000 headers, 100 times: refused, +≤ 1 MiB in all")
+def test_floods_of_tiny_pieces_are_refused(server: Server, record_property: Record) -> None:
+    chunks = tiny_chunks(1_000_000)
+    headers = b"GET /v2 HTTP/1.1\r\nHost: h\r\n" + b"a: b\r\n" * 100_000 + b"\r\n"
+
+    def flood(times: int) -> None:
+        for _ in range(times):
+            assert send(server.http_port, chunks) in (0, 400, 413)
+            assert send(server.http_port, headers) in (0, 431)
+
+    cost = Cost(server.process.pid)
+
+    def quiet() -> int:
+        eventually(lambda: cost.files() <= files + 2)
+        return cost.resident()
+
+    # Once before: those who are refused linger for a moment, and as many are there at any time.
+    files = cost.files()
+    flood(50)
+    before = quiet()
+    flood(100)
+    kept = quiet() - before
+    assert kept <= MIB
+    assert server.is_good()
+    record_property("R15", f"refused 100 times each, +{kept >> 10} KiB")
