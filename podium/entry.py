@@ -75,6 +75,7 @@ class Quality(Strict):
     source_value: float | None = Field(default=None, description="The same metric of the source.")
     flips: int | None = Field(default=None, ge=0, description="Samples whose correctness differs.")
     per_class: dict[str, float] = Field(default_factory=dict, description="The metric for each label.")
+    fault: str | None = Field(default=None, description="What is wrong by all appearance, as swapped labels.")
 
 
 class Capacity(Interval):
@@ -124,6 +125,10 @@ class Clause(Strict):
     misses: int | None = Field(default=None, ge=0)
     requests: int | None = Field(default=None, ge=0)
     reason: str = ""
+    cv: float | None = Field(default=None, ge=0, description="Coefficient of variation of the blocks' values.")
+    cv_by_chance: float | None = Field(
+        default=None, ge=0, description="What the CV stays below in 99 % of cases where blocks are alike."
+    )
 
 
 class Hold(Strict):
@@ -182,6 +187,7 @@ class Entry(Strict):
     clauses: tuple[Clause, ...] = ()
     probes: tuple[Probe, ...] = ()
     void: str | None = Field(default=None, description="Name of the proof that voids it.")
+    unranked: str = Field(default="", description="Why one that holds has no rank: its blocks disagree.")
 
     @property
     def key(self) -> EntryKey:

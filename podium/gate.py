@@ -30,9 +30,9 @@ Classes = npt.NDArray[np.int64]
 
 
 def rejections(quality: Quality, gate: QualityGate) -> tuple[str, ...]:
-    """Return a sentence for each clause that the variant breaks; empty when it may race."""
+    """Return a sentence for what is wrong with the variant, and for each clause it breaks; empty when it may race."""
     source = quality.value if quality.source_value is None else quality.source_value
-    sentences = []
+    sentences = [] if quality.fault is None else [quality.fault]
     for clause in gate.clauses:
         value = source - quality.value if clause.metric == "drop" else quality.value
         # Shares of a few thousand samples: a difference beyond the twelfth digit is floating point's.

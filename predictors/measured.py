@@ -36,6 +36,7 @@ class MeasuredQuality(Strict):
     flips: int | None = None
     per_class: dict[str, float] = Field(default_factory=dict)
     data: str | None = Field(default=None, description="Digest of the test images and their labels.")
+    fault: str | None = Field(default=None, description="What is wrong by all appearance; it rejects the variant.")
 
 
 class EnginePoint(Strict):
@@ -109,7 +110,10 @@ def write_measured(
     path = _path(folder, fingerprint)
     path.parent.mkdir(exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}")
-    staged.write_text(json.dumps(merged.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+    # Servers of an older release know no fault, and hardly any variant has one.
+    healthy = merged.quality is None or merged.quality.fault is None
+    document = merged.model_dump(mode="json", exclude={"quality": {"fault"}} if healthy else None)
+    staged.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     staged.replace(path)
     return merged
 

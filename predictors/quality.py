@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.errors import QualityError
+from predictors.swaps import swapped
 
 __all__ = ["Quality", "compare", "mcnemar", "wilson"]
 
@@ -38,6 +39,7 @@ class Quality:
         p_value: Two-sided p of the exact McNemar test; 1 where both are right on the same samples.
         flips: Samples on which exactly one of the two is right.
         per_class: Recall of each class that has samples, by its name.
+        fault: What is wrong by all appearance, as a sentence: classes in each other's place.
     """
 
     metric: str
@@ -49,6 +51,7 @@ class Quality:
     p_value: float
     flips: int
     per_class: dict[str, float]
+    fault: str | None = None
 
 
 def compare(labels: Classes, predictions: Classes, source_predictions: Classes, class_names: Sequence[str]) -> Quality:
@@ -86,7 +89,18 @@ def compare(labels: Classes, predictions: Classes, source_predictions: Classes, 
             for number, name in enumerate(class_names)
             if (labels == number).any()
         },
+        fault=_fault(labels, predictions, source_predictions, class_names),
     )
+
+
+def _fault(labels: Classes, predictions: Classes, source_predictions: Classes, names: Sequence[str]) -> str | None:
+    against_source = swapped(source_predictions, predictions, names)
+    if against_source is not None:
+        return f"the classes {against_source[0]!r} and {against_source[1]!r} are swapped against the source"
+    against_data = swapped(labels, source_predictions, names)
+    if against_data is not None:
+        return f"the labels {against_data[0]!r} and {against_data[1]!r} of the card are swapped against the test data"
+    return None
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:

@@ -5,11 +5,12 @@ package that sends its usage statistics, which `predictors` hides: a build asks 
 """
 
 from itertools import chain
+from typing import Any
 
 from predictors.errors import BuildError
 from predictors.manifest import Ops
 from predictors.recipes import openvino_graph
-from predictors.recipes.work import Made, Work, quiet
+from predictors.recipes.work import Made, Work, check_calibrated, quiet
 
 __all__ = ["apply"]
 
@@ -53,4 +54,15 @@ def apply(work: Work) -> Made:
             f"{work.card.name}: NNCF found nothing to quantize",
             "leave openvino-int8 out of the model's recipe list",
         )
+    check_calibrated(work, input_range(quantized))
     return Made(_MODEL, "CPU", ops=Ops(before=before, after=after))
+
+
+def input_range(model: Any) -> tuple[float, float] | None:
+    """Return the smallest and largest input that the first scales can express; None where there are none."""
+    for port in model.inputs[0].get_node().output(0).get_target_inputs():
+        node = port.get_node()
+        if node.get_type_name() == "FakeQuantize":
+            low, high = (node.input_value(place).get_node().get_data() for place in (1, 2))
+            return float(low.min()), float(high.max())
+    return None

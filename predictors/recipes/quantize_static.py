@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -18,7 +19,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from predictors.errors import BuildError
 from predictors.manifest import Ops
 from predictors.recipes import graph
-from predictors.recipes.work import Images, Made, Work, quiet
+from predictors.recipes.work import Images, Made, Work, check_calibrated, quiet
 
 __all__ = ["apply"]
 
@@ -89,6 +90,7 @@ def apply(work: Work) -> Made:
     graph.save(model, work.out / _MODEL)
     after = graph.operators(work.out / _MODEL)
     check_quantized(work, after)
+    check_calibrated(work, input_range(model, work.card.inputs[0].name))
     return Made(_MODEL, "CPUExecutionProvider", ops=Ops(before=before, after=after))
 
 
@@ -100,6 +102,17 @@ def check_quantized(work: Work, after: dict[str, int]) -> None:
             f"{work.card.name}: static quantization found nothing to quantize",
             "leave quantize-static out of the model's recipe list",
         )
+
+
+def input_range(model: onnx.ModelProto, name: str) -> tuple[float, float] | None:
+    """Return the smallest and largest input that its first scale can express; None where it has none."""
+    first = next((n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == name), None)
+    if first is None:
+        return None
+    held = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    scale, zero = float(held[first.input[1]]), held[first.input[2]]
+    limits = np.iinfo(zero.dtype)
+    return scale * (int(limits.min) - int(zero)), scale * (int(limits.max) - int(zero))
 
 
 def _options(params: Any) -> dict[str, Any]:

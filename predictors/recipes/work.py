@@ -18,9 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.card import ModelCard
+from predictors.errors import BuildError
 from predictors.manifest import Ops
 
-__all__ = ["Images", "Made", "Work", "quiet"]
+__all__ = ["Images", "Made", "Work", "check_calibrated", "quiet"]
+
+# A calibration cuts off rare extremes, and sees more images than there are samples.
+_NARROWEST, _WIDEST = 0.45, 2.2
 
 Images = npt.NDArray[np.float32]
 
@@ -69,6 +73,29 @@ class Made:
     options: Mapping[str, Any] = field(default_factory=dict)
     ops: Ops = field(default_factory=Ops)
     notes: tuple[str, ...] = ()
+
+
+def check_calibrated(work: Work, found: tuple[float, float] | None) -> None:
+    """Refuse a quantized network that expects other images than the model's.
+
+    Args:
+        work: The job; its samples are images of the model, prepared as when served.
+        found: Smallest and largest input that the network's first scale can express; None where there is no scale.
+
+    Raises:
+        BuildError: That range is far wider or narrower than the images', as it gets with another normalization.
+    """
+    if found is None:
+        return
+    low, high = found
+    # Zero has to be expressible, so that a range begins or ends there where the images do not reach it.
+    least, most = min(0.0, float(work.samples.min())), max(0.0, float(work.samples.max()))
+    if not _NARROWEST <= (high - low) / max(most - least, 1e-6) <= _WIDEST:
+        raise BuildError(
+            f"{work.card.name}: the calibration images go from {low:.3g} to {high:.3g} and the model's images from "
+            f"{least:.3g} to {most:.3g}: they were prepared in another way (wrong normalization)",
+            "calibrate with images that went through the card's preprocessing",
+        )
 
 
 @contextmanager

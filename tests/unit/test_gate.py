@@ -179,9 +179,11 @@ def test_a_variant_that_is_wrong_is_seen_to_be(made: Made) -> None:
     found = measure_quality(made.model, made.int8, made.source, threads=1, fingerprint=MARK, progress=lambda _: None)
     assert found.value == pytest.approx(1 / 3)
     assert found.per_class == {"rows": 0.0, "columns": 0.0, "plain": 1.0}
-    assert rejections(Quality.model_validate(found.model_dump(exclude={"data"})), parse_quality("accuracy>=0.85"))[
-        0
-    ].startswith("accuracy>=0.85 does not hold: accuracy 0.3333")
+    swap, clause = rejections(
+        Quality.model_validate(found.model_dump(exclude={"data"})), parse_quality("accuracy>=0.85")
+    )
+    assert swap == "the labels 'rows' and 'columns' of the card are swapped against the test data"
+    assert clause.startswith("accuracy>=0.85 does not hold: accuracy 0.3333")
 
 
 def test_kept_predictions_are_labels_and_classes_that_need_no_pickle(made: Made) -> None:
