@@ -19,6 +19,7 @@ from loadtest.document import Document, read_document, read_file
 from loadtest.errors import ProfileError
 from loadtest.fault import Fault, first_fault
 from loadtest.phases import BATCH, Hold, Mix, Offline, Payload, Phase, Search, SingleStream, Warmup
+from loadtest.stages import Stage, TraceOrFile
 from loadtest.strict import StrictYaml
 
 __all__ = [
@@ -75,6 +76,10 @@ class Profile(StrictYaml):
     phases: Annotated[tuple[Phase, ...], Field(strict=False, min_length=1)] = Field(
         description="What is played, in this order."
     )
+    stages: Annotated[tuple[Stage, ...], Field(strict=False, max_length=100)] = Field(
+        default=(), description="An elastic test in the place of a hold: stages whose rates differ."
+    )
+    trace: TraceOrFile | None = Field(default=None, description="A recorded trace in the place of stages.")
     confidence: float = Field(ge=0.5, lt=1, description="Confidence of the verdict, each side.")
     utilization: Share = Field(default=0.7, gt=0, description="Planned share of server_max_rps, for cost.")
     thresholds: Thresholds = Field(default_factory=Thresholds, description="Limits of the passport.")
@@ -85,6 +90,15 @@ class Profile(StrictYaml):
         for kind in kinds:
             if kinds.count(kind) > 1:
                 raise ValueError(f"phases holds {kind} {kinds.count(kind)} times; keep one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _elastic_is_another_test(self) -> Self:
+        if self.stages and self.trace is not None:
+            raise ValueError("stages and trace both say when requests leave; keep one of them")
+        steady = next((phase.kind for phase in self.phases if isinstance(phase, Hold | Search)), None)
+        if self.is_elastic and steady is not None:
+            raise ValueError(f"stages or a trace change the rate, and {steady} needs a steady one; keep one of them")
         return self
 
     @model_validator(mode="after")
@@ -124,9 +138,16 @@ class Profile(StrictYaml):
         return next((phase for phase in self.phases if isinstance(phase, Search)), None)
 
     @property
+    def is_elastic(self) -> bool:
+        """Return whether its rate changes."""
+        return bool(self.stages) or self.trace is not None
+
+    @property
     def digest(self) -> str:
         """Return the sha256 of the effective profile; a default written out does not change it."""
-        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
+        # Profiles of a steady rate are called as they were before there were others.
+        unused = set() if self.is_elastic else {"stages", "trace"}
+        return hashlib.sha256(self.model_dump_json(by_alias=True, exclude=unused).encode()).hexdigest()
 
 
 def packaged_profiles() -> tuple[str, ...]:

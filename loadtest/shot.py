@@ -56,6 +56,7 @@ class Shot:
         timeout_s: after this a request counts as unanswered.
         seed: recorded with the run; the schedule and the payloads carry their own.
         stop_when_oversaturated: end early when the server has fallen behind for good (open).
+        is_steady: the schedule's rate stays the same; else the queue may grow and shrink with it.
         tags: on every request: variant, node class, run.
 
     Raises:
@@ -70,6 +71,7 @@ class Shot:
     requests: int | None = None
     seed: int = 0
     stop_when_oversaturated: bool = False
+    is_steady: bool = True
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

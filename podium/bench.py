@@ -22,11 +22,12 @@ from loadtest.search import RateSearch, SearchResult
 from loadtest.start import likely_rate
 from loadtest.verdict import Verdict, is_settled, judge
 from podium.benchfigures import figures_of
-from podium.benchfile import CLASS, Bench, BenchPayloads, write_bench
+from podium.benchfile import CLASS, Bench, BenchPayloads, Figure, write_bench
 from podium.benchplan import BenchPlan
 from podium.contest import block_of
+from podium.elastic import ElasticMeasurement, elastic_figures
 from podium.errors import MachineError
-from podium.measure import Course, Measurement, VoidError
+from podium.measure import Course, VoidError
 from podium.racefolder import now
 from podium.results import capacity_figure, clause_of, needs_of, worst_proofs
 from podium.runbook import RunBook, StoredRun
@@ -48,6 +49,7 @@ class _Measured:
     holds: list[StoredRun] = field(default_factory=list)
     probes: list[StoredRun] = field(default_factory=list)
     search: SearchResult | None = None
+    elastic: StoredRun | None = None
     trouble: str = ""
     void: str | None = None
     cut: str = ""
@@ -82,7 +84,7 @@ def run_bench(
         first = place.observe(place.deploy(Candidate(plan.name, CLASS, "", folder)))
         facts = place.environment(CLASS)
         course = Course(place.deploy(_candidate(plan, first.state, folder)), RunBook(folder, plan.name, CLASS))
-        measurement = Measurement(
+        measurement = ElasticMeasurement(
             target=place,
             profile=plan.profile,
             payloads=plan.payloads,
@@ -117,9 +119,7 @@ def run_bench(
             reasons=_reasons(verdict, measured),
             needs=None if verdict is None or measured.trouble else needs_of(verdict),
             clauses=() if verdict is None else tuple(clause_of(one) for one in verdict.clauses),
-            figures=figures_of(
-                measured.single_stream, measured.offline, measured.holds, confidence=plan.profile.confidence
-            ),
+            figures=_figures(plan, measured),
             server_max_rps=capacity_figure(measured.search),
             passport=worst_proofs(run.record.passport for run in course.book.runs),
             void=measured.void,
@@ -144,7 +144,7 @@ class _Phases:
     """The phases of the profile in their order; the budget is looked at before each shot."""
 
     plan: BenchPlan
-    measurement: Measurement
+    measurement: ElasticMeasurement
     course: Course
     measured: _Measured
     say: Callable[[str], None]
@@ -166,6 +166,9 @@ class _Phases:
                 measured.offline = self.measurement.offline(self.course)
         self._hold()
         self._search()
+        if self.plan.schedule is not None and not self._is_over("elastic"):
+            self.say(f"elastic: {self.plan.schedule.size:,} requests")
+            measured.elastic = self.measurement.elastic(self.course, self.plan.schedule)
 
     def _hold(self) -> None:
         phase, rate = self.plan.profile.hold, self.plan.rate
@@ -245,6 +248,11 @@ def _candidate(plan: BenchPlan, state: dict[str, JsonValue], folder: Path) -> Ca
 def _cpus(state: dict[str, JsonValue]) -> float:
     found = state.get("cpu_limit") or state.get("threads")
     return float(found) if isinstance(found, int | float) else 1.0
+
+
+def _figures(plan: BenchPlan, measured: _Measured) -> tuple[Figure, ...]:
+    found = figures_of(measured.single_stream, measured.offline, measured.holds, confidence=plan.profile.confidence)
+    return found if measured.elastic is None else (*found, *elastic_figures(measured.elastic, plan.profile, plan.slo))
 
 
 def _verdict(plan: BenchPlan, measured: _Measured) -> Verdict | None:

@@ -25,7 +25,7 @@ FILE: Final = "bench.json"
 class Figure(Strict):
     """One measured figure with its interval at the profile's confidence; the ends are null where there is none."""
 
-    phase: str = Field(min_length=1, description="single-stream, offline, hold or elastic.")
+    phase: str = Field(min_length=1, description="single-stream, offline, hold, elastic, or a stage of it.")
     name: str = Field(min_length=1, description="p50, p90, p95, p99, p99.9, rate, errors or slo-violation.")
     unit: Literal["ms", "/s", "%", "s"]
     value: float | None

@@ -6,22 +6,29 @@ request bodies. Nothing is started and nobody is asked here.
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
+import numpy.typing as npt
+
 from loadtest.errors import ScheduleError
-from loadtest.estimate import Estimate, estimate
+from loadtest.estimate import Estimate, PhaseEstimate, estimate
 from loadtest.payloads import PayloadSet
 from loadtest.profile import Profile, load_profile
 from loadtest.protocols import PROTOCOLS
 from loadtest.shot import Endpoint
 from loadtest.slo import MAX_RATE, Slo, parse_slo
 from podium.document import nearest
+from podium.elastic import WINDOW_S, schedule_of
 from podium.errors import ConfigError, UsageError
 
 __all__ = ["BenchPlan", "plan_bench"]
 
+Integers = npt.NDArray[np.int64]
+
+_NS = 1_000_000_000
 _PATHS = (
     re.compile(r"(?P<prefix>.*)/(?P<version>v1)/models/(?P<model>[^/:]+):predict"),
     re.compile(r"(?P<prefix>.*)/(?P<version>v2)/models/(?P<model>[^/]+)/infer"),
@@ -45,6 +52,7 @@ class BenchPlan:
         seed: of the first block; two benches that ask the same have the same.
         runs: folder of all races and benches.
         labels: warnings that belong beside every figure.
+        schedule: the arrivals of an elastic profile, in ns; None for a steady rate.
     """
 
     endpoint: Endpoint
@@ -57,11 +65,16 @@ class BenchPlan:
     seed: int
     runs: Path
     labels: tuple[str, ...]
+    schedule: Integers | None = None
 
     @property
     def estimate(self) -> Estimate:
         """Return what it will cost."""
-        return estimate(self.profile, rate=self.rate or 1.0, variants=1, start_s=0.0)
+        found = estimate(self.profile, rate=self.rate or 1.0, variants=1, start_s=0.0)
+        if self.schedule is None:
+            return found
+        elastic = PhaseEstimate("elastic", 1, float(self.schedule[-1]) / _NS, self.schedule.size)
+        return replace(found, phases=(*found.phases, elastic))
 
 
 def plan_bench(
@@ -99,7 +112,7 @@ def plan_bench(
             raise ConfigError("--slo: a start cannot be timed of a server that runs already", "leave out ready")
         if clauses.rate is None and asked is not None:
             clauses = parse_slo(f"{clauses}, rate>={asked!r}/s")
-        if chosen.hold is None and chosen.search is None:
+        if chosen.hold is None and chosen.search is None and not chosen.is_elastic:
             raise ConfigError(
                 f"the profile {chosen.name} has no hold, and a verdict comes from there",
                 "choose a profile with a hold, or leave out --slo",
@@ -113,6 +126,7 @@ def plan_bench(
     if not _NAME.fullmatch(own):
         raise UsageError(f"{own!r} cannot name a folder of runs", "give a short lower-case name: --name food11-v2")
     mark = f"{chosen.digest} {sent.sha256} {asked}"
+    chosen_seed = int(hashlib.sha256(mark.encode()).hexdigest()[:6], 16) if seed is None else seed
     return BenchPlan(
         endpoint=endpoint,
         profile=chosen,
@@ -121,9 +135,10 @@ def plan_bench(
         slo=clauses,
         name=own,
         runners=runners,
-        seed=int(hashlib.sha256(mark.encode()).hexdigest()[:6], 16) if seed is None else seed,
+        seed=chosen_seed,
         runs=runs,
         labels=tuple(_labels(chosen, clauses, state)),
+        schedule=schedule_of(chosen, rate=asked, seed=chosen_seed, folder=Path(profile).parent),
     )
 
 
@@ -190,6 +205,10 @@ def _labels(profile: Profile, slo: Slo | None, state: str | None) -> list[str]:
         labels.append("one server all along: it is not ours to make anew between the blocks")
     if profile.search is not None and slo is None:
         labels.append("no search for the largest rate: it needs an SLO (--slo)")
+    if profile.is_elastic:
+        labels.append("the rate changes: no verdict, and no capacity can be read from it")
+        if slo is not None:
+            labels.append(f"slo-violation: seconds in which a clause fails over the last {WINDOW_S} s")
     if state is None:
         labels.append("the server's own state was not asked for (--state): what only it knows is not proven")
     return labels

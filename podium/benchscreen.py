@@ -70,7 +70,7 @@ def show_bench(folder: Path, bench: Bench, output: Output) -> None:
     for clause in bench.clauses:
         console.print_styled(f"{SYMBOLS[clause.status]} {clause.text}: {clause.reason}")
     rate = "" if bench.rate is None else f" at {figures.asked_rate(bench.rate)}"
-    word = "measured, without an SLO" if bench.status == "MEASURED" else f"{SYMBOLS[bench.status]} {bench.status}"
+    word = "measured, without a verdict" if bench.status == "MEASURED" else f"{SYMBOLS[bench.status]} {bench.status}"
     console.print_styled(f"{bench.variant}{rate}: {word} (level {bench.level})")
     for reason in bench.reasons:
         console.print_styled(f"  {reason}")

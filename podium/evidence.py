@@ -91,6 +91,7 @@ def _told(check: str, evidence: str, scene: Scene) -> str:
 def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
     samples, facts = outcome.samples, outcome.generator
     is_open = outcome.shot.kind == "open"
+    is_steady = is_open and outcome.shot.is_steady
     is_stopped = outcome.stopped == "over-saturated"
     sent = int(samples.sent.sum())
     before = server_state(scene.before.state, scene.before.identity)
@@ -112,8 +113,8 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
         else None,
         payload=PayloadEvidence(scene.payloads.sha256, scene.race_payloads, sizes, sizes),
         warmup=scene.warmup,
-        in_flight=[_in_flight(outcome)] if is_open else None,
-        little=_little(outcome) if is_open else None,
+        in_flight=[_in_flight(outcome)] if is_steady else None,
+        little=_little(outcome) if is_steady else None,
         before=before,
         after=after,
         cpus=scene.cpus,

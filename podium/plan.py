@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from loadtest.errors import SloError
 from loadtest.estimate import Estimate, estimate
 from loadtest.profile import Profile, load_profile
+from loadtest.reach import require_reachable, why_never
 from podium.document import nearest
 from podium.errors import ConfigError, MachineError, QuantityError, SubmissionError
 from podium.nodeclass import NodeClass, load_node_class
@@ -155,6 +157,7 @@ def plan_race(
     asked_s = submission.budget_s if budget is None else _budget(budget)
     limit_s = asked_s or chosen.budget_s
     _check_budget(chosen, submission.slo.rate or 1.0, limit_s)
+    more = (*more, *_check_reach(submission, chosen))
     plan = RacePlan(
         submission=submission,
         profile=chosen,
@@ -181,6 +184,11 @@ def plan_race(
 
 
 def _check_protocol(profile: Profile) -> None:
+    if profile.is_elastic:
+        raise ConfigError(
+            f"the profile {profile.name} changes its rate, and a race judges a hold at a steady one",
+            "play it with podium bench, or choose a profile with a hold",
+        )
     if profile.protocol not in PAYLOAD_PROTOCOLS:
         raise ConfigError(
             f"the profile {profile.name} sends {profile.protocol}, and a race makes its requests of the model's test "
@@ -205,6 +213,18 @@ def _check_budget(profile: Profile, rate: float, limit_s: float) -> None:
             f"is {format_duration(limit_s)}",
             "ask for a higher rate, or give a budget for five blocks of each variant with --budget",
         )
+
+
+def _check_reach(submission: Submission, profile: Profile) -> tuple[str, ...]:
+    """Refuse an SLO that the profile can never prove, and return what else no race of it will bring."""
+    rate = submission.slo.rate or 1.0
+    try:
+        require_reachable(submission.slo, profile, rate)
+    except SloError as error:
+        raise SubmissionError(str(submission.path), f"podium.dev/slo: {error}", error.hint) from error
+    never = why_never(profile, rate)
+    unranked = f"profile {profile.name} has no search: what holds is not told apart by cost"
+    return (*([never] if never else []), *([unranked] if profile.search is None else []))
 
 
 def _with_incumbent(submission: Submission, card: ModelCard) -> tuple[tuple[RecipePlan, ...], tuple[str, ...]]:

@@ -64,12 +64,13 @@ def test_quick_is_that_of_the_contract() -> None:
 
 
 def test_every_packaged_profile_is_called_as_its_file() -> None:
-    assert set(packaged_profiles()) == {"quick", "quick-grpc", "standard"}
+    elastic = {"bursts", "diurnal", "ramp", "spike", "staircase", "step"}
+    assert set(packaged_profiles()) == {"quick", "quick-grpc", "standard"} | elastic
     for name in packaged_profiles():
         assert load_profile(name).name == name
 
 
-@pytest.mark.parametrize("name", ["quick", "quick-grpc", "standard"])
+@pytest.mark.parametrize("name", packaged_profiles())
 def test_a_written_profile_reads_back_the_same(name: str) -> None:
     profile = load_profile(name)
     again = parse_profile(yaml.safe_dump(profile.model_dump(by_alias=True)), "again.yaml")
@@ -163,18 +164,18 @@ def test_a_profile_that_cannot_be_read_is_refused_with_the_names_there_are(tmp_p
     (tmp_path / "big.yaml").write_text("#" * 70_000, encoding="utf-8")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     for name, problem, hint in [
-        ("fast", "no such profile", "quick, quick-grpc, standard"),
-        (str(tmp_path), "no such profile", "quick, quick-grpc, standard"),
+        ("fast", "no such profile", ", ".join(packaged_profiles())),
+        (str(tmp_path), "no such profile", ", ".join(packaged_profiles())),
         (str(tmp_path / "big.yaml"), "larger than 64 KiB", "short"),
         (str(tmp_path / "bytes.yaml"), "is not UTF-8 text", "save"),
-        ("a\0b", "no such profile", "quick, quick-grpc, standard"),
+        ("a\0b", "no such profile", ", ".join(packaged_profiles())),
     ]:
         with pytest.raises(ProfileError, match=problem) as caught:
             load_profile(name)
         assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["quick", "quick-grpc", "standard"])
+@pytest.mark.parametrize("name", packaged_profiles())
 def test_the_schema_accepts_the_packaged_profiles_as_they_are_written(name: str) -> None:
     text = (resources.files("loadtest") / "profiles" / f"{name}.yaml").read_text(encoding="utf-8")
     jsonschema.validate(yaml.safe_load(text), Profile.model_json_schema(by_alias=True))
@@ -187,3 +188,58 @@ def test_the_schema_accepts_the_packaged_profiles_as_they_are_written(name: str)
 def test_the_schema_refuses_what_the_reader_refuses(old: str, new: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(edited(old, new)), Profile.model_json_schema(by_alias=True))
+
+
+ELASTIC = (resources.files("loadtest") / "profiles" / "bursts.yaml").read_text(encoding="utf-8")
+STAGE = "{rate: 100%, for: 60s, arrivals: gamma, cv: 3}"
+
+
+def test_the_steady_profiles_are_called_as_they_were_before_there_were_others() -> None:
+    profile = load_profile("quick")
+    document = profile.model_dump(mode="json", by_alias=True)
+    assert (document.pop("stages"), document.pop("trace")) == ([], None)
+    assert not profile.is_elastic
+    bursts = parse_profile(ELASTIC, "a")
+    assert bursts.is_elastic
+    assert parse_profile(ELASTIC.replace("cv: 3", "cv: 4"), "a").digest != bursts.digest
+
+
+def test_a_stage_has_rates_of_its_own_or_shares_of_the_asked_one() -> None:
+    text = ELASTIC.replace(STAGE, "{rate: 50%, to: 30/s, for: 60s}")
+    (stage,) = parse_profile(text, "a").stages
+    assert stage.is_relative
+    assert stage.rates(40.0) == (20.0, 30.0)
+    (flat,) = parse_profile(ELASTIC.replace(STAGE, "{rate: 12.5/s, for: 60s}"), "a").stages
+    assert not flat.is_relative
+    assert flat.rates(40.0) == (12.5, 12.5)
+
+
+def test_a_trace_is_a_file_or_a_file_with_its_scales() -> None:
+    for written in ("day.txt", "{file: day.txt, speed: 1.0}"):
+        profile = parse_profile(ELASTIC.replace(f"stages:\n  - {STAGE}", f"trace: {written}"), "a")
+        assert profile.trace is not None
+        assert (profile.trace.file, profile.trace.speed, profile.trace.rate) == ("day.txt", 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("new", "problem"),
+    [
+        ("{rate: 100, for: 60s}", "stages.0.rate"),
+        ("{rate: 100 %, for: 60s}", "stages.0.rate"),
+        ("{rate: 10/s, to: fast, for: 60s}", "stages.0.to"),
+        ("{rate: 10/s}", "stages.0.for: it is missing"),
+        ("{rate: 10/s, for: 60s, cv: 3}", "poisson arrivals take none"),
+        ("{rate: 10/s, for: 60s, arrivals: gamma, cv: 0}", "stages.0.cv"),
+        (f"{STAGE}\ntrace: day.txt", "keep one of them"),
+        (f"{STAGE}\ntrace: {{file: day.txt, speed: 0}}", "trace.speed"),
+    ],
+)
+def test_a_mistake_in_a_stage_is_named(new: str, problem: str) -> None:
+    with pytest.raises(ProfileError, match=problem):
+        parse_profile(ELASTIC.replace(STAGE, new), "my.yaml")
+
+
+def test_a_hold_needs_a_steady_rate() -> None:
+    hold = "  - {kind: hold, blocks: 5, block: 10s}\nstages:"
+    with pytest.raises(ProfileError, match="hold needs a steady one"):
+        parse_profile(ELASTIC.replace("stages:", hold), "my.yaml")
