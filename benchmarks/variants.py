@@ -1,7 +1,7 @@
 """What does each way of making food11 cheaper bring here? Size, accuracy, and the raw engine against eager PyTorch.
 
-    podium build examples/models/food11 --recipes full --quality
-    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.variants --out benchmarks/results/variants.json
+    podium build examples/models/food11 --recipes full --quality -o json > built.json
+    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.variants --built built.json --out benchmarks/results/variants.json
 
 All engines are loaded in one process with the same threads, and measured in turn, forward and back (A B … B A), so that
 a slow minute of the machine meets all of them. Ratios to eager PyTorch are taken within a round; their interval is the
@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=1.0, help="for each engine, batch size and round")
+    parser.add_argument("--built", type=Path, help="what `podium build -o json` printed, for the times of building")
+    parser.add_argument("--conditions", default="", help="what else ran on the machine")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     store = Store(default_store())
@@ -60,7 +62,8 @@ def main() -> None:
                 times.setdefault((name, batch), []).append(taken)
         print(f"round {number + 1} of {options.rounds}, load {os.getloadavg()[0]:.1f}", flush=True)
     figures = [_figures(listed[name], times, name, base) for name in engines]
-    document = {"environment": _environment(options.threads, options.rounds), "variants": figures}
+    environment = _environment(options.threads, options.rounds) | {"conditions": options.conditions}
+    document = {"environment": environment, "build_seconds": _build_seconds(options.built), "variants": figures}
     options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     for row in figures:
         print(row["id"], row["model_bytes"], row["latency"]["p50_ms"], row["latency"]["times_faster"]["value"])
@@ -125,6 +128,13 @@ def _figures(
             "times_faster": ratio(32),
         },
     }
+
+
+def _build_seconds(built: Path | None) -> dict[str, float]:
+    """Return the seconds of each variant that was built; the first of a graph holds the seconds of its export."""
+    rows = json.loads(built.read_text(encoding="utf-8")) if built else []
+    seconds = {row["variant"]: row["seconds"] for row in rows if not row["cached"]}
+    return {"total": round(sum(seconds.values()), 1), **seconds}
 
 
 def _environment(threads: int, rounds: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ marks what may be computed in eight bits and leaves the choice to the engine; QO
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from predictors.manifest import Ops
 from predictors.recipes import graph
 from predictors.recipes.work import Images, Made, Work, check_calibrated, quiet
 
-__all__ = ["apply"]
+__all__ = ["Reader", "apply", "check_quantized", "input_range", "prepare", "quantize"]
 
 _MODEL = "model.onnx"
 _BATCH = 10
@@ -34,7 +34,7 @@ _FORMATS = {"QDQ": quantization.QuantFormat.QDQ, "QOperator": quantization.Quant
 _TYPES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
 
 
-class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
     """The calibration images, in strides of one batch.
 
     Between strides the calibrator reduces what it has seen to ranges or histograms; without them it would
@@ -66,32 +66,46 @@ def apply(work: Work) -> Made:
     """Write the quantized `model.onnx`.
 
     Raises:
-        BuildError: Nothing was quantized.
+        BuildError: Nothing was quantized, or the calibration images are not the model's.
     """
     if work.parent is None:
         raise BuildError("quantize-static needs the graph of `export` before it")
     before = graph.operators(work.parent)
     with tempfile.TemporaryDirectory(dir=work.out.parent) as scratch, quiet():
-        prepared, quantized = Path(scratch) / "prepared.onnx", Path(scratch) / "quantized.onnx"
-        quant_pre_process(work.parent, prepared, skip_symbolic_shape=True)
-        quantization.quantize_static(
-            prepared,
-            quantized,
-            _Reader(work.card.inputs[0].name, work.calibration(_BATCH), -(-work.calibration_images // _BATCH)),
-            quant_format=_FORMATS[work.params["format"]],
-            per_channel=work.params["perChannel"],
-            reduce_range=work.params["reduceRange"],
-            activation_type=_TYPES[work.params["activations"]],
-            weight_type=quantization.QuantType.QInt8,
-            calibrate_method=_METHODS[work.params["method"]],
-            extra_options=_options(work.params),
-        )
-        model = onnx.load(quantized)
+        prepared = prepare(work.parent, Path(scratch))
+        reader = Reader(work.card.inputs[0].name, work.calibration(_BATCH), -(-work.calibration_images // _BATCH))
+        model = quantize(work.params, prepared, reader)
     graph.save(model, work.out / _MODEL)
     after = graph.operators(work.out / _MODEL)
     check_quantized(work, after)
     check_calibrated(work, input_range(model, work.card.inputs[0].name))
     return Made(_MODEL, "CPUExecutionProvider", ops=Ops(before=before, after=after))
+
+
+def prepare(parent: Path, scratch: Path) -> Path:
+    """Return the graph with its shapes noted and its constants folded, as the quantizer wants it."""
+    prepared = scratch / "prepared.onnx"
+    quant_pre_process(parent, prepared, skip_symbolic_shape=True)
+    return prepared
+
+
+def quantize(params: Mapping[str, Any], prepared: Path, reader: Reader, **choice: Any) -> onnx.ModelProto:
+    """Return the quantized graph; `choice` goes to the quantizer: which nodes, and a file that keeps the ranges."""
+    quantized = prepared.with_name("quantized.onnx")
+    quantization.quantize_static(
+        prepared,
+        quantized,
+        reader,
+        quant_format=_FORMATS[params["format"]],
+        per_channel=params["perChannel"],
+        reduce_range=params["reduceRange"],
+        activation_type=_TYPES[params["activations"]],
+        weight_type=quantization.QuantType.QInt8,
+        calibrate_method=_METHODS[params["method"]],
+        extra_options=_options(params),
+        **choice,
+    )
+    return onnx.load(quantized)
 
 
 def check_quantized(work: Work, after: dict[str, int]) -> None:

@@ -77,6 +77,14 @@ class StaticParams(StrictYaml):
     reduce_range: bool = Field(default=False, description="7-bit weights, for CPUs whose 8-bit products saturate.")
 
 
+class TunedParams(StaticParams):
+    """Parameters of static quantization that leaves sensitive layers alone; those of static quantization, and one."""
+
+    max_flips: float = Field(
+        default=0.01, ge=0, le=0.5, description="Share of held-out images that may be answered in another way."
+    )
+
+
 class OpenVinoParams(StrictYaml):
     """Parameters of post-training quantization with NNCF."""
 
@@ -164,6 +172,16 @@ RECIPES: Mapping[str, Recipe] = {
         StaticParams,
         is_calibrated=True,
         uses=_GRAPH,
+    ),
+    "quantize-tuned": Recipe(
+        _HERE + "quantize_tuned",
+        "ort",
+        "int8",
+        ("onnxruntime", "onnx"),
+        _ONNX_GRAPH,
+        TunedParams,
+        is_calibrated=True,
+        uses=(*_GRAPH, _HERE + "quantize_static"),
     ),
     "openvino-fp32": Recipe(
         _HERE + "openvino_fp32", "openvino", "fp32", ("openvino",), _ONNX_GRAPH, uses=(_HERE + "openvino_graph",)

@@ -16,6 +16,7 @@ from predictors.card import CARD, check_data, check_source, load_card
 from predictors.recipes.pipelines import plan
 from tests.broken_models import SEED, Broken, broken_models
 from tests.sources import card_text, stripes_data, stripes_graph
+from tests.submissions import write_submission
 
 BROKEN = list(broken_models())
 HOSTILE = BROKEN[-2:]
@@ -55,6 +56,21 @@ def test_a_good_model_becomes_a_folder_that_can_be_built(place: Path, capsys: py
     assert {path.name for path in place.iterdir()} == {"theirs.onnx", "card.yaml", "own.yaml", "data", "m"}
     assert cli.run(command(place)) == 3
     assert "is there already" in capsys.readouterr().err
+
+
+def test_what_was_imported_can_be_raced(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(command(place)) == 0
+    changes = (
+        ("name: food11", "name: stripes"),
+        ("name: pytorch", "name: onnx"),
+        ("file://models/food11", "file://m"),
+        ("epyc,a100", "local"),
+    )
+    submission = write_submission(place, *changes)
+    capsys.readouterr()
+    assert cli.run(["race", "-f", str(submission), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("stripes-ort-fp32", "stripes-ort-int8", "stripes-openvino-int8"))
 
 
 def test_the_table_says_what_was_found_and_what_comes_next(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from predictors.recipes import (
     optimize,
     quantize_dynamic,
     quantize_static,
+    quantize_tuned,
     torch_fp32,
 )
 from predictors.recipes.work import Work, quiet
@@ -235,7 +236,8 @@ def test_a_quantized_name_needs_quantized_operators(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [fp16, openvino_fp16, openvino_fp32, openvino_int8, optimize, quantize_dynamic, quantize_static]
+    "module",
+    [fp16, openvino_fp16, openvino_fp32, openvino_int8, optimize, quantize_dynamic, quantize_static, quantize_tuned],
 )
 def test_a_recipe_on_a_graph_refuses_to_start_without_one(folder: Path, module: object) -> None:
     with pytest.raises(BuildError, match="needs the graph of `export` before it"):
@@ -293,3 +295,54 @@ def test_quiet_swallows_words_and_not_errors(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().out == ""
     with pytest.raises(ValueError, match="real"), quiet():
         raise ValueError("real")
+
+
+def _with_a_fragile_layer(folder: Path, large: float) -> Path:
+    """A layer whose result is almost cancelled: eight bits for the sum leave nothing of what counts."""
+    path = folder / "fragile.onnx"
+    model = stripes_graph()
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    wide = np.concatenate([onnx.numpy_helper.to_array(held["weights"]), np.zeros((3, 4), np.float32)], axis=0)
+    held["weights"].CopyFrom(onnx.numpy_helper.from_array(wide, "weights"))
+    bias = np.array([large, large, large + 1.2, large, large, large], np.float32)
+    held["bias"].CopyFrom(onnx.numpy_helper.from_array(bias, "bias"))
+    difference = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(difference, "difference"))
+    model.graph.node[-1].output[0] = "wide"
+    model.graph.node[-1].name = "head"
+    model.graph.node.append(helper.make_node("MatMul", ["wide", "difference"], ["logits"], name="take"))
+    onnx.save(model, path)
+    return path
+
+
+def test_tuning_leaves_the_layers_alone_that_eight_bits_break(folder: Path) -> None:
+    parent = _with_a_fragile_layer(folder, 300.0)
+    plain = work(folder, recipe="quantize-static", parent=parent)
+    broken = graph.run(plain.out / quantize_static.apply(plain).model, plain.samples)
+    exact = graph.run(parent, plain.samples)
+    assert (broken.argmax(1) != exact.argmax(1)).mean() >= 0.5, "the control is not fragile"
+    job = work(folder, recipe="quantize-tuned", parent=parent, max_flips=0.0)
+    made = quantize_tuned.apply(job)
+    assert made.notes[0].startswith("most sensitive layers, by the share of the logits' energy that each alone loses: ")
+    assert "kept in float32: " in made.notes[1]
+    assert made.notes[1].endswith("0.00% of 3 held-out images are answered in another way")
+    assert made.ops.after["QuantizeLinear"] >= 2
+    tuned = graph.run(job.out / made.model, job.samples)
+    assert (tuned.argmax(1) == exact.argmax(1)).mean() >= 0.75
+
+
+def test_tuning_keeps_nothing_back_where_nothing_breaks(folder: Path) -> None:
+    job = work(folder, recipe="quantize-tuned", parent=folder / "model.onnx", max_flips=0.5)
+    made = quantize_tuned.apply(job)
+    assert len(made.notes) == 1
+    assert made.notes[0].startswith("no layer had to stay in float32; ")
+
+
+def test_tuning_that_finds_no_candidate_fails_by_name_and_saves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize_tuned._Trial, "flips", lambda *_: 0.25)
+    job = work(folder, recipe="quantize-tuned", parent=folder / "model.onnx")
+    with pytest.raises(BuildError, match=r"stripes: with half of its layers in float32, 25\.0% of 3 images are still"):
+        quantize_tuned.apply(job)
+    assert not list(job.out.iterdir())
