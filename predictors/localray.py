@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -68,12 +69,15 @@ class LocalRay:
     @classmethod
     def _start(cls, cpus: int) -> None:
         cls._token = cls._token or secrets.token_hex(32)
-        wanted = {**_ENVIRONMENT, "RAY_AUTH_TOKEN": cls._token, "PYTHONPATH": _python_path()}
-        cls._before = {name: os.environ.get(name) for name in wanted}
-        os.environ.update(wanted)
         # Short, because the path of a socket may have 107 characters.
         cls._folder = Path(tempfile.mkdtemp(prefix="ray-"))
         atexit.register(cls._stop)
+        path = os.environ.get("PATH", os.defpath)
+        if shutil.which("bash") is None:
+            path = f"{_write_shell(cls._folder)}{os.pathsep}{path}"
+        wanted = {**_ENVIRONMENT, "RAY_AUTH_TOKEN": cls._token, "PYTHONPATH": _python_path(), "PATH": path}
+        cls._before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
         try:
             with _quiet():
                 ray.init(
@@ -114,6 +118,16 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
+
+
+def _write_shell(folder: Path) -> Path:
+    """Write what Ray starts its workers with, `bash -c "exec PROGRAM ARGUMENT..."`, for images without a shell."""
+    shell = folder / "bin" / "bash"
+    shell.parent.mkdir()
+    lines = (f"#!{sys.executable} -IS", "import os, shlex, sys", "words = shlex.split(sys.argv[2])[1:]")
+    shell.write_text("\n".join((*lines, "os.execvp(words[0], words)", "")), encoding="utf-8")
+    shell.chmod(0o755)
+    return shell.parent
 
 
 def _python_path() -> str:

@@ -18,6 +18,7 @@ def main() -> int:
     bring = commands.add_parser("up", help="bring the cluster up, or up to date")
     bring.add_argument("--without-images", action="store_true", help="neither build nor load Podium's images")
     bring.add_argument("--with-torch", action="store_true", help="also the predictor on PyTorch (gigabytes)")
+    bring.add_argument("--with-ray", action="store_true", help="also the predictor on Ray Serve")
     bring.add_argument("--only-build", action="store_true", help="make everything, start nothing")
     take = commands.add_parser("down", help="remove the cluster and all that belongs to it")
     take.add_argument("--all", action="store_true", help="also our images, and Docker if cluster-up started it")
@@ -32,7 +33,8 @@ def main() -> int:
                 say(f"cluster-{asked.command}: waiting for another cluster-up or cluster-down")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if asked.command == "up":
-                extras = ["predictor-torch"] if asked.with_torch else []
+                wanted = {"predictor-torch": asked.with_torch, "predictor-ray": asked.with_ray}
+                extras = [name for name, is_wanted in wanted.items() if is_wanted]
                 up(site, with_images=not asked.without_images, extras=extras, only_build=asked.only_build)
             else:
                 down(site, everything=asked.all)

@@ -20,6 +20,7 @@ _CHART_IMAGES = {
     "ort": "predictor-ort",
     "openvino": "predictor-openvino",
     "torch": "predictor-torch",
+    "ray": "predictor-ray",
     "loadtest": "loadtest",
 }
 _READY_S = 120

@@ -16,7 +16,7 @@ __all__ = ["race_site", "serving_variant"]
 
 # The class of the machine that podium runs on is no place in a cluster.
 _ELSEWHERE = "local"
-_RUNTIMES = ("ort", "openvino", "torch")
+_RUNTIMES = ("ort", "openvino", "torch", "ray")
 
 
 def race_site(cluster: Cluster, submission: Submission) -> RaceSite:

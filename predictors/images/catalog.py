@@ -22,6 +22,8 @@ _OPENVINO_ELSEWHERE = (
     "openvino_telemetry/",
     "openvino_telemetry-*.dist-info/*",
 )
+# Workers in Java, pages that nothing here serves, and reinforcement learning.
+_RAY_ELSEWHERE = ("ray/jars/", "ray/dashboard/client/", "ray/rllib/")
 _LAUNCHER = ("predictors/images/launcher.py", "podium")
 
 
@@ -81,6 +83,15 @@ IMAGES = (
     _predictor("ort", "Serves one ONNX variant with onnxruntime"),
     _predictor("openvino", "Serves one OpenVINO variant", without=_OPENVINO_ELSEWHERE),
     _predictor("torch", "Serves one PyTorch variant", "predictors/models/*.py", on_demand=True, limit_mib=0),
+    _predictor(
+        "ray",
+        "Serves one ONNX variant in a replica of Ray Serve",
+        "predictors/runtimes/ray_replica.py",
+        "predictors/runtimes/ort.py",
+        without=_RAY_ELSEWHERE,
+        on_demand=True,
+        limit_mib=0,
+    ),
     Image(
         name="loadtest",
         title="Plays one share of a load with k6 or vegeta, and collects what the runners saw",

@@ -14,6 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from predictors.errors import ArtifactError
 from predictors.manifest import Variant
+from predictors.onnxgate import check_onnx
 from predictors.runtimes import Array, Graph, check_options, check_tensors, model_file
 
 __all__ = ["REFUSALS", "OrtRuntime", "load", "open_file"]
@@ -83,12 +84,14 @@ def _session(path: Path, wanted_by: str, provider: str, threads: int, remedy: st
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    # Its errors come as exceptions too, and its own lines on stderr have colors and no fields.
+    options.log_severity_level = 4
     if provider not in onnxruntime.get_available_providers():
         raise ArtifactError(
             f"{wanted_by} needs {provider}, which this onnxruntime does not have",
             f"it has {', '.join(onnxruntime.get_available_providers())}",
         )
+    check_onnx(path)
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[provider])
     except REFUSALS as error:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from ray.exceptions import RayActorError, RayError, TaskCancelledError
 
 from predictors.errors import ArtifactError, OverloadError
+from predictors.golden import check_golden
 from predictors.localray import LocalRay
 from predictors.manifest import Variant
 from predictors.runtimes import Array, Asked, check_options
@@ -35,11 +36,10 @@ class RayRuntime:
     """An application of Ray Serve with one replica."""
 
     def __init__(self, folder: Path, variant: Variant, threads: int) -> None:
-        self._variant_id = variant.id
-        self._name = f"podium-{os.getpid()}-{next(_numbers)}"
+        self._folder, self._variant = folder, variant
         self._gathering = (_LARGEST, 0.0)
         self._lost_since = 0.0
-        self._handle = _deploy(self._name, folder, threads)
+        self._handle = _deploy(f"podium-{os.getpid()}-{next(_numbers)}", folder, variant, threads)
         try:
             self._pid, self.providers = self._introduced()
         except BaseException:
@@ -84,10 +84,10 @@ class RayRuntime:
         return Asked(reply.outputs, reply.batch, reply.began_ns, reply.ended_ns)
 
     async def guard(self) -> None:
-        """Wait until the replica ends, and then until the one that Ray starts in its place answers.
+        """Wait until the replica ends, and then until the one that Ray starts in its place answers rightly.
 
         Raises:
-            ArtifactError: The new replica refuses the artifact, which was changed under it.
+            ArtifactError: The new replica refuses the artifact or answers otherwise; then there is none for good.
         """
         await _end_of(self._pid)
         self._lost_since = time.monotonic()
@@ -97,6 +97,7 @@ class RayRuntime:
             try:
                 self._pid, self.providers = await asyncio.to_thread(self._introduced)
                 await asyncio.to_thread(self.gather, *self._gathering)
+                await asyncio.to_thread(check_golden, self._folder, self._variant, self.run)
             except (RayError, TimeoutError):
                 self._pid = ended
         self._lost_since = 0.0
@@ -132,7 +133,7 @@ def load(folder: Path, variant: Variant, *, threads: int) -> RayRuntime:
         raise ArtifactError(f"{variant.id}: Ray Serve cannot start a replica", "read its log") from error
 
 
-def _deploy(name: str, folder: Path, threads: int) -> Any:
+def _deploy(name: str, folder: Path, variant: Variant, threads: int) -> Any:
     from ray import serve
 
     from predictors.runtimes.ray_replica import Replica
@@ -149,7 +150,8 @@ def _deploy(name: str, folder: Path, threads: int) -> Any:
     )
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR", "enable_access_log": False})
-    return serve.run(decorate(Replica).bind(str(folder), threads, _LARGEST), name=name, route_prefix=None)
+    application = decorate(Replica).bind(folder, variant, threads, _LARGEST)
+    return serve.run(application, name=name, route_prefix=None)
 
 
 def _lost() -> OverloadError:

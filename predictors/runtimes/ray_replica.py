@@ -1,8 +1,8 @@
 """What runs in the process of a Ray Serve replica: the engine, and the batches that Ray makes of what comes in.
 
-It is ready when it exists: the constructor checks digests, loads the engine and asks the golden question, so a
-replica that Ray starts in place of one that ended is checked as the first one was. A refusal is kept and told instead
-of raised, because Ray would try the same artifact again and again.
+It can be asked when it exists: the constructor checks digests and loads the engine, also in a replica that Ray starts
+in place of one that ended. A refusal is kept and told instead of raised, because Ray would try the same artifact again
+and again. The golden question is asked from outside, through all that a request goes through.
 """
 
 import asyncio
@@ -17,8 +17,7 @@ import numpy as np
 from ray import serve
 
 from predictors.errors import ArtifactError
-from predictors.golden import check_golden
-from predictors.manifest import read_variant, verify_files
+from predictors.manifest import Variant, verify_files
 from predictors.runtimes import Array, Runtime, ort
 
 __all__ = ["Introduction", "Replica", "Reply"]
@@ -59,17 +58,15 @@ def _count(inputs: Tensors) -> int:
 class Replica:
     """A deployment of one artifact."""
 
-    def __init__(self, folder: str, threads: int, largest: int) -> None:
+    def __init__(self, folder: Path, variant: Variant, threads: int, largest: int) -> None:
         self._engine: Runtime | None = None
         self._refusal: tuple[str, str] | None = None
         # What Ray delivers while a batch is computed gathers for the next one only if the event loop is free.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self.gather(largest, 0.0)
         try:
-            variant = read_variant(Path(folder))
-            verify_files(Path(folder), variant)
-            self._engine = ort.load(Path(folder), variant, threads=threads)
-            check_golden(Path(folder), variant, self._engine.run)
+            verify_files(folder, variant)
+            self._engine = ort.load(folder, variant, threads=threads)
         except ArtifactError as error:
             self._refusal = (str(error), error.hint)
 

@@ -14,7 +14,7 @@ Object = dict[str, Any]
 VARIANTS = ci_files("variant")
 variants = pytest.mark.parametrize("file", VARIANTS, ids=[path.stem for path in VARIANTS])
 KUBELET_GRACE_S = 30
-SITE = {"images": {engine: f"registry.example/{engine}:1" for engine in ("ort", "openvino", "torch")}}
+SITE = {"images": {engine: f"registry.example/{engine}:1" for engine in ("ort", "openvino", "torch", "ray")}}
 
 
 def runtimes() -> dict[str, Object]:
