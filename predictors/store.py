@@ -171,4 +171,8 @@ class Store:
 
 
 def _newest(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    """Return when something in a folder was last written; one that goes meanwhile is in use now."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return time.time()

@@ -144,6 +144,33 @@ def test_a_card_that_does_not_hold_is_refused(
     assert not (place / "m").exists()
 
 
+@pytest.mark.parametrize(
+    ("script", "code", "words"),
+    [
+        ("kill -ABRT $$", 3, "theirs.onnx breaks the library that reads it (signal SIGABRT)"),
+        ("exit 7", 4, "The inspection of the model ended with exit code 7"),
+        ("exec tail -f /dev/null", 3, "theirs.onnx was not read in 0 s"),
+    ],
+    ids=["dies", "fails", "waits"],
+)
+def test_an_inspection_that_ends_badly_is_a_sentence(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    code: int,
+    words: str,
+) -> None:
+    program = place / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("podium.intake.sys.executable", str(program))
+    monkeypatch.setattr("podium.intake._LONGEST_S", 0.2 if "tail" in script else 60.0)
+    assert cli.run(command(place)) == code
+    assert words in capsys.readouterr().err
+    assert not (place / "m").exists()
+
+
 def test_files_that_are_not_there_are_named(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "theirs.onnx").unlink()
     assert cli.run(command(place)) == 3

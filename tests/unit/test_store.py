@@ -1,6 +1,7 @@
 """The store files by content, finds the newest, and shows nothing half-written."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -140,3 +141,14 @@ def test_the_default_store_is_settable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_store() == Path("/srv/store")
     monkeypatch.delenv("PODIUM_STORE")
     assert default_store() == Path(".podium/store")
+
+
+def test_a_staging_folder_that_goes_while_it_is_looked_at_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    folder = store.staging()
+    os.utime(folder, (1000, 1000))
+    assert store.abandoned() == [folder]
+    monkeypatch.setattr(Path, "rglob", lambda *_: [folder / "gone"])
+    assert store.abandoned() == []
