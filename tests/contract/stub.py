@@ -7,6 +7,7 @@ is taken out is taken out of the real server, so that a control differs from its
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from PIL import Image
 
 from predictors import imaging
 from predictors.runtimes import Array
-from predictors.server import logs, origin, process, receiver, responder, tensors
+from predictors.server import logs, origin, process, receiver, tensors
 from predictors.server.batcher import Batcher
 from predictors.server.core import Predictor
 from predictors.server.front import FrontEnd
@@ -114,16 +115,6 @@ def _without_memory() -> None:
     Metrics.answered = leak  # type: ignore[method-assign,assignment]
 
 
-def _without_discretion() -> None:
-    fault_of = responder.fault_of
-
-    def tell_all(error: BaseException) -> responder.Fault:
-        fault = fault_of(error)
-        return fault._replace(sentence=f"{fault.sentence}: {type(error).__name__} in {__file__}")
-
-    responder.fault_of = tell_all
-
-
 def _without_bounded_labels() -> None:
     answer = FrontEnd.__call__
 
@@ -168,15 +159,22 @@ def _without_handshake() -> None:
     grpc.aio.server = patient
 
 
+def _without_log_format() -> None:
+    def plain(self: Any, record: logging.LogRecord) -> str:
+        return f"{record.getMessage()} {getattr(record, 'fields', {}).get('id', '')}"
+
+    logs._JsonLines.format = plain  # type: ignore[method-assign]
+
+
 GUARDS: Mapping[str, Callable[[], None]] = {
     "bound": _without_bound,
     "bounded-labels": _without_bounded_labels,
     "cancel": _without_cancel,
-    "discretion": _without_discretion,
     "fields": _without_fields,
     "handshake": _without_handshake,
     "header-check": _without_header_check,
     "limits": _without_limits,
+    "log-format": _without_log_format,
     "memory": _without_memory,
     "pings": _without_pings,
     "sweep": _without_sweep,

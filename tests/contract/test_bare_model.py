@@ -176,4 +176,4 @@ def test_nothing_to_serve_and_too_much_are_one_sentence_each(tmp_path: Path) -> 
 
 def test_a_damaged_file_never_gets_ready(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"\x08\x07 not a graph")
-    assert "onnxruntime refuses model.onnx" in refusal(str(tmp_path))
+    assert "model.onnx is no whole ONNX model" in refusal(str(tmp_path))

@@ -148,7 +148,7 @@ def test_floods_of_tiny_pieces_are_refused(server: Server, record_property: Reco
 
     # Once before: those who are refused linger for a moment, and as many are there at any time.
     files = cost.files()
-    flood(50)
+    flood(200)
     before = quiet()
     flood(100)
     kept = quiet() - before

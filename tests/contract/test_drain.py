@@ -67,6 +67,7 @@ def drained(server: Server, share: float) -> tuple[list[bytes], int, float]:
     return answers, code, time.monotonic() - told
 
 
+@pytest.mark.row("R2", "6 requests of 80 % of the grace time: all answered, gone before grace + 2 s")
 def test_requests_of_most_of_the_grace_time_are_answered(
     start: Starter, folder: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -79,6 +80,7 @@ def test_requests_of_most_of_the_grace_time_are_answered(
     record_property("R2", f"{REQUESTS} of {REQUESTS} answered, gone after {seconds:.1f} s of {GRACE_S} s grace")
 
 
+@pytest.mark.control("R2")
 def test_a_server_that_leaves_at_once_loses_them(start: Starter, vector_folder: Path) -> None:
     """The control: with no grace to speak of, the same requests get no answer."""
     server = start(vector_folder, "--grace", "10ms")

@@ -65,11 +65,14 @@ def test_the_state_has_what_the_contract_says(server: Server) -> None:
         "cgroup",
         "rss_bytes",
         "ready_parts",
+        "stages",
     } <= set(state)
     assert (state["threads"], state["cpu_limit"], state["workers"]) == (1, 1.0, 1)
     assert state["providers"][0] == "CPUExecutionProvider"
     assert sum(state["batches"].values()) >= 1
     assert state["rss_bytes"] > 10 << 20
+    assert state["stages"]["answers"] >= 1
+    assert state["stages"]["compute"] > 0
     parts = state["ready_parts"]
     assert {"verify", "load", "golden", "warm_up", "total"} == set(parts)
     assert sum(value for name, value in parts.items() if name != "total") <= parts["total"]
