@@ -96,6 +96,13 @@ class Hold(StrictYaml):
     at: Literal["asked"] = Field(default="asked", description="Rate: that of the SLO's rate clause.")
     arrivals: Arrivals = Field(default="poisson", description="Arrival process.")
     blocks: int = Field(ge=1, le=1000, description="Blocks; a verdict needs five.")
+    max_blocks: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Most blocks: one that is undecided, or whose blocks disagree, goes on after the search, as the "
+        "budget allows. Judged after each `blocks` of them. Left out: no more than `blocks`.",
+    )
     block_s: Duration = Field(alias="block", description="Least length of a block; low rates need longer.")
     restart: bool = Field(default=True, description="Make the server anew between the blocks (rule 9).")
     interleave: Literal["abba", "none"] = Field(
@@ -104,6 +111,24 @@ class Hold(StrictYaml):
     stop_when_oversaturated: bool = Field(
         default=False, description="End a block at the over-saturation stop, so that a FAIL ends early."
     )
+
+    @model_validator(mode="after")
+    def _more_is_more(self) -> Self:
+        if self.max_blocks is not None and self.max_blocks < self.blocks:
+            raise ValueError(
+                f"maxBlocks is {self.max_blocks} and blocks is {self.blocks}; make maxBlocks no smaller, or drop it"
+            )
+        return self
+
+    @property
+    def most_blocks(self) -> int:
+        """Return how many blocks there can be at most."""
+        return self.max_blocks or self.blocks
+
+    @property
+    def looks(self) -> int:
+        """Return how often a hold can be judged, which is fixed before it begins (rule 11)."""
+        return math.ceil(self.most_blocks / self.blocks)
 
     def block_seconds(self, rate: float) -> float:
         """Return how long a block lasts at a rate, so that it holds one batch of 400 successive requests."""

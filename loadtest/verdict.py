@@ -4,14 +4,15 @@ A clause that counts requests follows rule 11 of the method, on both sides: the 
 requests and the t-bound of the miss share over batches of at least 400 successive requests must agree,
 because misses come in clumps and pooled counts alone are too sure of themselves. A PASS also needs the
 five blocks of its level. A block cut by the over-saturation stop hides what would have followed, so it
-can never be part of a PASS; two of them are a FAIL of the rate, one may have been a hiccup of the
-machine.
+can never be one of the five. Two of them, and more than one in five, are a FAIL of the rate; one may have
+been a hiccup of the machine, or chance where there are many blocks, and five more whole ones excuse it.
+Whether the blocks agree well enough for a figure is a question beside the verdict (rule 9, `stability`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -21,8 +22,10 @@ from scipy import stats
 from loadtest.blocks import BlockOutcome
 from loadtest.phases import BATCH
 from loadtest.profile import Level
+from loadtest.reach import LEVEL_BLOCK_S, LEVEL_BLOCKS
 from loadtest.remedy import Needs, more_blocks, settling
 from loadtest.slo import Clause, Slo
+from loadtest.stability import FIGURE_CV, MORE_CV, Spread, spread
 from loadtest.statistics import (
     batch_shares,
     coefficient_of_variation,
@@ -38,14 +41,13 @@ __all__ = ["ClauseVerdict", "Needs", "Status", "Verdict", "is_settled", "judge"]
 Floats = npt.NDArray[np.float64]
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
-_BLOCKS: Final = 5
-_BLOCK_S: Final[dict[Level, float]] = {"standard": 60.0, "quick": 10.0}
+_BLOCKS: Final = LEVEL_BLOCKS
+_BLOCK_S: Final = LEVEL_BLOCK_S
 _CONFIDENCE: Final[dict[Level, float]] = {"standard": 0.99, "quick": 0.95}
 _CUTS_THAT_FAIL: Final = 2
 _ACHIEVED: Final = 0.99
 # A Poisson schedule at the asked rate plans so few arrivals once in a thousand.
 _TOO_FEW: Final = 0.001
-_CV_LIMIT: Final = 0.20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class ClauseVerdict:
         requests: requests counted.
         bound: the one-sided t-bound of the miss share on the side that was asked; None below two batches.
         cv: coefficient of variation of the blocks' values; None where there is none.
+        cv_by_chance: what it stays below in 99 % of cases where blocks are alike; None where nobody asked.
     """
 
     clause: Clause
@@ -77,11 +80,27 @@ class ClauseVerdict:
     requests: int | None = None
     bound: float | None = None
     cv: float | None = None
+    cv_by_chance: float | None = None
 
     @property
     def is_rankable(self) -> bool:
-        """Return whether the blocks agree well enough for the figure to be shown and ranked (rule 9)."""
-        return self.cv is None or self.cv <= _CV_LIMIT
+        """Return whether the blocks agree well enough for a figure and a rank (rule 9)."""
+        return self.cv is None or not Spread(self.cv, self.cv_by_chance).exceeds(FIGURE_CV)
+
+    @property
+    def wants_blocks(self) -> bool:
+        """Return whether the blocks differ so much that more of them should be played (rule 9)."""
+        return self.cv is not None and Spread(self.cv, self.cv_by_chance).exceeds(MORE_CV)
+
+    @property
+    def disagreement(self) -> str:
+        """Return why there is no rank, as a sentence; empty where there may be one."""
+        if self.is_rankable or self.cv is None or self.cv_by_chance is None:
+            return ""
+        return (
+            f"not ranked: {self.clause.metric} differs from block to block by {self.cv:.0%} (CV), {FIGURE_CV:.0%} may "
+            f"be and {self.cv_by_chance:.0%} could be chance"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +118,27 @@ class Verdict:
         """Return the sentences that explain the status: those of the clauses that caused it."""
         return tuple(clause.reason for clause in self.clauses if clause.status == self.status)
 
+    @property
+    def disagreements(self) -> tuple[str, ...]:
+        """Return why there is no figure and no rank (rule 9); empty where there may be."""
+        return tuple(clause.disagreement for clause in self.clauses if clause.disagreement)
 
-def is_settled(blocks: Sequence[BlockOutcome], slo: Slo, *, level: Level, confidence: float | None = None) -> bool:
+    def wants_blocks(self, *, at_most: int) -> bool:
+        """Say whether so many more blocks are well spent: they may settle it, or its blocks differ (rules 9 and 11)."""
+        if self.status == "INCONCLUSIVE":
+            # The estimate is a rough one, and half of it is often enough.
+            return self.needs is not None and self.needs.repeats is not None and self.needs.repeats <= 2 * at_most
+        return self.status == "PASS" and any(clause.wants_blocks for clause in self.clauses)
+
+
+def is_settled(
+    blocks: Sequence[BlockOutcome],
+    slo: Slo,
+    *,
+    level: Level,
+    confidence: float | None = None,
+    most_blocks: int = _BLOCKS,
+) -> bool:
     """Say whether a hold may end early: its FAIL is proven and no further block could excuse it.
 
     Looking after each block gives chance as many tries as there are blocks, so that each look may use only its part of
@@ -111,9 +149,11 @@ def is_settled(blocks: Sequence[BlockOutcome], slo: Slo, *, level: Level, confid
         slo: the clauses.
         level: what the verdict is worth.
         confidence: of each side; the level's when left out.
+        most_blocks: how many blocks there can be at most, and so how many looks.
     """
-    risk = 1 - (_CONFIDENCE[level] if confidence is None else confidence)
-    return bool(blocks) and judge(blocks, slo, level=level, confidence=1 - risk / _BLOCKS).status == "FAIL"
+    sure = _CONFIDENCE[level] if confidence is None else confidence
+    looks = max(_BLOCKS, most_blocks)
+    return any(_clause(blocks, one, level, _Sure(sure, looks), ()).status == "FAIL" for one in slo.clauses)
 
 
 def judge(
@@ -123,6 +163,7 @@ def judge(
     level: Level,
     confidence: float | None = None,
     ready_s: Sequence[float] = (),
+    looks: int = 1,
 ) -> Verdict:
     """Judge a hold at the asked rate.
 
@@ -132,9 +173,11 @@ def judge(
         level: what the verdict is worth; it says how long the five blocks must be.
         confidence: of each side; the level's when left out.
         ready_s: measured times from start to ready, for a `ready` clause.
+        looks: how often a hold can be judged, fixed before it began; each look uses its part of the risk.
     """
     sure = _CONFIDENCE[level] if confidence is None else confidence
-    clauses = tuple(_clause(blocks, clause, level, sure, ready_s) for clause in slo.clauses)
+    clauses = tuple(_clause(blocks, clause, level, _Sure(sure, looks), ready_s) for clause in slo.clauses)
+    clauses = tuple(_with_spread(blocks, clause) for clause in clauses)
     statuses = {clause.status for clause in clauses}
     status: Status = "FAIL" if "FAIL" in statuses else "INCONCLUSIVE"
     if statuses == {"PASS"}:
@@ -144,8 +187,30 @@ def judge(
     return Verdict(status, level, sure, clauses, largest)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sure:
+    """The confidence of a verdict, and how many looks share what risk it leaves."""
+
+    confidence: float
+    looks: int = 1
+
+    @property
+    def of_a_look(self) -> float:
+        """Return the confidence that each look must reach."""
+        return 1 - (1 - self.confidence) / self.looks
+
+
+def _with_spread(blocks: Sequence[BlockOutcome], judged: ClauseVerdict) -> ClauseVerdict:
+    """Return a clause with how its blocks vary, where it limits a percentile; a FAIL is not ranked anyway."""
+    quantile = judged.clause.quantile
+    found = None
+    if quantile is not None and judged.status != "FAIL":
+        found = spread([block.latency_s for block in blocks], quantile)
+    return judged if found is None else replace(judged, cv=found.cv, cv_by_chance=found.by_chance)
+
+
 def _clause(
-    blocks: Sequence[BlockOutcome], clause: Clause, level: Level, confidence: float, ready_s: Sequence[float]
+    blocks: Sequence[BlockOutcome], clause: Clause, level: Level, confidence: _Sure, ready_s: Sequence[float]
 ) -> ClauseVerdict:
     if clause.metric == "ready":
         return _ready(clause, ready_s)
@@ -155,9 +220,11 @@ def _clause(
 
 
 def _counted(
-    blocks: Sequence[BlockOutcome], clause: Clause, allowed: float, level: Level, confidence: float
+    blocks: Sequence[BlockOutcome], clause: Clause, allowed: float, level: Level, sure: _Sure
 ) -> ClauseVerdict:
     """Judge a clause that counts requests: rule 11."""
+    confidence = sure.of_a_look
+    at = f"at {100 * sure.confidence:g}% confidence"
     misses = [block.misses(clause) for block in blocks]
     requests = sum(one.size for one in misses)
     missed = sum(int(np.count_nonzero(one)) for one in misses)
@@ -170,13 +237,13 @@ def _counted(
     status: Status = "INCONCLUSIVE"
     if is_over and bound is not None and bound > allowed and refutes(requests, missed, allowed, confidence):
         status = "FAIL"
-        reason = f"{said}: at least {bound:.2%} do at {confidence:.0%} confidence, and {100 * allowed:.4g}% may"
+        reason = f"{said}: at least {bound:.2%} do {at}, and {100 * allowed:.4g}% may"
     elif missing:
         needs = more_blocks(missing, _requests_a_block(blocks))
         reason = f"{said}, in {_BLOCKS - missing} of the {_BLOCKS} whole blocks of {_BLOCK_S[level]:g} s"
     elif bound is not None and bound <= allowed and supports(requests, missed, allowed, confidence):
         status = "PASS"
-        reason = f"{said}: at most {bound:.2%} do at {confidence:.0%} confidence, and {100 * allowed:.4g}% may"
+        reason = f"{said}: at most {bound:.2%} do {at}, and {100 * allowed:.4g}% may"
     else:
         a_block = _requests_a_block(blocks)
         needs = settling(
@@ -188,12 +255,12 @@ def _counted(
             requests_a_block=a_block,
             batches_a_block=max(1, a_block // BATCH),
         )
-        reason = f"{said}, too near the {100 * allowed:.4g}% that may to tell at {confidence:.0%} confidence"
-    value, low, high, cv = _figure(blocks, clause, confidence)
+        reason = f"{said}, too near the {100 * allowed:.4g}% that may to tell {at}"
+    value, low, high, cv = _figure(blocks, clause, sure.confidence)
     return ClauseVerdict(clause, status, reason, needs, value, low, high, missed, requests, bound, cv)
 
 
-def _rate(blocks: Sequence[BlockOutcome], clause: Clause, level: Level, confidence: float) -> ClauseVerdict:
+def _rate(blocks: Sequence[BlockOutcome], clause: Clause, level: Level, sure: _Sure) -> ClauseVerdict:
     """Judge whether the asked rate was played and kept up with."""
     planned = sum(block.planned for block in blocks)
     seconds = sum(block.seconds for block in blocks)
@@ -202,11 +269,15 @@ def _rate(blocks: Sequence[BlockOutcome], clause: Clause, level: Level, confiden
     missing = _missing(blocks, level)
     needs = more_blocks(max(1, missing), _requests_a_block(blocks))
     status: Status = "INCONCLUSIVE"
-    if cuts >= _CUTS_THAT_FAIL:
+    whole = len(blocks) - cuts
+    unexcused = max(0, _BLOCKS * (1 + cuts) - whole)
+    if cuts >= _CUTS_THAT_FAIL and _BLOCKS * cuts > len(blocks):
         status = "FAIL"
         reason = f"the server fell behind at {clause.value:g}/s in {cuts} of {len(blocks)} blocks"
-    elif cuts:
-        reason = f"the server fell behind at {clause.value:g}/s in one block, which another must confirm"
+    elif cuts and unexcused:
+        needs = more_blocks(unexcused, _requests_a_block(blocks))
+        how_many = "one block, which another" if cuts == 1 else f"{cuts} of {len(blocks)} blocks, which others"
+        reason = f"the server fell behind at {clause.value:g}/s in {how_many} must confirm"
     elif missing:
         reason = f"{_BLOCKS - missing} of the {_BLOCKS} whole blocks of {_BLOCK_S[level]:g} s were played"
     elif short:
@@ -215,8 +286,9 @@ def _rate(blocks: Sequence[BlockOutcome], clause: Clause, level: Level, confiden
         reason = f"only {planned / seconds:.4g}/s were planned, and {clause.value:g}/s were asked for"
     else:
         status = "PASS"
-        reason = f"the server kept up with {clause.value:g}/s in all {len(blocks)} blocks"
-    value, low, high, cv = _figure(blocks, clause, confidence)
+        kept = f"all {len(blocks)}" if not cuts else f"{whole} of {len(blocks)}"
+        reason = f"the server kept up with {clause.value:g}/s in {kept} blocks"
+    value, low, high, cv = _figure(blocks, clause, sure.confidence)
     return ClauseVerdict(clause, status, reason, needs if status == "INCONCLUSIVE" else None, value, low, high, cv=cv)
 
 

@@ -8,20 +8,21 @@ often passed by then. The budget is looked at before each shot; what it cuts off
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from loadtest.blocks import BlockOutcome, block
 from loadtest.errors import GeneratorError
+from loadtest.phases import Search
 from loadtest.probe import judge_probe
-from loadtest.search import RateSearch, SearchResult
+from loadtest.search import RateSearch
 from loadtest.shot import Outcome
 from loadtest.slo import Slo
 from loadtest.start import likely_rate
-from loadtest.verdict import is_settled
+from loadtest.verdict import Verdict, is_settled
 from podium.errors import MachineError
 from podium.measure import CandidateGoneError, Course, Measurement, VoidError
+from podium.measured import Measured, block_of, verdict_of
 from podium.progress import RaceProgress
 from podium.runbook import RunBook, StoredRun
 from podium.targets.target import Candidate
@@ -31,35 +32,6 @@ __all__ = ["Contest", "Measured", "block_of"]
 _CROSS_CHECK_S = 6.0
 _POSTPONED = 2
 _LONGEST_HINT = 300
-
-
-@dataclass(slots=True)
-class Measured:
-    """What was measured of one candidate.
-
-    `trouble` is why its course ended early, and `void` the name of the proof behind it, if one is.
-    """
-
-    candidate: Candidate
-    book: RunBook
-    starts_s: list[float] = field(default_factory=list)
-    single_stream: StoredRun | None = None
-    offline: StoredRun | None = None
-    holds: list[StoredRun] = field(default_factory=list)
-    probes: list[StoredRun] = field(default_factory=list)
-    search: SearchResult | None = None
-    trouble: str = ""
-    cut: str = ""
-    void: str | None = None
-
-    @property
-    def ready_s(self) -> float | None:
-        """Return the longest start; None where none came up."""
-        return max(self.starts_s, default=None)
-
-    def blocks(self) -> list[BlockOutcome]:
-        """Return the blocks of the hold, ready to be judged."""
-        return [block_of(run) for run in self.holds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +90,7 @@ class Contest:
         )
         self._hold(list(everyone.values()))
         self._search(list(everyone.values()))
+        self._hold_on(list(everyone.values()))
         return everyone
 
     def cross_check(self, measured: Measured) -> tuple[StoredRun, Outcome] | None:
@@ -155,9 +128,51 @@ class Contest:
             for number, measured in turns
         )
 
+    def _hold_on(self, field_: list[Measured]) -> None:
+        """Play more blocks where they may settle a verdict or make a figure: whoever needs the fewest goes first.
+
+        That comes last, so that nobody's figures are given up for another's verdict.
+        """
+        phase = self._measurement.profile.hold
+        if phase is None or phase.looks < 2:
+            return
+        for first in range(phase.blocks, phase.most_blocks, phase.blocks):
+            last = min(first + phase.blocks, phase.most_blocks)
+            known = {id(one): self._verdict(one) for one in field_ if not (one.trouble or one.cut)}
+            left = phase.most_blocks - first
+            chosen = [one for one in field_ if id(one) in known and known[id(one)].wants_blocks(at_most=left)]
+            chosen.sort(key=lambda one: _effort(known[id(one)]))
+            if not chosen or self._is_over():
+                break
+            self._progress.stage("More blocks where they decide", (last - first) * len(chosen))
+            # A verdict on the blocks before stands without them.
+            self._play(
+                _Turn(
+                    measured,
+                    f"hold block {number + 1}/{phase.most_blocks}",
+                    partial(self._hold_block, number=number),
+                    needed=False,
+                )
+                for number in range(first, last)
+                for measured in _order(chosen, number)
+            )
+        search = self._measurement.profile.search
+        for measured in field_:
+            if search is not None and measured.probes:
+                measured.search = self._searched(measured, search).result()
+
+    def _verdict(self, measured: Measured) -> Verdict:
+        return verdict_of(measured, self._measurement.profile, self._slo)
+
     def _is_settled(self, measured: Measured) -> bool:
         profile = self._measurement.profile
-        return is_settled(measured.blocks(), self._slo, level=profile.level, confidence=profile.confidence)
+        return is_settled(
+            measured.blocks(),
+            self._slo,
+            level=profile.level,
+            confidence=profile.confidence,
+            most_blocks=0 if profile.hold is None else profile.hold.most_blocks,
+        )
 
     def _hold_block(self, measured: Measured, *, number: int) -> None:
         phase = self._measurement.profile.hold
@@ -185,11 +200,7 @@ class Contest:
         if phase is None:
             return
         self._enter(measured)
-        search = RateSearch(self._start_rate(measured), phase.precision, max_probes=phase.max_probes)
-        for run in measured.holds:
-            search.learn(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
-        for run in measured.probes:
-            search.record(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
+        search = self._searched(measured, phase)
         try:
             while (rate := search.next_rate()) is not None and not self._is_over():
                 self._progress.doing(f"{measured.candidate.variant_id}: search at {rate:.3g}/s")
@@ -202,6 +213,15 @@ class Contest:
             # Probes before a void one stand: the interval is wider, and nothing else is lost.
             if measured.probes:
                 measured.search = search.result()
+
+    def _searched(self, measured: Measured, phase: Search) -> RateSearch:
+        """Return a search that knows all that was played so far."""
+        search = RateSearch(self._start_rate(measured), phase.precision, max_probes=phase.max_probes)
+        for run in measured.holds:
+            search.learn(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
+        for run in measured.probes:
+            search.record(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
+        return search
 
     def _start_rate(self, measured: Measured) -> float:
         offline = measured.offline.record if measured.offline else None
@@ -323,19 +343,6 @@ class Contest:
         return time.monotonic() > self._deadline
 
 
-def block_of(run: StoredRun) -> BlockOutcome:
-    """Reduce a run's samples to what a judgement needs."""
-    record = run.record
-    return block(
-        run.samples,
-        record.timeout_s,
-        seconds=record.planned.seconds,
-        planned=record.planned.requests,
-        # A queue that grew to the end would have been cut by a longer block.
-        cut=record.stopped == "over-saturated" or record.void == "growing-queue",
-    )
-
-
 def _told(error: MachineError | GeneratorError, what: str) -> str:
     """Return the reason of a trouble; a generator's says nothing of the step, and its log lies where the hint says."""
     if not isinstance(error, GeneratorError):
@@ -353,3 +360,7 @@ def _void_of(error: MachineError | GeneratorError) -> str | None:
 
 def _order(field_: list[Measured], number: int) -> list[Measured]:
     return field_ if number % 2 == 0 else field_[::-1]
+
+
+def _effort(verdict: Verdict) -> float:
+    return 0.0 if verdict.needs is None else verdict.needs.effort

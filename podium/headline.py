@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from podium import figures
 from podium.entry import Entry
 from podium.racefile import Race
+from podium.ranking import level_with
 from podium.standings import outcome
 
 __all__ = ["Badge", "Headline", "Tile", "headline"]
@@ -93,6 +94,8 @@ def _won(race: Race, winner: Entry) -> str:
     if winner.cost_per_million:
         least = f", the least of {holding} that hold" if holding > 1 else ""
         parts.append(f"a million requests cost {figures.money(winner.cost_per_million)}{least}")
+        if ties := [entry.id for entry in level_with(winner, race.variants)]:
+            parts.append(f"{figures.enumerate_words(ties)} cannot be told from it by that")
     elif holding > 1:
         parts.append(f"it ranks first of {holding} that hold")
     return f"{'; '.join(parts)}. {_count(race)}"
@@ -114,6 +117,8 @@ def _nobody(race: Race) -> str:
             f" The largest rate that held every other clause was "
             f"{figures.capacity(best.server_max_rps)}, by {best.id} on {best.node_class}."
         )
+    if unranked := [entry.id for entry in race.variants if entry.unranked and not entry.emulated]:
+        sentence += f" The blocks of {figures.enumerate_words(unranked)} disagree too much for a rank."
     if race.finished is None:
         sentence += " The race is not finished."
     return sentence

@@ -1,38 +1,68 @@
 """Who wins: the order of the entries by verdict and cost.
 
-Pure functions. Between node classes raw speed is never compared; the cheapest entry that holds the
-objective wins.
+Pure functions. Between node classes raw speed is never compared; the cheapest entry that holds the objective wins.
+An entry that cannot be told from the first of a place shares it: the interval of its cost, which is that of the
+largest rate it holds, meets the other's. The winner is then the one whose figure is best, and the tie is said. An
+entry whose blocks disagree has no figure to rank by, and no rank (rule 9).
 """
 
 from collections.abc import Sequence
 
 from podium.entry import Entry
 
-__all__ = ["ranked", "winner"]
+__all__ = ["is_ranked", "level_with", "ranked", "winner"]
 
 _ORDER = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2, "VOID": 3, "REJECTED": 4, "SKIPPED": 5}
 
 
 def ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """Return the entries best first; those that hold the objective get a rank by cost, emulated ones none."""
-    ordered = sorted(entries, key=_key)
-    place = 0
-    result = []
-    for entry in ordered:
-        if entry.status == "PASS" and not entry.emulated:
-            place += 1
-            result.append(entry.model_copy(update={"rank": place}))
-        else:
+    result: list[Entry] = []
+    first: Entry | None = None
+    for entry in sorted(entries, key=_key):
+        if not is_ranked(entry):
             result.append(entry.model_copy(update={"rank": None}))
+            continue
+        if first is None or _is_dearer(entry, first):
+            first = entry.model_copy(update={"rank": 1 + sum(other.rank is not None for other in result)})
+        result.append(entry.model_copy(update={"rank": first.rank}))
     return tuple(result)
 
 
+def is_ranked(entry: Entry) -> bool:
+    """Say whether an entry takes part in the ranking."""
+    return entry.status == "PASS" and not entry.emulated and not entry.unranked
+
+
 def winner(entries: Sequence[Entry]) -> Entry | None:
-    """Return the entry of rank 1, if one has it."""
+    """Return the first entry of rank 1, if one has it."""
     return next((entry for entry in entries if entry.rank == 1), None)
 
 
-def _key(entry: Entry) -> tuple[int, bool, float, float, str]:
+def level_with(entry: Entry, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the entries that share the place of this one."""
+    if entry.rank is None:
+        return ()
+    return tuple(other for other in entries if other.rank == entry.rank and other.key != entry.key)
+
+
+def _is_dearer(entry: Entry, other: Entry) -> bool:
+    """Say whether an entry costs more than another for sure: the intervals do not meet."""
+    mine, theirs = _costs(entry), _costs(other)
+    return mine is not None and theirs is not None and mine[0] > theirs[1]
+
+
+def _costs(entry: Entry) -> tuple[float, float] | None:
+    """Return the interval of the cost: the larger the rate, the less a request costs."""
+    if entry.cost_per_million is None:
+        return None
+    cost, rate = entry.cost_per_million.value, entry.server_max_rps
+    if rate is None or rate.value <= 0:
+        return cost, cost
+    return cost * rate.value / rate.high, cost * rate.value / rate.low if rate.low > 0 else float("inf")
+
+
+def _key(entry: Entry) -> tuple[int, bool, bool, float, float, str]:
     cost = entry.cost_per_million.value if entry.cost_per_million else float("inf")
     capacity = entry.server_max_rps.value if entry.server_max_rps else 0.0
-    return (_ORDER[entry.status], entry.emulated, cost, -capacity, entry.id)
+    return (_ORDER[entry.status], entry.emulated, bool(entry.unranked), cost, -capacity, entry.id)

@@ -15,9 +15,9 @@ from loadtest.runrecord import ProofRecord
 from loadtest.search import SearchResult
 from loadtest.slo import Slo
 from loadtest.statistics import percentile_interval, t_interval
-from loadtest.verdict import ClauseVerdict, Verdict, judge
-from podium.contest import Measured, block_of
+from loadtest.verdict import ClauseVerdict, Verdict
 from podium.entry import Capacity, Clause, Entry, Hold, Interval, Money, Needs, Probe, Proof, Quality
+from podium.measured import Measured, block_of, verdict_of
 from podium.nodeclass import NodeClass
 from podium.runbook import StoredRun
 
@@ -51,16 +51,12 @@ def entry_of(
     build_s: float | None,
 ) -> Entry:
     """Return the entry of a candidate that was loaded."""
-    verdict = judge(
-        measured.blocks(),
-        slo,
-        level=profile.level,
-        confidence=profile.confidence,
-        ready_s=measured.starts_s,
-    )
+    verdict = verdict_of(measured, profile, slo)
     # An over-saturated hold is a proven failure whatever ended the course later.
     is_void = bool(measured.trouble) and verdict.status != "FAIL"
     capacity = capacity_figure(measured.search)
+    # Rule 9: blocks that disagree give no figure to rank by.
+    unranked = verdict.disagreements if verdict.status == "PASS" else ()
     return Entry(
         id=measured.candidate.variant_id,
         node_class=node_class.name,
@@ -71,7 +67,8 @@ def entry_of(
         single_stream_p90_ms=single_stream_figure(measured.single_stream, profile.confidence),
         offline_rps=offline_figure(measured.offline, profile.confidence),
         server_max_rps=capacity,
-        cost_per_million=_cost(capacity, profile, node_class),
+        cost_per_million=None if unranked else cost_figure(capacity, profile, node_class),
+        unranked="; ".join(unranked),
         status="VOID" if is_void else verdict.status,
         reasons=(measured.trouble,) if is_void else _reasons(verdict, measured.trouble or measured.cut),
         needs=None if is_void else needs_of(verdict),
@@ -104,7 +101,7 @@ def _probe(run: StoredRun, slo: Slo) -> Probe:
 
 
 def _reasons(verdict: Verdict, trouble: str) -> tuple[str, ...]:
-    reasons = () if verdict.status == "PASS" else verdict.reasons
+    reasons = verdict.disagreements if verdict.status == "PASS" else verdict.reasons
     return (*reasons, trouble) if trouble else reasons
 
 
@@ -172,7 +169,8 @@ def capacity_figure(found: SearchResult | None) -> Capacity | None:
     )
 
 
-def _cost(capacity: Capacity | None, profile: Profile, node_class: NodeClass) -> Money | None:
+def cost_figure(capacity: Capacity | None, profile: Profile, node_class: NodeClass) -> Money | None:
+    """Return what a million requests cost at the planned share of the largest rate; None where none held."""
     if capacity is None or capacity.value <= 0:
         return None
     served = capacity.value * profile.utilization
@@ -219,4 +217,6 @@ def clause_of(found: ClauseVerdict) -> Clause:
         misses=found.misses,
         requests=found.requests,
         reason=found.reason,
+        cv=found.cv,
+        cv_by_chance=found.cv_by_chance,
     )

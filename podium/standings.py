@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from podium import figures
 from podium.entry import Entry, Status
 from podium.racefile import Race
+from podium.ranking import level_with
 
 __all__ = ["COLUMNS", "SYMBOLS", "Row", "outcome", "rows"]
 
@@ -85,7 +86,7 @@ def rows(race: Race) -> tuple[Row, ...]:
 
 def _row(race: Race, entry: Entry) -> Row:
     return Row(
-        place=figures.NONE if entry.rank is None else str(entry.rank),
+        place=_place(race, entry),
         variant=entry.id,
         node_class=entry.node_class,
         status=entry.status,
@@ -102,12 +103,22 @@ def _row(race: Race, entry: Entry) -> Row:
     )
 
 
+def _place(race: Race, entry: Entry) -> str:
+    if entry.rank is None:
+        return figures.NONE
+    return f"{entry.rank}=" if level_with(entry, race.variants) else str(entry.rank)
+
+
 def _notes(race: Race, entry: Entry) -> list[str]:
     notes = [f"void:{entry.void}"] if entry.void else []
     if race.incumbent == entry.id:
         notes.append("incumbent")
     if entry.emulated:
         notes.append("emulated, not ranked")
+    if level_with(entry, race.variants):
+        notes.append("a tie: intervals meet")
+    if entry.unranked:
+        notes.append("not ranked: its blocks disagree")
     return notes
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from loadtest.errors import SloError
+from loadtest.reach import require_provable
 from loadtest.slo import QualityGate, Slo, parse_quality, parse_slo, require_rate
 from podium import ANNOTATION_PREFIX
 from podium.document import Document, Value, nearest, read_document
@@ -155,6 +156,7 @@ def _refuse_misplaced(document: Document) -> None:
 def _race_slo(text: str) -> Slo:
     slo = parse_slo(text)
     require_rate(slo)
+    require_provable(slo)
     return slo
 
 

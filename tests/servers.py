@@ -80,7 +80,7 @@ class Server:
 
 
 @functools.cache
-def true_rate(server: Server, limit_s: float, allowed: float, *, requests: int = 2_000_000) -> float:
+def true_rate(server: Server, limit_s: float, allowed: float, *, requests: int) -> float:
     """Return the largest Poisson rate at which no more than this share of answers is wrong or later than the limit.
 
     The same random numbers at every rate make the share a smooth function of it. Shares fall off exponentially, so

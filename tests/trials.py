@@ -16,14 +16,20 @@ from loadtest.blocks import BlockOutcome
 from loadtest.profile import Profile, load_profile
 from loadtest.slo import Slo, parse_slo
 from loadtest.statistics import requests_needed
-from loadtest.verdict import judge
+from podium.entry import Entry
+from podium.measured import verdict_of
+from podium.nodeclass import load_node_class
+from podium.ranking import ranked
+from podium.results import capacity_figure, cost_figure
 from tests.servers import KINDS, Server, true_rate
 from tests.virtual import Arena
 
-__all__ = ["SERVERS", "Found", "Trial", "play", "summary", "trials"]
+__all__ = ["ALLOWED", "LIMIT_S", "SERVERS", "TRUTH_REQUESTS", "Found", "Trial", "play", "summary", "trials", "twins"]
 
 LIMIT_S: Final = 0.1
 ALLOWED: Final = 0.01
+# So many requests find the true rate to about half a percent.
+TRUTH_REQUESTS: Final = 2_000_000
 SERVERS: Final = tuple(Server(kind, mean_s) for mean_s in (0.005, 0.01, 0.02) for kind in KINDS)
 # Half of the trials lie anywhere between 0.7 and 1.3, half where a bar stands.
 _BARS: Final = (0.7, 0.75, 0.9, 0.95, 1.05, 1.1, 1.3)
@@ -55,7 +61,7 @@ class Found:
     requests: int
     hold_requests: int
     needed: int
-    trouble: str = ""
+    is_ranked: bool
 
 
 def trials(count: int, servers: Sequence[Server] = SERVERS, *, seed: int = 1) -> tuple[Trial, ...]:
@@ -68,7 +74,9 @@ def trials(count: int, servers: Sequence[Server] = SERVERS, *, seed: int = 1) ->
     return tuple(made)
 
 
-def play(chosen: Iterable[Trial], *, profile: Profile | None = None, requests: int = 2_000_000) -> tuple[Found, ...]:
+def play(
+    chosen: Iterable[Trial], *, profile: Profile | None = None, requests: int = TRUTH_REQUESTS
+) -> tuple[Found, ...]:
     """Play trials; `requests` is how many the true rate is found with."""
     profile = profile or load_profile("standard")
     arena = Arena(profile)
@@ -83,7 +91,7 @@ def _played(trial: Trial, arena: Arena, profile: Profile, requests: int) -> Foun
     slo = parse_slo(f"p99<=100ms, errors<=1%, rate>={truth / trial.ratio:.6f}/s")
     measured = arena.race({"a": trial.server}, slo, seed=trial.seed)[0]["a"]
     blocks = measured.blocks()
-    verdict = judge(blocks, slo, level=profile.level, confidence=profile.confidence)
+    verdict = verdict_of(measured, profile, slo)
     search = measured.search
     counts = [requests_needed(0, one.allowed_misses, profile.confidence) for one in slo.clauses if one.allowed_misses]
     return Found(
@@ -96,7 +104,7 @@ def _played(trial: Trial, arena: Arena, profile: Profile, requests: int) -> Foun
         sum(run.record.sent for run in measured.book.runs),
         sum(run.record.sent for run in measured.holds),
         max(*counts, round(5 * 60 * (slo.rate or 0.0))),
-        measured.trouble,
+        not verdict.disagreements,
     )
 
 
@@ -135,7 +143,34 @@ def summary(found: Sequence[Found]) -> dict[str, float]:
         "near": len(near),
         "decided_near": share(near, "PASS", "FAIL"),
         "void": share(found, "VOID"),
+        "unranked": sum(one.status == "PASS" and not one.is_ranked for one in found) / len(found),
         "covered": sum(one.low <= one.truth <= one.high for one in ranged if one.low and one.high) / len(ranged),
         "requests_by_needed_median": float(np.median([one.requests / one.needed for one in clear])),
         "hold_by_needed_median": float(np.median([one.hold_requests / one.needed for one in clear])),
     }
+
+
+def twins(
+    server: Server,
+    ratio: float,
+    *,
+    seed: int,
+    profile: Profile,
+    arena: Arena,
+    requests: int = TRUTH_REQUESTS,
+) -> tuple[int, int] | None:
+    """Race a server against itself and return both ranks; None where one of them does not hold."""
+    truth = true_rate(server, LIMIT_S, ALLOWED, requests=requests)
+    slo = parse_slo(f"p99<=100ms, errors<=1%, rate>={truth / ratio:.6f}/s")
+    node_class = load_node_class("local")
+    entries = []
+    for name, measured in arena.race({"a": server, "b": server}, slo, seed=seed)[0].items():
+        verdict, capacity = verdict_of(measured, profile, slo), capacity_figure(measured.search)
+        if measured.trouble or verdict.status != "PASS" or verdict.disagreements:
+            return None
+        cost = cost_figure(capacity, profile, node_class)
+        entries.append(
+            Entry(id=name, node_class="local", status="PASS", server_max_rps=capacity, cost_per_million=cost)
+        )
+    first, second = ranked(entries)
+    return (first.rank or 0, second.rank or 0)

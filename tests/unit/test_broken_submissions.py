@@ -110,6 +110,20 @@ BROKEN = (
     Broken("rate below 0", text(("40/s", "-5/s")), "submission.yaml:6", "above 0/s", "rate>=40/s"),
     Broken("rate not finite", text(("40/s", "inf/s")), "submission.yaml:6", "finite", "rate>=40/s"),
     Broken("rate not a number", text(("40/s", "nan/s")), "submission.yaml:6", "finite", "rate>=40/s"),
+    Broken(
+        "no errors at all",
+        text(("errors<=1%", "errors<=0%")),
+        "submission.yaml:6",
+        'clause 2, "errors<=0%": no number of requests proves',
+        "errors<=0.1%",
+    ),
+    Broken(
+        "too few requests",
+        text((SLO, "p99.9<=100ms, rate>=2/s"), ("spec:", "    podium.dev/profile: quick\nspec:")),
+        "submission.yaml:",
+        'clause 1, "p99.9<=100ms": 2,995 requests without a miss support it at 95% confidence, and the hold of quick',
+        "lower percentile or a higher rate",
+    ),
     Broken("rate too high", text(("40/s", "20001/s")), "submission.yaml:6", "at most 20,000/s", "rate>=40/s"),
     Broken(
         "two documents",

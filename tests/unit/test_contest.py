@@ -319,3 +319,55 @@ def test_where_not_all_servers_fit_each_is_brought_up_for_its_turns_and_warmed(t
     assert all(target.starts[name] > 1 for name in "abc")
     runs = [run.record for one in found.values() for run in one.holds]
     assert {proof.ok for run in runs for proof in run.passport if proof.check == "not-warm"} == {True}
+
+
+def late_at_times(every: int) -> Callable[[str, Shot, Outcome], Outcome]:
+    """Let one in so many answers of `near` be late whenever the load is open."""
+
+    def change(variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        if variant != "near" or shot.kind != "open":
+            return outcome
+        late = np.arange(len(outcome.samples)) % every == every // 2
+        return with_samples(outcome, end_ns=outcome.samples.end_ns + np.where(late, 300_000_000, 0))
+
+    return change
+
+
+MORE = HOLD.replace("blocks: 5", "blocks: 5, maxBlocks: 12")
+
+
+def test_an_undecided_hold_goes_on_after_the_search_and_a_decided_one_does_not(tmp_path: Path) -> None:
+    target = SimulatedTarget({"near": 5, "fast": 5})
+    target.change = late_at_times(170)
+    shared = measurement(target, tmp_path, profile(MORE, SEARCH))
+    found = contest(shared, tmp_path).run([candidate(name, tmp_path) for name in ("near", "fast")])
+    holds = found["near"].holds
+    assert len(found["fast"].holds) == 5
+    assert 5 < len(holds) <= 12
+    assert len({run.record.schedule_seed for run in holds}) == len(holds)
+    assert judge(found["near"].blocks()[:5], SLO, level="quick", looks=3).status == "INCONCLUSIVE"
+    assert judge(found["near"].blocks(), SLO, level="quick", looks=3).status == "PASS"
+    phases = [run.record.phase for run in found["near"].book.runs]
+    assert phases == [*["hold"] * 5, *["search"] * len(found["near"].probes), *["hold"] * (len(holds) - 5)]
+
+
+def test_what_no_block_more_would_settle_gets_none(tmp_path: Path) -> None:
+    target = SimulatedTarget({"near": 5})
+    target.change = late_at_times(100)
+    found = contest(measurement(target, tmp_path, profile(MORE)), tmp_path).run([candidate("near", tmp_path)])["near"]
+    assert judge(found.blocks(), SLO, level="quick", looks=3).status == "INCONCLUSIVE"
+    assert len(found.holds) == 5
+
+
+def test_more_blocks_that_cannot_be_measured_leave_the_verdict_on_those_before(tmp_path: Path) -> None:
+    late = late_at_times(170)
+
+    def void_later(variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        outcome = late(variant, shot, outcome)
+        return replace(outcome, dropped=3) if shot.kind == "open" and shot.seed >= 16 else outcome
+
+    target = SimulatedTarget({"near": 5})
+    target.change = void_later
+    found = contest(measurement(target, tmp_path, profile(MORE)), tmp_path).run([candidate("near", tmp_path)])["near"]
+    assert (found.trouble, found.void, len(found.holds)) == ("", None, 5)
+    assert len(found.book.runs) > 5

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.entry import Capacity, Entry, Money
-from podium.ranking import ranked, winner
+from podium.ranking import level_with, ranked, winner
 
 
 def entry(name: str, status: str, cost: float | None = None, *, emulated: bool = False) -> Entry:
@@ -38,6 +38,48 @@ def test_among_those_without_cost_the_larger_capacity_stands_first() -> None:
 
 def test_nobody_wins_where_nothing_passed() -> None:
     assert winner(ranked([entry("a", "FAIL", 1), entry("b", "VOID")])) is None
+
+
+def figured(name: str, rate: float, low: float, high: float, *, unranked: str = "") -> Entry:
+    """An entry that holds, at a cost of 100 over its rate."""
+    capacity = Capacity(value=rate, low=low, high=high)
+    return entry(name, "PASS", 100 / rate).model_copy(update={"server_max_rps": capacity, "unranked": unranked})
+
+
+def places(*entries: Entry) -> list[tuple[str, int | None]]:
+    return [(item.id, item.rank) for item in ranked(entries)]
+
+
+def test_entries_whose_intervals_meet_share_a_place_and_the_next_place_counts_them() -> None:
+    order = (figured("c", 50, 45, 55), figured("b", 95, 85, 105), figured("a", 100, 90, 110))
+    assert places(*order) == [("a", 1), ("b", 1), ("c", 3)]
+    best = winner(ranked(order))
+    assert best is not None
+    assert best.id == "a"
+    assert [other.id for other in level_with(best, ranked(order))] == ["b"]
+    assert level_with(ranked(order)[2], ranked(order)) == ()
+
+
+def test_a_place_is_shared_with_its_first_and_not_down_a_chain() -> None:
+    chain = (figured("a", 100, 90, 110), figured("b", 85, 78, 92), figured("c", 75, 70, 80))
+    assert places(*chain) == [("a", 1), ("b", 1), ("c", 3)]
+
+
+def test_intervals_that_do_not_meet_are_told_apart_whatever_the_node_class() -> None:
+    other = figured("b", 80, 75, 85).model_copy(update={"node_class": "epyc"})
+    assert places(figured("a", 100, 90, 110), other) == [("a", 1), ("b", 2)]
+    free = figured("b", 80, 0, 85)
+    assert places(figured("a", 100, 90, 110), free) == [("a", 1), ("b", 2)]
+
+
+def test_entries_without_figures_share_the_first_place() -> None:
+    assert places(entry("b", "PASS"), entry("a", "PASS")) == [("a", 1), ("b", 1)]
+
+
+def test_an_entry_whose_blocks_disagree_has_no_rank_and_cannot_win() -> None:
+    order = ranked([figured("a", 100, 90, 110, unranked="not ranked: …"), figured("b", 50, 45, 55)])
+    assert [(item.id, item.rank) for item in order] == [("b", 1), ("a", None)]
+    assert winner(ranked([figured("a", 100, 90, 110, unranked="not ranked: …")])) is None
 
 
 @given(st.lists(st.sampled_from(["PASS", "FAIL", "INCONCLUSIVE", "VOID", "REJECTED", "SKIPPED"]), max_size=8))

@@ -215,10 +215,50 @@ def test_one_cut_block_may_be_a_hiccup_and_never_passes() -> None:
     assert verdict.status == "INCONCLUSIVE"
     assert [clause.status for clause in verdict.clauses] == ["INCONCLUSIVE"] * 3
     assert verdict.needs is not None
-    assert (verdict.needs.repeats, verdict.needs.requests) == (1, 400)
+    # Five whole blocks for the verdict, and five more than those to excuse the one.
+    assert (verdict.needs.repeats, verdict.needs.requests) == (6, 2400)
     assert "another must confirm" in verdict.clauses[2].reason
     confirmed = judge([*[block(400)] * 5, cut], FULL, level="quick")
     assert [clause.status for clause in confirmed.clauses] == ["PASS", "PASS", "INCONCLUSIVE"]
+    excused = judge([*[block(400)] * 10, cut], FULL, level="quick")
+    assert excused.status == "PASS"
+    assert excused.clauses[2].reason == "the server kept up with 40/s in 10 of 11 blocks"
+
+
+def test_two_cut_blocks_in_many_are_open_until_whole_ones_excuse_them() -> None:
+    cut = block(120, planned=400, cut=True)
+    assert judge([cut, cut, *[block(400)] * 7], FULL, level="quick").status == "FAIL"
+    open_ = judge([cut, cut, *[block(400)] * 8], FULL, level="quick")
+    assert open_.status == "INCONCLUSIVE"
+    assert "in 2 of 10 blocks, which others must confirm" in open_.clauses[2].reason
+    assert judge([cut, cut, *[block(400)] * 15], FULL, level="quick").status == "PASS"
+
+
+def test_a_hold_that_can_be_judged_more_than_once_is_judged_more_strictly() -> None:
+    near = [block(400, 2), block(400, 3), block(400, 2), block(400, 3), block(400, 2)]
+    assert judge(near, LATENCY, level="quick").status == "PASS"
+    shared = judge(near, LATENCY, level="quick", looks=3)
+    assert shared.status == "INCONCLUSIVE"
+    assert shared.confidence == 0.95
+    assert "at 95% confidence" in shared.reasons[0]
+
+
+def test_blocks_that_disagree_pass_and_are_not_ranked_and_want_more_of_them() -> None:
+    slow = [
+        BlockOutcome(np.full(400, one), np.zeros(400, dtype=np.bool_), 10.0, 400, 400) for one in [0.01] * 4 + [0.05]
+    ]
+    verdict = quick(slow)
+    assert verdict.status == "PASS"
+    assert len(verdict.disagreements) == 1
+    assert verdict.disagreements[0].startswith("not ranked: p99 differs from block to block by 99% (CV), 20% may be")
+    assert verdict.wants_blocks(at_most=1)
+    alike = quick([block(400)] * 5)
+    assert alike.disagreements == ()
+    assert not alike.wants_blocks(at_most=5)
+    assert not quick([block(400, 400)] * 5).wants_blocks(at_most=5)
+    few = quick([block(400)] * 3)
+    assert few.wants_blocks(at_most=1)
+    assert not quick([block(400, 4)] * 5).wants_blocks(at_most=5)
 
 
 def test_the_rate_holds_when_it_was_played_and_kept_up_with() -> None:

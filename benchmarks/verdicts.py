@@ -1,0 +1,133 @@
+"""How often verdicts are wrong, in virtual time: `python -m benchmarks.verdicts [--races N] [--pairs N] [--out FILE]`.
+
+Plays races of level standard with the program's own contest, search, proofs and judge against simulated servers whose
+largest rate is known (`tests/trials.py`), and races of a server against itself, which must not be ranked apart. The
+judge that reads one run's p99 stands beside it. Prints and writes what the issue puts a bar on, and says whether each
+bar is met; nothing is sent anywhere. Two processes, about four minutes for the races and as long for the pairs.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from loadtest.profile import load_profile
+from tests.servers import Server, true_rate
+from tests.trials import ALLOWED, LIMIT_S, SERVERS, TRUTH_REQUESTS, Found, Trial, play, summary, trials, twins
+from tests.virtual import Arena
+
+BARS = {
+    "wrong_pass": ("<=", 0.01),
+    "wrong_fail": ("<=", 0.01),
+    "decided_clear": (">=", 0.95),
+    "decided_near": (">=", 0.5),
+    "covered": (">=", 0.9),
+    "requests_by_needed_median": ("<=", 1.5),
+    "ranked_apart": ("<=", 0.015),
+}
+_PART = 50
+# What the pairs ask of their server: they must pass to be ranked.
+_EASY = 1.3
+
+
+def _truth(server: Server) -> tuple[Server, float]:
+    return server, true_rate(server, LIMIT_S, ALLOWED, requests=TRUTH_REQUESTS)
+
+
+def _know(truths: dict[Server, float]) -> None:
+    """Let a worker use rates that were found once for all."""
+    from tests import trials as module
+
+    module.true_rate = lambda server, *_args, **_options: truths[server]  # type: ignore[assignment]
+
+
+def _pairs(numbers: range) -> list[tuple[int, int] | None]:
+    profile = load_profile("standard")
+    arena = Arena(profile)
+    try:
+        return [
+            twins(SERVERS[number % len(SERVERS)], _EASY, seed=5_000_000 + number, profile=profile, arena=arena)
+            for number in numbers
+        ]
+    finally:
+        arena.close()
+
+
+def _by_kind(found: list[Found]) -> dict[str, dict[str, float]]:
+    kinds: dict[str, dict[str, float]] = {}
+    for kind in sorted({one.trial.server.kind for one in found}):
+        mine = [one for one in found if one.trial.server.kind == kind]
+        kinds[kind] = summary(mine)
+    return kinds
+
+
+def _by_ratio(found: list[Found]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {}
+    for one in sorted(found, key=lambda one: one.trial.ratio):
+        counts.setdefault(f"{round(20 * one.trial.ratio) / 20:.2f}", Counter())[one.status] += 1
+    return {ratio: dict(count) for ratio, count in counts.items()}
+
+
+def main() -> int:
+    """Play, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--races", type=int, default=2000)
+    parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/verdicts.json"))
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("fork")
+    began = time.monotonic()
+    with context.Pool(options.processes) as pool:
+        truths = dict(pool.map(_truth, SERVERS))
+    chosen = trials(options.races, seed=options.seed)
+    parts: list[tuple[Trial, ...]] = [chosen[first : first + _PART] for first in range(0, len(chosen), _PART)]
+    with context.Pool(options.processes, initializer=partial(_know, truths)) as pool:
+        found = [one for part in pool.imap(play, parts) for one in part]
+        races_s = time.monotonic() - began
+        began = time.monotonic()
+        spans = [range(first, min(first + _PART, options.pairs)) for first in range(0, options.pairs, _PART)]
+        ranks = [one for part in pool.imap(_pairs, spans) for one in part if one is not None]
+    figures: dict[str, float] = summary(found) | {
+        "pairs": options.pairs,
+        "pairs_ranked": len(ranks),
+        "ranked_apart": sum(first != second for first, second in ranks) / len(ranks) if ranks else 1.0,
+    }
+    held = {
+        name: figures[name] <= limit if sign == "<=" else figures[name] >= limit for name, (sign, limit) in BARS.items()
+    }
+    result = {
+        "command": "python -m benchmarks.verdicts",
+        "provenance": _provenance(),
+        "options": {"races": options.races, "pairs": options.pairs, "seed": options.seed},
+        "seconds": {"races": round(races_s, 1), "pairs": round(time.monotonic() - began, 1)},
+        "figures": figures,
+        "bars": {name: {"bar": f"{sign} {limit:g}", "holds": held[name]} for name, (sign, limit) in BARS.items()},
+        "by_kind": _by_kind(found),
+        "by_ratio": _by_ratio(found),
+        "true_rates": {f"{one.kind} {1000 * one.mean_s:g} ms": rate for one, rate in truths.items()},
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for name, value in figures.items():
+        bar = f"   {BARS[name][0]} {BARS[name][1]:g}: {'holds' if held[name] else 'MISSED'}" if name in BARS else ""
+        print(f"{name:28} {value:10.4g}{bar}")
+    print(f"{races_s:.0f} s for the races, {time.monotonic() - began:.0f} s for the pairs; {options.out}")
+    return 0 if all(held.values()) else 1
+
+
+def _provenance() -> dict[str, str]:
+    from benchmarks.provenance import provenance
+
+    return {name: value for name, value in provenance().items() if name != "cluster"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
