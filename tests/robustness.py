@@ -1,11 +1,14 @@
 """The rows of the robustness table that have tests: `python -m tests.robustness` runs them and writes the table.
 
+With paths (`python -m tests.robustness tests/fuzz`) only those are run, and what the others showed last stays.
+
 A test that shows a row carries `@pytest.mark.row("R6", "what must hold")` and says what it saw with
 `record_property("R6", "...")`; its negative control carries `@pytest.mark.control("R6")`. The table is made
 from the marks and from a run, never by hand; `tests/unit/test_robustness.py` compares it with the marks.
 """
 
 import ast
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +22,7 @@ __all__ = ["FOLDERS", "PREDICTOR_ROWS", "TABLE", "Mark", "Seen", "marks", "rows_
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "tests" / "robustness.md"
+KEPT = ROOT / ".podium" / "robustness.json"
 FOLDERS = ("tests/contract", "tests/unit", "tests/fuzz")
 # The rows that concern the predictor and need no more than processes on loopback.
 PREDICTOR_ROWS = (
@@ -134,11 +138,27 @@ def _made() -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run the marked tests and write the table; `arguments` are handed to pytest."""
     found = marks()
-    tests = sorted({mark.test for mark in found})
+    paths = tuple(item for item in arguments if item.startswith("tests/"))
+    tests = sorted({mark.test for mark in found if mark.test.startswith(paths or "tests/")})
     recorder: Any = _Recorder()
-    code = int(pytest.main([*arguments, *tests], plugins=[recorder]))
-    TABLE.write_text(table(found, recorder.seen, made=_made()), encoding="utf-8")
+    code = int(pytest.main([*(item for item in arguments if item not in paths), *tests], plugins=[recorder]))
+    seen = _joined(recorder.seen)
+    TABLE.write_text(table(found, seen, made=_made()), encoding="utf-8")
     return code
+
+
+def _joined(seen: Seen) -> Seen:
+    """Put a run over what earlier ones showed, and keep it."""
+    known: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    for test, outcome in seen.outcomes.items():
+        figures = {row: told for (row, name), told in seen.figures.items() if name == test}
+        known[test] = {"outcome": outcome, "figures": figures}
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    return Seen(
+        {test: item["outcome"] for test, item in known.items()},
+        {(row, test): told for test, item in known.items() for row, told in item["figures"].items()},
+    )
 
 
 if __name__ == "__main__":
