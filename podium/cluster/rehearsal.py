@@ -139,7 +139,8 @@ class _Asked:
             sentence = "The platform chart names no image of the load generator"
             return _Made((Lack(sentence, "./scripts/cluster-up builds and names it"),))
         lacks: tuple[Lack, ...] = ()
-        if not any(node.ready for node in nodes if node.labels.get("podium.dev/node-class") == _LOADGEN):
+        places = [node for node in nodes if node.ready and node.labels.get("podium.dev/node-class") == _LOADGEN]
+        if not places:
             lacks = (
                 Lack(
                     f"No node of {self.cluster.context} is ready to generate load: none has the label "
@@ -161,6 +162,10 @@ class _Asked:
                 pod = _pod(f"{name_of(document)}-0", template)
                 lacks += tuple(self._refused([pod], "the load generators"))
                 pods += [pod] * int(document["spec"].get("parallelism", 1))
+        if places and (left := _unplaced(pods, places)):
+            names = ", ".join(node.name for node in places)
+            sentence = f"{left} of {len(pods)} pods of the load generators have no room on {names}"
+            lacks += (Lack(sentence, "ask for fewer --runners, or label another node podium.dev/node-class=loadgen"),)
         return _Made(lacks, pods=tuple(pods))
 
     def _service(self, one: Specimen) -> _Made:
@@ -261,6 +266,23 @@ def _predictor_pod(service: Document, runtime: Document) -> Document:
             "spec": {**spec, "containers": [{**served, "resources": model["resources"]}]},
         },
     )
+
+
+def _unplaced(pods: Sequence[Document], nodes: Sequence[Node]) -> int:
+    """Return how many pods are left when each goes to the first node that has room for it."""
+    free = [dict(node.free) for node in nodes]
+    left = 0
+    for pod in pods:
+        asked = amounts_of(pod["spec"])
+        place = next(
+            (one for one in free if all(one.get(name, 0.0) + 1e-9 >= amount for name, amount in asked.items())), None
+        )
+        if place is None:
+            left += 1
+            continue
+        for name, amount in asked.items():
+            place[name] -= amount
+    return left
 
 
 def _counted(pod: Document, resource: str) -> float:

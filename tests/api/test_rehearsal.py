@@ -95,6 +95,13 @@ def test_a_class_whose_nodes_are_full_is_told_with_what_is_free(kserve: KServe, 
     assert lacks(cluster) == []
 
 
+def test_load_generators_that_do_not_fit_on_their_nodes_are_counted(kserve: KServe, cluster: Cluster) -> None:
+    # Four cores hold fifteen runners of a quarter and the pod that gathers what they bring.
+    assert missing(cluster, helm_on(cluster), PLATFORM, [specimen()], runners=15) == ()
+    (lack,) = missing(cluster, helm_on(cluster), PLATFORM, [specimen()], runners=17)
+    assert lack.sentence == "2 of 18 pods of the load generators have no room on loader"
+
+
 def test_a_quota_is_compared_with_what_the_race_needs_at_once(kserve: KServe, cluster: Cluster, api: Api) -> None:
     kserve.has("v1/resourcequotas", quota(pods="5", requests_memory="64Gi"))
     assert lacks(cluster) == []

@@ -27,7 +27,7 @@ from podium.cluster.site import read_platform
 from podium.targets.runners import RunnerPods
 from tests.cluster.conftest import ALLOWED, STANDARD, Kubectl
 
-__all__ = ["Load", "Seen", "loading", "steps"]
+__all__ = ["Load", "Seen", "loading", "runner_pods", "steps"]
 
 Integers = npt.NDArray[np.int64]
 X = [0.0, 1.0, 2.0, 3.0]
@@ -117,7 +117,7 @@ class Load:
         self._namespace = namespace.namespace
         self._folder = folder
         label = f"t{uuid.uuid4().hex[:6]}"
-        self._fleets = {name: _runners(self._namespace, f"{label}{name[0]}") for name in _FLEETS}
+        self._fleets = {name: runner_pods(self._namespace, f"{label}{name[0]}") for name in _FLEETS}
         self._pool = ThreadPoolExecutor(max_workers=len(_FLEETS))
         (folder / "payload").mkdir(parents=True)
         tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": X}
@@ -163,11 +163,12 @@ class Load:
         return self._fleets[name].fleet().play(endpoint, shot, payloads, workdir=self._folder / name)
 
 
-def _runners(namespace: str, label: str) -> RunnerPods:
+def runner_pods(namespace: str, label: str, runners: int = 1) -> RunnerPods:
+    """Return the runners of a namespace, not yet started."""
     cluster = Cluster.connect(Access(STANDARD, ALLOWED[0], namespace))
     platform = read_platform(cluster)
     return RunnerPods(
-        cluster, helm_on(cluster), platform, label=label, race_label=_RACE, runners=1, say=lambda _text: None
+        cluster, helm_on(cluster), platform, label=label, race_label=_RACE, runners=runners, say=lambda _text: None
     )
 
 

@@ -124,6 +124,8 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--service-ms", type=float, required=True)
     parser.add_argument("--grpc", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--stall-request", type=int, default=-1)
     parser.add_argument("--stall-s", type=float, default=0.0)
     parser.add_argument("--wrong-every", type=int, default=0)
@@ -139,7 +141,7 @@ async def main() -> None:
     if options.grpc:
         await serve_grpc(server)
         return
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=1000)
+    listener = await asyncio.start_server(server.serve, options.host, options.port, backlog=1000)
     print(listener.sockets[0].getsockname()[1], flush=True)  # noqa: T201
     async with listener:
         await listener.serve_forever()

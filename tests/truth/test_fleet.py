@@ -12,27 +12,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from loadtest.errors import GeneratorError
 from loadtest.fleet import Fleet
-from loadtest.histogram import Histogram
-from loadtest.schedule import constant, poisson, users_for
+from loadtest.schedule import constant
 from loadtest.shot import Endpoint, Shot
 from tests.eventually import eventually
 from tests.loads import payloads
 from tests.results import ResultsPlace
+from tests.stalls import OPTIONS, check_truth, is_steady, shot
 
 pytestmark = [pytest.mark.truth, pytest.mark.timeout(180)]
 
-NS = 1_000_000_000
 CORES = sorted(os.sched_getaffinity(0))
 RUNNERS = 4
-RATE = 5.5
-SERVICE_S = 0.12
-STALL_S = 1.0
-STALLED = 40
 TRIES = 3
 STEADY_MS = 2.0
 
@@ -81,15 +75,6 @@ def place(tmp_path: Path, k6: Path) -> Iterator[Place]:
         yield Place(tmp_path, k6, stack)
 
 
-def answered(schedule: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return when each request is answered by one worker that stalls once, all in ns since the start."""
-    ends, free = [], 0.0
-    for number, arrival in enumerate(schedule.tolist()):
-        free = max(free, arrival) + (SERVICE_S + (STALL_S if number == STALLED else 0.0)) * NS
-        ends.append(round(free))
-    return np.array(ends, dtype=np.int64)
-
-
 def late_answers_ms(endpoint: Endpoint) -> list[float]:
     """Return by how much the server itself answered late."""
     with urllib.request.urlopen(endpoint.url, timeout=10) as answer:  # noqa: S310
@@ -101,23 +86,14 @@ def test_four_runners_see_what_the_schedule_says(place: Place, serve: Callable[.
     for index in range(RUNNERS):
         place.begin(index)
     fleet = Fleet(place.send, runners=RUNNERS)
-    shot = Shot("open", users=users_for(RATE, 4), timeout_s=4, schedule=poisson(RATE, 20, 3), seconds=20)
-    assert shot.schedule is not None
     for _ in range(TRIES):
-        endpoint = serve(service_ms=SERVICE_S * 1000, stall_request=STALLED, stall_s=STALL_S)
-        outcome = fleet.play(endpoint, shot, payloads(tmp_path / "payloads"), workdir=tmp_path / "out")
-        # As in a race, a run that the machine disturbed is void and played again, whatever it measured.
-        sent_late_ms = np.percentile(outcome.samples.lateness_ns / 1e6, 90)
-        if max(sent_late_ms, np.percentile(late_answers_ms(endpoint), 90)) < STEADY_MS:
+        endpoint = serve(**OPTIONS)
+        outcome = fleet.play(endpoint, shot(), payloads(tmp_path / "payloads"), workdir=tmp_path / "out")
+        if is_steady(outcome, late_answers_ms(endpoint), STEADY_MS):
             break
-    expected = answered(shot.schedule) - shot.schedule
-    seen = Histogram.of_ns(outcome.samples.latency_intended_ns)
-    known = Histogram.of_ns(expected)
-    assert len(outcome.samples) == outcome.planned == len(shot.schedule)
+    check_truth(outcome)
     assert outcome.generator.runners == RUNNERS
     assert outcome.generator.start_spread_ns < 10_000_000
-    for percent in (50, 99, 100):
-        assert seen.percentile_ms(percent) == pytest.approx(known.percentile_ms(percent), rel=0.03)
     assert [one.runner for one in fleet.facts()] == list(range(RUNNERS))
     fleet.end()
 
