@@ -31,6 +31,7 @@ async def kserve_rest(address: str, model: str) -> dict[str, Any]:
             response = await client.infer(base, request, model_name=model)
             found["binary" if is_binary else "json"] = response.outputs[0].as_numpy().tolist()
         found["id"] = response.id
+        found["refused"] = await _told_over_rest(client, base, model)
         found["live"] = await client.is_server_live(base)
         found["ready"] = await client.is_server_ready(base)
         found["model_ready"] = await client.is_model_ready(base, model)
@@ -38,6 +39,37 @@ async def kserve_rest(address: str, model: str) -> dict[str, Any]:
     async with kserve.InferenceRESTClient(config) as client:
         found["model_ready_v1"] = await client.is_model_ready(base, model)
     return found
+
+
+async def _told_over_rest(client: Any, base: str, model: str) -> bool:
+    """Whether a wrong shape and an unknown model are refused in the protocol's words."""
+    import httpx
+    import kserve
+
+    tensor = kserve.InferInput("x", [2, 2], "FP32")
+    tensor.set_data_from_numpy(X[:, :2], binary_data=True)
+    told = []
+    for name in (model, "nobody"):
+        try:
+            await client.infer(base, kserve.InferRequest(name, [tensor]), model_name=name)
+        except httpx.HTTPStatusError as error:
+            told.append((error.response.status_code, set(error.response.json())))
+    return told == [(400, {"error", "code", "id"}), (404, {"error", "code", "id"})]
+
+
+async def _told_over_grpc(client: Any, model: str) -> bool:
+    import grpc
+    import kserve
+
+    tensor = kserve.InferInput("x", [2, 2], "FP32")
+    tensor.set_data_from_numpy(X[:, :2], binary_data=True)
+    told = []
+    for name in (model, "nobody"):
+        try:
+            await client.infer(kserve.InferRequest(name, [tensor]))
+        except grpc.RpcError as error:
+            told.append((error.code().name, "inputs[0].shape" in error.details()))
+    return told == [("INVALID_ARGUMENT", True), ("NOT_FOUND", False)]
 
 
 async def kserve_grpc(address: str, model: str) -> dict[str, Any]:
@@ -51,6 +83,7 @@ async def kserve_grpc(address: str, model: str) -> dict[str, Any]:
             response = await client.infer(kserve.InferRequest(model, [tensor], request_id="q"))
             found["binary" if is_binary else "json"] = response.outputs[0].as_numpy().tolist()
         found["id"] = response.id
+        found["refused"] = await _told_over_grpc(client, model)
         found["live"] = await client.is_server_live()
         found["ready"] = await client.is_server_ready()
         found["model_ready"] = await client.is_model_ready(model)
@@ -61,7 +94,16 @@ def triton_http(address: str, model: str) -> dict[str, Any]:
     import tritonclient.http as triton
 
     with triton.InferenceServerClient(address) as client:
-        return _triton(triton, client, model)
+        found = _triton(triton, client, model)
+        calls = [client.async_infer(model, [_tensor(triton)]) for _ in range(20)]
+        found["many"] = all(call.get_result().as_numpy("logits").shape == (2, 3) for call in calls)
+        return found
+
+
+def _tensor(triton: Any) -> Any:
+    tensor = triton.InferInput("x", [2, 4], "FP32")
+    tensor.set_data_from_numpy(X)
+    return tensor
 
 
 def triton_grpc(address: str, model: str) -> dict[str, Any]:
@@ -89,11 +131,35 @@ def _triton(triton: Any, client: Any, model: str) -> dict[str, Any]:
     found["live"] = client.is_server_live()
     found["ready"] = client.is_server_ready()
     found["model_ready"] = client.is_model_ready(model)
+    found["refused"] = _told_by_triton(triton, client, model)
+    again = client.infer(model, [tensor], model_version="1")
+    found["version"] = bool((again.as_numpy("logits") == result.as_numpy("logits")).all())
+    found["version_ready"] = client.is_model_ready(model, "1")
+    found["no_other_version"] = not client.is_model_ready(model, "9") if is_http else True
     metadata = client.get_model_metadata(model)
     found["inputs"] = [item["name"] for item in metadata["inputs"]] if is_http else [i.name for i in metadata.inputs]
     server = client.get_server_metadata()
     found["server"] = server["name"] if is_http else server.name
     return found
+
+
+def _told_by_triton(triton: Any, client: Any, model: str) -> bool:
+    from tritonclient.utils import InferenceServerException
+
+    wrong = triton.InferInput("x", [2, 2], "FP32")
+    wrong.set_data_from_numpy(X[:, :2])
+    right = triton.InferInput("x", [2, 4], "FP32")
+    right.set_data_from_numpy(X)
+    absent = [triton.InferRequestedOutput("nothing")]
+    told = []
+    for name, tensor, outputs in ((model, wrong, None), ("nobody", right, None), (model, right, absent)):
+        try:
+            client.infer(name, [tensor], outputs=outputs)
+        except InferenceServerException as error:
+            told.append((str(error.status()).rpartition(".")[2], error.message()))
+    statuses = [status for status, _ in told]
+    named = "inputs[0].shape" in told[0][1] and "outputs[0].name" in told[2][1]
+    return named and statuses in (["400", "404", "400"], ["INVALID_ARGUMENT", "NOT_FOUND", "INVALID_ARGUMENT"])
 
 
 def curl(address: str, model: str) -> dict[str, Any]:
