@@ -89,7 +89,10 @@ class FrontEnd:
             "/v1/models": partial(self._tell, body=listed),
             f"/v1/models/{name}": model_ready,
         }
-        post: dict[str, Answer] = {f"/v1/models/{name}:predict": self._predict}
+        post: dict[str, Answer] = {
+            f"/v1/models/{name}:predict": self._predict,
+            f"/v1/models/{name}:explain": self._explain,
+        }
         for base in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{model.version}"):
             get[base] = partial(self._tell, body=self._v2.metadata())
             get[f"{base}/ready"] = model_ready
@@ -120,6 +123,9 @@ class FrontEnd:
             self._compute(exchange, "v1-image", self._v1.image)
         else:
             raise HttpError(415, "media_type", "the body must be JSON, or an image as JPEG, PNG or WebP")
+
+    def _explain(self, exchange: Exchange) -> None:
+        raise HttpError(501, "not_implemented", "this model explains nothing; ask for :predict")
 
     def _infer(self, exchange: Exchange) -> None:
         if _media_type(exchange) not in _V2_KINDS:

@@ -70,7 +70,7 @@ def test_only_the_routes_that_are_listed_answer(server: Server, record_property:
     answered = {}
     for path in (*ANSWERED, *MANAGEMENT):
         statuses = {method: server.ask(method, path).status for method in METHODS}
-        answered[path] = {method for method, status in statuses.items() if status not in (404, 405)}
+        answered[path] = {method for method, status in statuses.items() if status not in (404, 405, 501)}
         assert 500 not in statuses.values()
     assert {path: methods for path, methods in answered.items() if methods} == ANSWERED
     asked = len(answered) * len(METHODS)

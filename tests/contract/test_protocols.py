@@ -65,6 +65,12 @@ def test_v1_and_v2_agree_with_the_arithmetic(server: Server) -> None:
     assert output["data"] == pytest.approx(LOGITS.ravel().tolist(), abs=1e-5)
 
 
+def test_nothing_is_explained(server: Server) -> None:
+    answer = server.post_json("/v1/models/tiny:explain", {"instances": X})
+    assert (answer.status, answer.json["code"]) == (501, "not_implemented")
+    assert server.post_json("/v1/models/nobody:explain", {"instances": X}).status == 404
+
+
 def test_binary_tensors_travel_both_ways(server: Server) -> None:
     entry = {"name": "x", "shape": [2, 4], "datatype": "FP32", "parameters": {"binary_data_size": 32}}
     head = json.dumps({"inputs": [entry], "parameters": {"binary_data_output": True}}).encode()
