@@ -33,6 +33,12 @@ def register(app: typer.Typer) -> None:
         quality: Annotated[
             bool, typer.Option("--quality", help="Measure each variant's quality too; a race then finds it done.")
         ] = False,
+        ray: Annotated[
+            str | None,
+            typer.Option(
+                metavar="ADDRESS", help="Build on a Ray cluster, such as head:6379; `local` makes one on this machine."
+            ),
+        ] = None,
         output: Annotated[Output, typer.Option("-o", "--output", help="How to print.")] = Output.TABLE,
         store: Annotated[Path | None, typer.Option(help="Artifact store; the default is PODIUM_STORE.")] = None,
     ) -> None:
@@ -48,9 +54,11 @@ def register(app: typer.Typer) -> None:
         plans = plan(card, model, patterns, recipes=recipes)
         check_data(model, card)
         target = store or default_store()
-        if quality:
-            # Everything is compared with the source, whichever variants were asked for.
-            source = plan(card, model, recipes=recipes)[0]
+        # Everything is compared with the source, whichever variants were asked for.
+        source = plan(card, model, recipes=recipes)[0]
+        if ray is not None:
+            made = _on_ray(ray, model, source if quality else None, plans, target, recipes)
+        elif quality:
             made = _with_quality(model, source, plans, target, recipes)
         else:
             kept = Store(target)
@@ -124,6 +132,46 @@ def _with_quality(
         builder.payloads(model_folder=model)
     shutil.rmtree(folder)
     return found
+
+
+def _on_ray(
+    address: str,
+    model: Path,
+    source: "RecipePlan | None",
+    plans: "Sequence[RecipePlan]",
+    store: Path,
+    recipes: str | None,
+) -> "list[tuple[Built, Quality | None]]":
+    """Build, and with a source judge, on a Ray cluster."""
+    from dataclasses import fields
+    from tempfile import mkdtemp
+
+    from podium.entry import Quality
+    from podium.fanout import Ledger, jobs_of
+    from podium.gate import quality_mark
+    from podium.raypool import Place, RayPool
+    from predictors.build import Built
+
+    ledger = Ledger(jobs_of(plans, source))
+    against, mark = (source.variant_id, quality_mark()) if source else ("", "")
+    logs = Path(mkdtemp(prefix="podium-build-"))
+    place = Place(model, store, recipes, logs=logs, source=against, mark=mark)
+    with RayPool("" if address == "local" else address, place, workers=len(ledger.jobs), note=_note) as pool:
+        pool.work(ledger)
+    if not ledger.failed:
+        shutil.rmtree(logs, ignore_errors=True)
+
+    def made(recipe: "RecipePlan") -> "tuple[Built, Quality | None]":
+        name = recipe.variant_id
+        done = {job.name: ledger.result(job) for job in ledger.jobs if job.variant_id == name}
+        built = done[f"build:{name}"]
+        known = {field.name: built[field.name] for field in fields(Built)}
+        # As a serial build tells it: where the person said that the store is.
+        known["folder"] = store / Path(built["folder"]).relative_to(place.store)
+        judged = done.get(f"judge:{name}")
+        return Built(**known), None if judged is None else Quality.model_validate(judged)
+
+    return _each(plans, made)
 
 
 def _print(found: "Sequence[tuple[Built, Quality | None]]", output: Output) -> None:
