@@ -99,6 +99,7 @@ class Admin:
             "computing_s": round(batcher.computing_s(), 3) if batcher else 0.0,
             "batches": dict(sorted(batcher.batches.items())) if batcher else {},
             "requests": self._metrics.requests(),
+            "stages": self._metrics.stages(),
             "cgroup": throttled.document() if throttled else None,
             "rss_bytes": _resident_bytes(),
             "ready_parts": predictor.ready_s,

@@ -98,6 +98,12 @@ class Metrics:
         """Give the number of answers by `protocol code`."""
         return {f"{protocol} {code}": count for (protocol, code), count in sorted(self._requests.items())}
 
+    def stages(self) -> dict[str, float]:
+        """Give the seconds that all answers together spent in each stage, and under `answers` their number."""
+        self._stages.fold()
+        sums = zip(STAGES, self._stages.sums_s.tolist(), strict=True)
+        return {"answers": float(self._stages.counts[0].sum()), **{stage: round(spent, 6) for stage, spent in sums}}
+
     def exposition(self, gauges: Gauges) -> bytes:
         """Write everything in Prometheus' text format."""
         registry = CollectorRegistry(auto_describe=False)

@@ -1,0 +1,215 @@
+"""Why a variant is not faster: checks that read one signal each, say one sentence with its number, and name one change.
+
+Pure. A check without its signal, or with one that is too weak to tell, says "unknown"; nothing is guessed. The numbers
+and the order are those of the method, section 6.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+__all__ = ["CHECKS", "Curve", "Finding", "Symptoms", "diagnose"]
+
+Outcome = Literal["cause", "healthy", "unknown"]
+
+# An engine without one of these computes int8 in more steps than fp32 needs.
+_INT8_FLAGS: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"})
+_UNFUSED: Final = ("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul")
+_THROTTLED: Final = 0.01
+_BATCH_ALONE: Final = 1.05
+_NO_WAIT_S: Final = 0.0005
+_WAIT_S: Final = 0.001
+_LEAST_ANSWERS: Final = 20
+_LEAST_PARSE_S: Final = 0.0002
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The raw engine's median for one item, with its interval, in milliseconds."""
+
+    p50_ms: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Symptoms:
+    """What is known of a variant and its runs; None and empty are "not known".
+
+    Attributes:
+        variant: its id.
+        precision: as the manifest has it.
+        cpu_features: of the machine it ran on.
+        ops: operators of the artifact's graph.
+        engine: the raw engine's time for one item.
+        engine_fp32: that of the same model and runtime in fp32.
+        provider: that the artifact is to run on.
+        providers: that the server said run it.
+        threads: of the engine.
+        cpus: cores that the server may use, the smaller of limit and affinity.
+        periods: CPU periods of the server while it was loaded.
+        throttled: those it was throttled in.
+        p99_ms: of the hold.
+        protocol: of the requests.
+        answers: answers of the hold.
+        stage_s: seconds that an answer of the hold spent in each stage, on average.
+        alone_s: the same of a single stream, where nobody waits for anybody.
+        mean_batch: mean size of the batches that the single stream ran in.
+        wait_answers: answers of the single stream.
+    """
+
+    variant: str
+    precision: str | None = None
+    cpu_features: frozenset[str] | None = None
+    ops: Mapping[str, int] = field(default_factory=dict)
+    engine: Curve | None = None
+    engine_fp32: Curve | None = None
+    provider: str | None = None
+    providers: tuple[str, ...] = ()
+    threads: int | None = None
+    cpus: float | None = None
+    periods: int | None = None
+    throttled: int | None = None
+    p99_ms: float | None = None
+    protocol: str | None = None
+    answers: int = 0
+    stage_s: Mapping[str, float] = field(default_factory=dict)
+    alone_s: Mapping[str, float] = field(default_factory=dict)
+    mean_batch: float | None = None
+    wait_answers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one check came out: its number in the method, one sentence, and for a cause one change."""
+
+    number: int
+    name: str
+    outcome: Outcome
+    sentence: str
+    change: str = ""
+
+
+def diagnose(symptoms: Symptoms) -> tuple[Finding, ...]:
+    """Return what every check says, in the order of `CHECKS`."""
+    return tuple(check(symptoms) for check in CHECKS)
+
+
+def _int8_without_vnni(seen: Symptoms) -> Finding:
+    number, name = 1, "no int8 instructions"
+    if seen.precision is None:
+        return Finding(number, name, "unknown", "the artifact is not in the store")
+    if "int8" not in seen.precision:
+        return Finding(number, name, "healthy", f"its precision is {seen.precision}")
+    if seen.cpu_features is None:
+        return Finding(number, name, "unknown", "the CPU's features are not on record")
+    found = sorted(seen.cpu_features & _INT8_FLAGS)
+    if found:
+        return Finding(number, name, "healthy", f"this CPU has {', '.join(found)}")
+    if seen.engine is None or seen.engine_fp32 is None:
+        return Finding(number, name, "unknown", "this CPU has no VNNI, and int8 and fp32 were not benchmarked on it")
+    ratio = seen.engine.p50_ms / seen.engine_fp32.p50_ms
+    if seen.engine.low > seen.engine_fp32.high:
+        sentence = f"int8 is {ratio:.2f} x slower than fp32: this CPU has no VNNI"
+        return Finding(number, name, "cause", sentence, "serve fp32, or place it on a node class with VNNI")
+    if seen.engine.high < seen.engine_fp32.low:
+        return Finding(number, name, "healthy", f"int8 takes {ratio:.2f} of the time of fp32, even without VNNI")
+    return Finding(number, name, "unknown", "this CPU has no VNNI, and int8 and fp32 are too close to tell")
+
+
+def _unfused(seen: Symptoms) -> Finding:
+    number, name = 2, "unfused quantization"
+    if not seen.ops:
+        return Finding(number, name, "unknown", "the operators of its graph are not on record")
+    found = {op: seen.ops[op] for op in _UNFUSED if seen.ops.get(op)}
+    if not found:
+        return Finding(number, name, "healthy", "no operator of it quantizes while it runs")
+    total = sum(found.values())
+    listed = ", ".join(f"{count} {op}" for op, count in found.items())
+    return Finding(
+        number,
+        name,
+        "cause",
+        f"{total} of its {sum(seen.ops.values())} operators quantize while it runs ({listed})",
+        "quantize it statically, per channel (recipe quantize-static), and convolutions never dynamically",
+    )
+
+
+def _fallback(seen: Symptoms) -> Finding:
+    number, name = 3, "another provider"
+    if seen.provider is None or not seen.providers:
+        return Finding(number, name, "unknown", "which provider ran it is not on record")
+    if seen.providers[0] == seen.provider:
+        return Finding(number, name, "healthy", f"it ran on {seen.provider}")
+    sentence = f"it was to run on {seen.provider}, and ran on {seen.providers[0]}"
+    return Finding(number, name, "cause", sentence, f"install the provider {seen.provider}, or declare the other one")
+
+
+def _threads(seen: Symptoms) -> Finding:
+    number, name = 4, "more threads than CPUs"
+    if seen.threads is None or seen.cpus is None:
+        return Finding(number, name, "unknown", "threads and CPUs of the server are not on record")
+    sentence = f"{seen.threads} threads on {seen.cpus:g} CPUs"
+    if seen.threads > max(1, int(seen.cpus)):
+        return Finding(number, name, "cause", sentence, f"podium serve --cpus {max(1, int(seen.cpus))}")
+    return Finding(number, name, "healthy", sentence)
+
+
+def _throttled(seen: Symptoms) -> Finding:
+    number, name = 5, "CPU throttling"
+    if seen.periods is None or seen.throttled is None:
+        return Finding(number, name, "unknown", "the server's control group counts no CPU periods")
+    if seen.periods == 0:
+        return Finding(number, name, "healthy", "no CPU limit is enforced on it")
+    share = seen.throttled / seen.periods
+    sentence = f"throttled in {share:.1%} of {seen.periods:,} periods"
+    if share <= _THROTTLED:
+        return Finding(number, name, "healthy", sentence)
+    p99 = "" if seen.p99_ms is None else f", and its p99 was {seen.p99_ms:.3g} ms"
+    return Finding(number, name, "cause", sentence + p99, "give whole CPUs with requests = limits, or fewer threads")
+
+
+def _parsing(seen: Symptoms) -> Finding:
+    number, name = 7, "JSON larger than compute"
+    if seen.protocol is None:
+        return Finding(number, name, "unknown", "it was not loaded")
+    if not seen.protocol.endswith("json"):
+        return Finding(number, name, "healthy", f"its requests are {seen.protocol}, not JSON")
+    if seen.answers < _LEAST_ANSWERS or not seen.stage_s:
+        return Finding(number, name, "unknown", "the server's time split is not on record")
+    parse, compute = seen.stage_s.get("decode", 0.0), seen.stage_s.get("compute", 0.0)
+    sentence = f"parsing takes {parse * 1e3:.3g} ms, compute {compute * 1e3:.3g} ms"
+    if parse > max(compute, _LEAST_PARSE_S):
+        return Finding(number, name, "cause", sentence, "send V2 binary tensors, or the images as they are")
+    return Finding(number, name, "healthy", sentence)
+
+
+def _delay(seen: Symptoms) -> Finding:
+    number, name = 9, "batcher waits for nobody"
+    if seen.mean_batch is None or seen.wait_answers < _LEAST_ANSWERS or not seen.alone_s:
+        return Finding(number, name, "unknown", "a single stream with the server's time split is not on record")
+    wait_s = seen.alone_s.get("queue", 0.0)
+    sentence = f"mean batch {seen.mean_batch:.1f}, mean wait {wait_s * 1e6:,.0f} µs"
+    if wait_s < _NO_WAIT_S or seen.mean_batch > _BATCH_ALONE:
+        return Finding(number, name, "healthy", sentence)
+    if wait_s >= max(_WAIT_S, 0.1 * seen.alone_s.get("compute", 0.0)):
+        return Finding(number, name, "cause", f"{sentence}: the delay buys nothing", "podium serve --max-delay 0")
+    return Finding(number, name, "unknown", f"{sentence}: too little to tell a delay from a busy machine")
+
+
+def _no_signal(number: int, name: str, why: str) -> Callable[[Symptoms], Finding]:
+    return lambda _seen: Finding(number, name, "unknown", why)
+
+
+CHECKS: Final[tuple[Callable[[Symptoms], Finding], ...]] = (
+    _int8_without_vnni,
+    _unfused,
+    _fallback,
+    _threads,
+    _throttled,
+    _no_signal(6, "starved sidecar", "it was not loaded past its proxy as well"),
+    _parsing,
+    _no_signal(8, "memory on the far socket", "the server does not say where its pages lie"),
+    _delay,
+    _no_signal(10, "a new batch shape", "the server does not keep its time by batch size"),
+)
