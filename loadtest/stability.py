@@ -3,11 +3,11 @@
 The metric of a clause is the percentile that it limits, block by block, and the measure is the coefficient of
 variation (CV) of these values. A p99 of a few hundred requests rests on a handful of them, so that five blocks of one
 and the same server easily differ by a fifth: a limit on the CV alone would throw out variants for being measured
-briefly. So beside it stands what chance does. Each block is cut into ten parts of successive requests, and the parts
+briefly. So beside it stands what chance does. Each block is cut into five parts of successive requests, and the parts
 of all blocks are dealt out anew, many times: were the blocks alike, the CV as it was measured would be one of many
-such. Parts and not single requests, because slow requests come in clumps. Blocks disagree only where the CV is above
-the limit *and* above the CV of 99 % of the deals. One bad second in one block is in one block of every deal: nothing
-says that it was the block; a process that is slow for as long as it lives is found.
+such. Parts and not single requests, because slow requests come in clumps, and a machine has bad seconds. Blocks
+disagree only where the CV is above the limit *and* above the CV of 99 % of the deals. One bad second in one block is
+in one block of every deal: nothing says that it was the block; a process that is slow for as long as it lives is found.
 
 A share of errors has no such figure: near zero its CV is large whatever happens, and what clumps of errors do to the
 verdict is in the bound of rule 11 already.
@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 MORE_CV: Final = 0.10
 FIGURE_CV: Final = 0.20
 
-_PARTS: Final = 10
+_PARTS: Final = 5
 _DEALS: Final = 199
 # The third largest of 199 and the one that was measured: 1 %.
 _SURE: Final = 0.99

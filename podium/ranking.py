@@ -3,7 +3,8 @@
 Pure functions. Between node classes raw speed is never compared; the cheapest entry that holds the objective wins.
 An entry that cannot be told from the first of a place shares it: the interval of its cost, which is that of the
 largest rate it holds, meets the other's. The winner is then the one whose figure is best, and the tie is said. An
-entry whose blocks disagree has no figure to rank by, and no rank (rule 9).
+entry whose blocks disagree has no figure to rank by, and no rank (rule 9); where it alone holds the objective it wins
+all the same, because there is nothing to rank it against.
 """
 
 from collections.abc import Sequence
@@ -35,8 +36,10 @@ def is_ranked(entry: Entry) -> bool:
 
 
 def winner(entries: Sequence[Entry]) -> Entry | None:
-    """Return the first entry of rank 1, if one has it."""
-    return next((entry for entry in entries if entry.rank == 1), None)
+    """Return the first entry of rank 1, or the only one that holds the objective, if there is one."""
+    holding = [entry for entry in entries if entry.status == "PASS" and not entry.emulated]
+    best = next((entry for entry in entries if entry.rank == 1), None)
+    return holding[0] if best is None and len(holding) == 1 else best
 
 
 def level_with(entry: Entry, entries: Sequence[Entry]) -> tuple[Entry, ...]:

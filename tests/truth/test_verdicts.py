@@ -11,18 +11,23 @@ import pytest
 
 from loadtest.profile import load_profile
 from tests.servers import KINDS, Server, true_rate
-from tests.trials import ALLOWED, LIMIT_S, Found, play, summary, trials, twins
+from tests.trials import ALLOWED, LIMIT_S, Found, play, summary, trials, true_rates, twins
 from tests.virtual import Arena
 
 RACES = 160
-PAIRS = 12
+PAIRS = 10
 _FAST = tuple(Server(kind, 0.01) for kind in KINDS)
 _REQUESTS = 800_000
 
 
 @pytest.fixture(scope="module")
-def found() -> tuple[Found, ...]:
-    return play(trials(RACES, _FAST, seed=7), requests=_REQUESTS)
+def truths() -> dict[Server, float]:
+    return true_rates(_FAST, requests=_REQUESTS)
+
+
+@pytest.fixture(scope="module")
+def found(truths: dict[Server, float]) -> tuple[Found, ...]:
+    return play(trials(RACES, _FAST, seed=7), truths)
 
 
 def test_the_true_rate_is_that_of_the_formula_where_there_is_one() -> None:
@@ -35,8 +40,8 @@ def test_the_true_rate_is_that_of_the_formula_where_there_is_one() -> None:
     assert np.mean(ends - arrivals > LIMIT_S) == pytest.approx(ALLOWED, rel=0.06)
 
 
-def test_the_true_rate_of_a_constant_service_time_is_that_of_another_simulation() -> None:
-    rate = true_rate(Server("constant", 0.01), LIMIT_S, ALLOWED, requests=_REQUESTS)
+def test_the_true_rate_of_a_constant_service_time_is_that_of_another_simulation(truths: dict[Server, float]) -> None:
+    rate = truths[Server("constant", 0.01)]
     random = np.random.default_rng(8)
     waits, wait = [], 0.0
     for gap in random.exponential(1 / rate, 300_000):
@@ -74,13 +79,13 @@ def test_clear_cases_cost_little_more_than_the_method_asks_for(found: tuple[Foun
     assert summary(found)["requests_by_needed_median"] <= 1.5
 
 
-def test_a_server_is_not_ranked_apart_from_itself() -> None:
+def test_a_server_is_not_ranked_apart_from_itself(truths: dict[Server, float]) -> None:
     profile = load_profile("standard")
     arena = Arena(profile)
     try:
         places = [
-            twins(_FAST[number % len(_FAST)], 1.3, seed=900 + number, profile=profile, arena=arena, requests=_REQUESTS)
-            for number in range(PAIRS)
+            twins(server, truths[server] / 1.3, seed=900 + number, profile=profile, arena=arena)
+            for number, server in enumerate(_FAST * (PAIRS // len(_FAST)))
         ]
     finally:
         arena.close()

@@ -33,6 +33,20 @@ def test_winner_is_named_with_its_numbers(won: Race) -> None:
     assert "Of 4 entries: 2 hold and 2 fail." in first.sentence.replace("\u00a0", " ")
 
 
+def test_those_that_cannot_be_told_from_the_winner_are_named(won: Race) -> None:
+    first, second, *others = won.variants
+    tied = won.model_copy(update={"variants": (first, second.model_copy(update={"rank": 1}), *others)})
+    assert f"{second.id} cannot be told from it by that" in headline(tied).sentence
+    assert "cannot be told" not in headline(won).sentence
+
+
+def test_those_that_hold_and_have_no_rank_are_named_where_nobody_wins() -> None:
+    entry = Entry(id="v", node_class="local", status="PASS", unranked="not ranked: p99 differs from block to block")
+    found = headline(races.race((entry,)))
+    assert not found.has_winner
+    assert "The blocks of v disagree too much for a rank." in found.sentence
+
+
 def test_level_and_target_stand_beside_the_headline(won: Race) -> None:
     badges = {badge.label: badge.meaning for badge in headline(won).badges}
     assert "95 %" in badges["level quick"]

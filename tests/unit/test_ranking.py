@@ -76,10 +76,19 @@ def test_entries_without_figures_share_the_first_place() -> None:
     assert places(entry("b", "PASS"), entry("a", "PASS")) == [("a", 1), ("b", 1)]
 
 
-def test_an_entry_whose_blocks_disagree_has_no_rank_and_cannot_win() -> None:
+def test_an_entry_whose_blocks_disagree_has_no_rank_and_wins_only_where_it_alone_holds() -> None:
     order = ranked([figured("a", 100, 90, 110, unranked="not ranked: …"), figured("b", 50, 45, 55)])
     assert [(item.id, item.rank) for item in order] == [("b", 1), ("a", None)]
-    assert winner(ranked([figured("a", 100, 90, 110, unranked="not ranked: …")])) is None
+    best = winner(order)
+    assert best is not None
+    assert best.id == "b"
+    disagreeing = [figured(name, 100, 90, 110, unranked="not ranked: …") for name in "ac"]
+    assert winner(ranked(disagreeing)) is None
+    alone = winner(ranked([disagreeing[0], entry("d", "FAIL", 1)]))
+    assert alone is not None
+    assert (alone.id, alone.rank) == ("a", None)
+    emulated = disagreeing[0].model_copy(update={"emulated": True})
+    assert winner(ranked([emulated])) is None
 
 
 @given(st.lists(st.sampled_from(["PASS", "FAIL", "INCONCLUSIVE", "VOID", "REJECTED", "SKIPPED"]), max_size=8))

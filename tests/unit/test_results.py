@@ -111,6 +111,32 @@ def test_clauses_are_shown_in_their_units(passed: tuple[Measured, Entry]) -> Non
     assert all((one.low or 0) <= (one.value or 0) <= (one.high or 0) for one in found.clauses)
 
 
+def test_blocks_that_disagree_pass_without_a_figure_to_rank_by(tmp_path: Path) -> None:
+    def slow_third(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        # All of the third block is three times as slow, as a process in another mode is.
+        if shot.kind != "open" or shot.seed != 13:
+            return outcome
+        return with_samples(outcome, end_ns=outcome.samples.end_ns + 2 * outcome.samples.latency_intended_ns)
+
+    target = SimulatedTarget({"a": 5})
+    target.change = slow_third
+    found = entry(run(target, tmp_path, WHOLE), WHOLE)
+    assert found.status == "PASS"
+    assert found.unranked.startswith("not ranked: p99 differs from block to block by")
+    assert found.reasons == (found.unranked,)
+    assert found.server_max_rps is not None
+    assert found.cost_per_million is None
+    cv, chance = found.clauses[0].cv, found.clauses[0].cv_by_chance
+    assert cv is not None
+    assert chance is not None
+    assert cv > max(0.2, chance)
+
+
+def test_blocks_that_agree_are_ranked(passed: tuple[Measured, Entry]) -> None:
+    assert passed[1].unranked == ""
+    assert (passed[1].clauses[0].cv or 0) < 0.5
+
+
 def test_cost_is_of_the_planned_share_of_the_capacity(passed: tuple[Measured, Entry]) -> None:
     measured, found = passed
     assert measured.search is not None

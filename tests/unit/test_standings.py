@@ -30,6 +30,19 @@ def test_incumbent_and_emulated_entries_are_marked() -> None:
     assert rows(race)[0].notes == ("incumbent", "emulated, not ranked")
 
 
+def test_a_shared_place_and_a_missing_one_are_said() -> None:
+    entries = (
+        Entry(id="a", node_class="local", status="PASS", rank=1),
+        Entry(id="b", node_class="local", status="PASS", rank=1),
+        Entry(id="c", node_class="local", status="PASS", rank=3),
+        Entry(id="d", node_class="local", status="PASS", unranked="not ranked: p99 differs from block to block"),
+    )
+    lines = rows(races.race(entries))
+    assert [row.place for row in lines] == ["1=", "1=", "3", "–"]
+    tie = "a tie: intervals meet"
+    assert [row.notes for row in lines] == [(tie,), (tie,), (), ("not ranked: its blocks disagree",)]
+
+
 def test_only_the_winner_is_marked_as_such() -> None:
     entries = (
         Entry(id="v", node_class="local", status="PASS", rank=1),
