@@ -277,20 +277,13 @@ class ClusterTarget:
         return Deployment(candidate, endpoint, _ready_seconds(pod), _identity(pod))
 
     def _url(self, name: str) -> str:
-        host = f"{name}-predictor.{self._cluster.namespace}.svc.cluster.local"
-        service = self._cluster.get(SERVICE, f"{name}-predictor") or {}
-        spec = service.get("spec") or {}
-        # A headless Service only names pods, so their own port is the one to ask.
-        is_headless = spec.get("clusterIP") == "None"
+        domain = f"{self._cluster.namespace}.svc.cluster.local"
         if self._protocol == "grpc":
-            if not is_headless:
-                raise ClusterError(
-                    f"The Service {name}-predictor forwards HTTP only, and the profile's load is gRPC",
-                    hint="Let KServe make headless Services (serviceClusterIPNone: true in the ConfigMap "
-                    "inferenceservice-config), or choose a profile that sends v2-binary.",
-                )
-            return f"http://{host}:8081"
-        return f"http://{host}:8080" if is_headless else f"http://{host}"
+            return f"http://{name}-pods.{domain}:8081"
+        service = self._cluster.get(SERVICE, f"{name}-predictor") or {}
+        # A headless Service only names pods, so their own port is the one to ask.
+        is_headless = (service.get("spec") or {}).get("clusterIP") == "None"
+        return f"http://{name}-predictor.{domain}" + (":8080" if is_headless else "")
 
     def _state(self, pod: str) -> dict[str, JsonValue]:
         with suppress(ClusterError, ValueError):

@@ -159,6 +159,21 @@ def test_a_service_without_a_cluster_address_is_asked_at_its_pods_port(
     assert target.deploy(candidate).endpoint.url.endswith(":8080")
 
 
+def test_grpc_goes_to_the_service_that_names_the_pods(kserve: KServe, cluster: Cluster, candidate: Candidate) -> None:
+    target = ClusterTarget(
+        cluster,
+        helm_on(cluster),
+        PLATFORM,
+        classes={"epyc": load_node_class("epyc")},
+        protocol="grpc",
+        race_id=RACE,
+    )
+    assert target.deploy(candidate).endpoint.url == f"http://{NAME}-pods.podium.svc.cluster.local:8081"
+    assert f"{NAME}-pods" in kserve.names("services")
+    target.cleanup()
+    assert kserve.names("services") == []
+
+
 def test_what_is_not_of_the_race_is_left_alone(kserve: KServe, target: ClusterTarget, candidate: Candidate) -> None:
     theirs = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": NAME}}
     kserve.has(SERVICES, theirs)
