@@ -28,7 +28,7 @@ def taken_in(place: Path, model: bytes, card: str, to: str) -> tuple[int, str, f
 def test_every_broken_model_is_refused_at_little_cost_and_the_next_good_one_is_not(tmp_path: Path) -> None:
     stripes_data(tmp_path / "data", 1)
     good = stripes_graph().SerializeToString()
-    names = []
+    names: list[str] = []
     for broken in broken_models():
         code, said, seconds, memory = taken_in(tmp_path, broken.model, broken.card, "none")
         assert code == 3, (broken.name, said)
