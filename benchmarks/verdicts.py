@@ -2,8 +2,8 @@
 
 Plays races of level standard with the program's own contest, search, proofs and judge against simulated servers whose
 largest rate is known (`tests/trials.py`), and races of a server against itself, which must not be ranked apart. The
-judge that reads one run's p99 stands beside it; `--races 0` and `--pairs 0` leave a part out. Prints and writes what the issue puts a bar on, and says whether each
-bar is met; nothing is sent anywhere. Two processes, about four minutes for the races and as long for the pairs.
+judge that reads one run's p99 stands beside it; `--races 0` and `--pairs 0` leave a part out. Prints and writes what
+the issue puts a bar on, and says whether each bar is met; nothing is sent anywhere.
 """
 
 import argparse
@@ -13,13 +13,17 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from loadtest.profile import load_profile
 from tests.servers import Server
 from tests.trials import SERVERS, Found, Trial, play, summary, trials, true_rates, twins
 from tests.virtual import Arena
+
+T = TypeVar("T")
 
 BARS = {
     "wrong_pass": ("<=", 0.01),
@@ -54,6 +58,16 @@ def _pairs(numbers: range, truths: dict[Server, float]) -> list[tuple[int, int] 
     return found
 
 
+def _within(parts: Iterator[Sequence[T]], deadline: float) -> list[T]:
+    """Return what comes before a deadline."""
+    found: list[T] = []
+    for part in parts:
+        found += part
+        if time.monotonic() > deadline:
+            break
+    return found
+
+
 def _by_kind(found: list[Found]) -> dict[str, dict[str, float]]:
     kinds: dict[str, dict[str, float]] = {}
     for kind in sorted({one.trial.server.kind for one in found}):
@@ -76,6 +90,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="end each part then, with what it has")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/verdicts.json"))
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -85,15 +100,16 @@ def main() -> int:
     parts: list[tuple[Trial, ...]] = [chosen[first : first + _PART] for first in range(0, len(chosen), _PART)]
     with context.Pool(options.processes) as pool:
         truths = {server: rate for part in pool.map(_truth, SERVERS, chunksize=1) for server, rate in part.items()}
-        found = [one for part in pool.imap(partial(play, truths=truths), parts) for one in part]
+        found = _within(pool.imap(partial(play, truths=truths), parts), began + options.seconds)
         races_s = time.monotonic() - began
         began = time.monotonic()
         spans = [range(first, min(first + _PART, options.pairs)) for first in range(0, options.pairs, _PART)]
-        ranks = [one for part in pool.imap(partial(_pairs, truths=truths), spans) for one in part if one is not None]
+        played = _within(pool.imap(partial(_pairs, truths=truths), spans), began + options.seconds)
+        ranks = [one for one in played if one is not None]
     figures: dict[str, float] = summary(found) if found else {}
     if ranks:
         apart = sum(first != second for first, second in ranks) / len(ranks)
-        figures |= {"pairs": options.pairs, "pairs_ranked": len(ranks), "ranked_apart": apart}
+        figures |= {"pairs": len(played), "pairs_ranked": len(ranks), "ranked_apart": apart}
     bars = {name: bar for name, bar in BARS.items() if name in figures}
     held = {
         name: figures[name] <= limit if sign == "<=" else figures[name] >= limit for name, (sign, limit) in bars.items()

@@ -1,7 +1,8 @@
 """What a profile will cost before anything is started: wall seconds and requests, phase by phase.
 
 An estimate for `--dry-run` and for checking a budget. It takes it that every variant is measured to the
-end: the over-saturation stop and a rejected variant only make a race shorter.
+end: the over-saturation stop and a rejected variant only make a race shorter. More blocks of a hold that is
+undecided (`maxBlocks`) are played from what is left of the budget, and not counted.
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ from tests.servers import KINDS, Server, true_rate
 from tests.trials import ALLOWED, LIMIT_S, Found, play, summary, trials, true_rates, twins
 from tests.virtual import Arena
 
+# All races are played in one fixture, on a machine that others may keep busy.
+pytestmark = pytest.mark.timeout(600)
+
 RACES = 160
 PAIRS = 10
 _FAST = tuple(Server(kind, 0.01) for kind in KINDS)
