@@ -125,6 +125,7 @@ class FrontEnd:
             raise HttpError(415, "media_type", "the body must be JSON, or an image as JPEG, PNG or WebP")
 
     def _explain(self, exchange: Exchange) -> None:
+        del exchange
         raise HttpError(501, "not_implemented", "this model explains nothing; ask for :predict")
 
     def _infer(self, exchange: Exchange) -> None:

@@ -112,14 +112,12 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         process.wait(20)
 
 
+@pytest.mark.control("S9")
 @pytest.mark.control("S20")
-def test_the_sdks_refusals_tell_how_it_is_made(sdk: int) -> None:
+def test_the_sdk_tells_how_it_is_made_and_unloads_its_model_for_anybody(sdk: int) -> None:
     told = [last_answer(exchanged(sdk, case)) for case in (*cases_of("F")[:30], *cases_of("E")[40:100])]
     assert [body for status, body in told if status >= 500 or LEAK.search(body.decode(errors="replace"))]
 
-
-@pytest.mark.control("S9")
-def test_the_sdk_unloads_its_model_for_anybody(sdk: int) -> None:
     assert ask_once(sdk, "POST", "/v2/repository/models/tiny/unload").status == 200
     body = json.dumps({"instances": [[0.0, 1.0, 0.0, 0.0]]}).encode()
     assert ask_once(sdk, "POST", "/v1/models/tiny:predict", body, {"content-type": "application/json"}).status != 200
