@@ -130,7 +130,10 @@ class RayPool:
                     hint="Start one with `ray start --head`, or give --ray no address to use one of its own.",
                 ) from error
         else:
-            LocalRay.enter(len(os.sched_getaffinity(0)))
+            try:
+                LocalRay.enter(len(os.sched_getaffinity(0)))
+            except RuntimeError as error:
+                raise MachineError(str(error), hint="Give it 2 GiB of memory and a writable /tmp.") from error
         self._aside.__enter__()
         try:
             self._hire()
@@ -186,7 +189,7 @@ class RayPool:
             self._note(f"{job.variant_id or job.name}: the worker ended ({outcome.lost}); another one tries")
 
     def _hire(self) -> None:
-        have = ray.cluster_resources()
+        have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         room = min(int(have.get("CPU", 1)), int(have.get("memory", _WORKER_BYTES) // _WORKER_BYTES))
         count = max(1, min(self._most, room))
         self._idle = [self._hired() for _ in range(count)]

@@ -10,11 +10,12 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import ray
@@ -23,6 +24,7 @@ __all__ = ["LocalRay"]
 
 # The least that Ray takes. What is larger than 100 kB passes through it, and a batch of images is a few MB.
 _STORE_BYTES = 80 << 20
+_TRIES = 3
 _ENVIRONMENT = {
     # Nothing is reported to anybody.
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -51,7 +53,7 @@ class LocalRay:
         """Start it where it does not run yet, with `cpus` to give away; the first user decides.
 
         Raises:
-            RuntimeError: It does not come up.
+            RuntimeError: It does not come up, which is tried three times.
         """
         with cls._lock:
             if cls._users == 0:
@@ -68,6 +70,17 @@ class LocalRay:
 
     @classmethod
     def _start(cls, cpus: int) -> None:
+        for left in reversed(range(_TRIES)):
+            try:
+                cls._try(cpus)
+                return
+            # Ray gives itself 30 s, too few on a machine that is busy, and says so with nothing more than this.
+            except Exception as error:
+                if not left:
+                    raise RuntimeError(f"Ray did not come up in {_TRIES} tries: {error}") from error
+
+    @classmethod
+    def _try(cls, cpus: int) -> None:
         cls._token = cls._token or secrets.token_hex(32)
         # Short, because the path of a socket may have 107 characters.
         cls._folder = Path(tempfile.mkdtemp(prefix="ray-"))
@@ -100,12 +113,26 @@ class LocalRay:
         atexit.unregister(cls._stop)
         ray.shutdown()
         if cls._folder is not None:
+            # What it began and did not finish it does not end either.
+            _end_children(str(cls._folder))
             shutil.rmtree(cls._folder, ignore_errors=True)
         for name, value in cls._before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _end_children(word: str) -> None:
+    """End the children of this process whose command line has a word, and wait for them."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        # A process may end while it is looked at.
+        with suppress(OSError):
+            pid = int(path.parent.name)
+            parent = int(path.read_text().rsplit(")", 1)[1].split()[1])
+            if parent == os.getpid() and word in (path.parent / "cmdline").read_text():
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 @contextmanager

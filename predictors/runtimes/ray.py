@@ -122,10 +122,8 @@ def load(folder: Path, variant: Variant, *, threads: int) -> RayRuntime:
     check_options(variant, {"model"})
     try:
         LocalRay.enter(threads)
-    except (RayError, RuntimeError, OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{variant.id}: Ray cannot start here: {error}", "give it 1 GiB of memory and a writable /tmp"
-        ) from error
+    except RuntimeError as error:
+        raise ArtifactError(f"{variant.id}: {error}", "give it 1 GiB of memory and a writable /tmp") from error
     try:
         return RayRuntime(folder.resolve(), variant, threads)
     except (RayError, RuntimeError, TimeoutError) as error:

@@ -70,7 +70,7 @@ def building(model: Path, data: Path, tmp_path: Path) -> Iterator["subprocess.Po
 
 def family(pid: int) -> dict[int, str]:
     """Return all processes below one with their command lines; those that have ended are left out."""
-    table = subprocess.run(["ps", "-eo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    table = subprocess.run(["ps", "-wweo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=3) for line in table.splitlines()]
     found: dict[int, str] = {}
     wanted = {pid}

@@ -2,12 +2,13 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import predictors
-from predictors.localray import _ENVIRONMENT, _python_path, _write_shell
+from predictors.localray import _ENVIRONMENT, LocalRay, _end_children, _python_path, _write_shell
 
 
 def test_a_worker_starts_where_there_is_no_shell(tmp_path: Path) -> None:
@@ -24,6 +25,38 @@ def test_workers_find_our_code_before_what_was_given(monkeypatch: pytest.MonkeyP
     folders = _python_path().split(os.pathsep)
     assert folders[0] == str(Path(predictors.__file__).parents[1])
     assert folders[-1] == "/elsewhere"
+
+
+def test_what_was_begun_and_not_finished_is_ended() -> None:
+    words = ("ray-abandoned/session", "ray-other/session")
+    begun, other = (
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", word], stderr=subprocess.DEVNULL)
+        for word in words
+    )
+    try:
+        _end_children("ray-abandoned")
+        assert not Path(f"/proc/{begun.pid}").exists()
+        assert other.poll() is None
+    finally:
+        for process in (begun, other):
+            process.kill()
+            process.wait()
+
+
+def test_a_ray_that_never_comes_up_is_tried_and_then_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def fail(**options: object) -> None:
+        tried.append(options["_temp_dir"])
+        raise Exception("The current node timed out during startup")
+
+    monkeypatch.setattr("predictors.localray.ray.init", fail)
+    before = dict(os.environ)
+    with pytest.raises(RuntimeError, match="3 tries: The current node timed out"):
+        LocalRay.enter(1)
+    assert len(set(tried)) == 3
+    assert not any(Path(str(folder)).exists() for folder in tried)
+    assert dict(os.environ) == before
 
 
 def test_nothing_is_reported_to_anybody() -> None:
