@@ -7,17 +7,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loadtest.errors import GeneratorError
 from loadtest.k6 import find_k6
 from loadtest.records import read_record
+from podium.cli import run
+from podium.measure import is_kept
 from tests.contract.race.conftest import need
 from tests.contract.server import Server, started
 from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(300)
 # Wide limits: what is tested is the course of a bench, on a machine that may be busy.
 PROFILE = """\
 name: brief
@@ -52,54 +56,98 @@ def serving(vector_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         server.process.stdout.close()
 
 
-@pytest.fixture
-def words(serving: Server, tmp_path: Path) -> list[str]:
-    """The command line of a bench at a rate whose blocks are short."""
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "one.json").write_text(json.dumps({"instances": [[0.0, 1.0, 0.0, 0.0]]}))
-    (tmp_path / "brief.yaml").write_text(PROFILE)
-    places = ["--profile", str(tmp_path / "brief.yaml"), "--payloads", str(tmp_path / "photos")]
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a payload and a profile of short blocks; the runs go below it."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "bodies").mkdir()
+    (folder / "bodies" / "one.json").write_text(json.dumps({"instances": [[0.0, 1.0, 0.0, 0.0]]}))
+    (folder / "brief.yaml").write_text(PROFILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def words(serving: Server, place: Path) -> list[str]:
+    """The command line of a bench at a rate whose blocks are short, without its runs."""
     return [
         *(sys.executable, "-W", "ignore", "-m", "podium", "bench", f"http://127.0.0.1:{serving.http_port}"),
         *("--model", "tiny", "--rate", "300", "--state", f"http://127.0.0.1:{serving.metrics_port}"),
-        *("--runs", str(tmp_path / "runs"), *places),
+        *("--profile", str(place / "brief.yaml"), "--payloads", str(place / "bodies")),
     ]
 
 
-def test_a_bench_measures_proves_and_judges(serving: Server, words: list[str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*words, "--slo", "p99<=1500ms, errors<=50%", "-o", "json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    # Two blocks of a second are too few for a verdict, whatever the machine does.
-    assert done.returncode == 6, done.stderr
-    bench = json.loads(done.stdout)
+@pytest.fixture(scope="module")
+def benches(words: list[str], place: Path) -> list[dict[str, Any]]:
+    """Two benches of one question."""
+    found = []
+    for name in ("first", "second"):
+        command = [*words, "--name", name, "--slo", "p99<=1500ms, errors<=50%", "-o", "json"]
+        done = subprocess.run(
+            [*command, "--runs", str(place / "runs")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        # Two blocks of a second are too few for a PASS, whatever the machine does.
+        assert done.returncode in {5, 6}, done.stderr
+        found.append(json.loads(done.stdout))
+    return found
+
+
+def test_a_bench_measures_proves_and_judges(serving: Server, benches: list[dict[str, Any]], place: Path) -> None:
+    bench = benches[0]
     assert bench["slo"] == "p99<=1500ms, errors<=50%, rate>=300/s"
     proofs = {proof["check"]: proof for proof in bench["passport"]}
     assert proofs["co-located"]["ok"]
     assert proofs["wrong-artifact"]["ok"]
     assert proofs["restarted"]["evidence"] == "0 restarts"
-    (folder,) = (tmp_path / "runs").iterdir()
-    for run in bench["runs"]:
-        record = read_record(folder / run)
+    folder = place / "runs" / bench["bench_id"]
+    for path in bench["runs"]:
+        record = read_record(folder / path)
         assert record.address == serving.state()["address"]
-        assert (folder / run).with_suffix(".hdr").is_file()
+        assert (folder / path).with_suffix(".hdr").is_file()
+
+
+def test_two_benches_of_one_question_are_compared_diagnosed_and_not_gated(
+    benches: list[dict[str, Any]], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = place / "runs"
+    names = [bench["bench_id"] for bench in benches]
+    kept = [
+        {record.schedule_seed for path in (runs / name).rglob("*-hold.json") if is_kept(record := read_record(path))}
+        for name in names
+    ]
+    # On a machine that is too restless to warm up on, all runs of a side may be void, which is 6.
+    code = run(["compare", *names, "--unpaired", "--runs", str(runs), "-o", "json"])
+    assert code == (0 if all(kept) else 6)
+    if code == 0:
+        compared = json.loads(capsys.readouterr().out)
+        assert {one["name"] for one in compared["figures"]} <= {"p50", "p90", "p99", "rate"}
+        assert run(["diagnose", names[0], "--runs", str(runs), "-o", "json"]) == 0
+        findings = {one["number"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
+        assert findings[4]["sentence"] == "1 threads on 1 CPUs"
+        assert findings[7]["sentence"].startswith("parsing takes ")
+    assert run(["gate", names[1], "--baseline", names[0], "--runs", str(runs)]) == 3
+    assert "a gate takes nothing below standard" in capsys.readouterr().err
 
 
 def test_an_interruption_leaves_no_process_and_no_half_record(words: list[str], tmp_path: Path) -> None:
-    def is_holding() -> bool:
-        return any("shot-" in str(path) or path.name == "work" for path in (tmp_path / "runs").rglob("*"))
+    def is_at_work() -> bool:
+        return any(path.name == "work" for path in (tmp_path / "runs").rglob("*"))
 
     mark = f"{os.getpid()}-bench"
     process = subprocess.Popen(
-        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "MARK": mark}
+        [*words, "--runs", str(tmp_path / "runs")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MARK": mark},
     )
     with process:
-        eventually(is_holding, 60, 0.01)
+        eventually(is_at_work, 60, 0.01)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
