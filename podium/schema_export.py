@@ -26,6 +26,8 @@ from predictors.recipes.registry import RecipeList
 __all__ = ["SCHEMAS", "differing", "main", "text_of"]
 
 _ROOT = Path(__file__).parent.parent
+# The API itself, which clients generate code from; the contract tests hold the server to it.
+_WRITTEN_BY_HAND = frozenset({"predictors/schemas/openapi.json"})
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -62,7 +64,7 @@ def differing(root: Path = _ROOT) -> tuple[str, ...]:
     wrong = {
         name for name in SCHEMAS if name not in found or (root / name).read_text(encoding="utf-8") != text_of(name)
     }
-    return tuple(sorted(wrong | (found - set(SCHEMAS))))
+    return tuple(sorted(wrong | (found - set(SCHEMAS) - _WRITTEN_BY_HAND)))
 
 
 def main(arguments: list[str], root: Path = _ROOT) -> int:
