@@ -156,8 +156,12 @@ def _on_ray(
     against, mark = (source.variant_id, quality_mark()) if source else ("", "")
     logs = Path(mkdtemp(prefix="podium-build-"))
     place = Place(model, store, recipes, logs=logs, source=against, mark=mark)
-    with RayPool("" if address == "local" else address, place, workers=len(ledger.jobs), note=_note) as pool:
-        pool.work(ledger)
+    try:
+        with RayPool("" if address == "local" else address, place, workers=len(ledger.jobs), note=_note) as pool:
+            pool.work(ledger)
+    except KeyboardInterrupt:
+        shutil.rmtree(logs, ignore_errors=True)
+        raise
     if not ledger.failed:
         shutil.rmtree(logs, ignore_errors=True)
 
