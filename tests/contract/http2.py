@@ -42,7 +42,7 @@ def headers(
         ":scheme": "http",
         ":path": path,
         ":authority": "h",
-        "te": "trailers",
+        "te": "trailers",  # codespell:ignore te
         "content-type": "application/grpc",
     }
     fields |= {name.replace("_", "-").replace("pseudo-", ":"): value for name, value in more.items()}
