@@ -82,6 +82,13 @@ def test_a_variant_is_served_as_the_readme_says(tmp_path: Path) -> None:
             server.stdout.close()
 
 
+def test_each_command_that_the_readme_names_is_one() -> None:
+    named = set(re.findall(r"`podium (\w+)", README))
+    known = {path.stem for path in (ROOT / "podium" / "commands").glob("[a-z]*.py")}
+    assert named
+    assert named <= known
+
+
 def test_the_readme_says_where_the_program_is() -> None:
     first = README.index("podium ", README.index("```sh\n./scripts/cluster-up"))
     assert 0 < README.index('export PATH="$PWD/.venv/bin:$PATH"') < first
