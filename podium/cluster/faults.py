@@ -75,6 +75,9 @@ def _refused(status: int, message: str, doing: str) -> ClusterError:
         return RefusedByClusterError(
             _short(message), "kubectl get resourcequota shows what is used; free some, or raise it"
         )
+    if status == 403 and " is forbidden: " in message and " is forbidden: User " not in message:
+        # Authorization says who cannot do what; admission says what is wrong with the object.
+        return RefusedByClusterError(_short(message), "change what the sentence names; podium doctor")
     if status == 403:
         return DeniedError(
             f"This user may not do it: {_short(message)}", "ask for the role, or choose another --context"

@@ -6,7 +6,7 @@ from podium import ANNOTATION_PREFIX
 from podium.cluster.adapter import Cluster
 from podium.cluster.errors import ClusterError
 from podium.cluster.kinds import INFERENCE_SERVICE, annotations_of
-from podium.cluster.site import Node, Platform, nodes_of, read_nodes, read_platform
+from podium.cluster.site import Node, Platform, bringing, nodes_of, read_nodes, read_platform
 from podium.errors import SubmissionError
 from podium.nodeclass import NodeClass, load_node_class, node_class_names
 from podium.plan import RaceSite
@@ -63,7 +63,7 @@ def serving_variant(cluster: Cluster, name: str) -> str:
 def _lacking(platform: Platform) -> dict[str, str]:
     return {
         runtime: "its image is not on this cluster"
-        + (" (./scripts/cluster-up --with-torch brings it)" if runtime == "torch" else "")
+        + (f" ({bringing(runtime)} brings it)" if bringing(runtime) != bringing("ort") else "")
         for runtime in _RUNTIMES
         if runtime not in platform.images
     }

@@ -15,10 +15,10 @@ import yaml
 from podium.cluster.adapter import Cluster
 from podium.cluster.errors import ClusterError, DeniedError, UnreachableError
 from podium.cluster.helm import Helm
-from podium.cluster.kinds import CLUSTER_RUNTIME, INFERENCE_SERVICE, NAMESPACE, PVC, QUOTA, Document, labels_of, name_of
+from podium.cluster.kinds import CLUSTER_RUNTIME, INFERENCE_SERVICE, POD, PVC, QUOTA, Document, labels_of, name_of
 from podium.cluster.leftovers import RACE_LABEL
-from podium.cluster.release import check_nodes
-from podium.cluster.site import Node, Platform, amounts_of, nodes_of, read_nodes
+from podium.cluster.release import check_nodes, has_namespace
+from podium.cluster.site import Node, Platform, amounts_of, bringing, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
 from podium.placement import helm_values
 from podium.quantities import parse_quantity
@@ -88,7 +88,7 @@ class _Asked:
         if not self.cluster.serves(INFERENCE_SERVICE):
             yield Lack(f"KServe is not installed on {self.cluster.context}", "./scripts/cluster-up, or: podium doctor")
             return
-        if self.cluster.get(NAMESPACE, self.cluster.namespace) is None:
+        if not has_namespace(self.cluster):
             namespace = self.cluster.namespace
             yield Lack(
                 f"There is no namespace {namespace} on {self.cluster.context}", f"kubectl create namespace {namespace}"
@@ -100,9 +100,10 @@ class _Asked:
                 "race in the platform's namespace with -n podium",
             )
         nodes = read_nodes(self.cluster, leaving=RACE_LABEL)
-        yield from self._classes(nodes)
+        yield from self._classes()
         generators = self._generators(nodes)
         services = [self._service(one) for one in self.specimens]
+        yield from self._room(nodes, services)
         full = list(self._quota([made.pod for made in services if made.pod], generators.pods))
         for lack in (lack for made in (generators, *services) for lack in made.lacks):
             # A quota that is told with all that the race needs is not told again for each pod.
@@ -110,7 +111,7 @@ class _Asked:
                 yield lack
         yield from (lack for _, lack in full)
 
-    def _classes(self, nodes: Sequence[Node]) -> Iterator[Lack]:
+    def _classes(self) -> Iterator[Lack]:
         for node_class in {one.node_class.name: one.node_class for one in self.specimens}.values():
             try:
                 check_nodes(self.cluster, node_class)
@@ -118,21 +119,20 @@ class _Asked:
                 raise
             except ClusterError as error:
                 yield Lack(str(error), error.hint)
-                continue
-            wanted = {name: parse_quantity(amount) for name, amount in node_class.resources.requests.items()}
+
+    def _room(self, nodes: Sequence[Node], made: Sequence[_Made]) -> Iterator[Lack]:
+        pods = {labels_of(one.pod).get("podium.dev/node-class", ""): one.pod for one in made if one.pod}
+        for node_class in {one.node_class.name: one.node_class for one in self.specimens}.values():
             ready = [node for node in nodes_of(node_class, nodes) if node.ready]
-            short = {
-                name: max(node.free.get(name, 0.0) for node in ready)
-                for name, amount in wanted.items()
-                if all(node.free.get(name, 0.0) + 1e-9 < amount for node in ready)
-            }
-            for name, free in short.items():
-                yield Lack(
-                    f"No node of class {node_class.name} has room for a pod: it asks for "
-                    f"{name} {node_class.resources.requests[name]}, and at most {_amount(name, free)} is free "
-                    f"({', '.join(node.name for node in ready)})",
-                    "podium doctor shows what is free; end what is not needed there",
-                )
+            pod = pods.get(node_class.name)
+            if pod is None or not ready or not _unplaced([pod], ready):
+                continue
+            asked = amounts_of(pod["spec"])
+            free = "; ".join(f"{node.name} has {_amounts(node.free, asked)} free" for node in ready)
+            yield Lack(
+                f"No node of class {node_class.name} has room for a pod that asks for {_amounts(asked, asked)}: {free}",
+                "podium doctor shows what is free; end what is not needed there",
+            )
 
     def _generators(self, nodes: Sequence[Node]) -> _Made:
         if "loadtest" not in self.platform.images:
@@ -174,8 +174,7 @@ class _Asked:
         if found is None:
             known = ", ".join(sorted(self.platform.images)) or "none"
             sentence = f"There is no serving runtime podium-{one.runtime} on {self.cluster.context} (images: {known})"
-            option = " --with-torch" if one.runtime == "torch" else ""
-            return _Made((Lack(sentence, f"./scripts/cluster-up{option} brings it"),))
+            return _Made((Lack(sentence, f"{bringing(one.runtime)} brings it"),))
         address = "0" * 64
         values = {
             "variant": {
@@ -209,7 +208,9 @@ class _Asked:
             except UnreachableError:
                 raise
             except DeniedError as error:
-                yield Lack(str(error), error.hint)
+                # A race makes no pods itself, so that whoever races need not be allowed to.
+                if document["kind"] != POD.kind:
+                    yield Lack(str(error), error.hint)
             except ClusterError as error:
                 yield Lack(f"The {document['kind']} of {what} would be refused: {error}", error.hint)
 
@@ -293,6 +294,10 @@ def _counted(pod: Document, resource: str) -> float:
         resource = f"requests.{resource}"
     kind, _, name = resource.partition(".")
     return amounts_of(pod["spec"], kind).get(name, 0.0) if kind in {"requests", "limits"} else 0.0
+
+
+def _amounts(amounts: Mapping[str, float], of: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {_amount(name, amounts.get(name, 0.0))}" for name in of)
 
 
 def _amount(resource: str, amount: float) -> str:

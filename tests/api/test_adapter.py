@@ -70,6 +70,7 @@ def test_a_read_is_repeated_while_the_server_is_away(cluster: Cluster, api: Api,
     [
         (401, "Unauthorized", DeniedError, "does not know this user"),
         (403, 'pods is forbidden: User "me" cannot list', DeniedError, "may not do it"),
+        (403, 'pods "a" is forbidden: violates PodSecurity "restricted"', RefusedByClusterError, "PodSecurity"),
         (403, "pods is forbidden: exceeded quota: small, requested: pods=1", RefusedByClusterError, "exceeded quota"),
         (409, "the object has been modified", ConflictError, "has been modified"),
         (422, "spec.replicas: Invalid value", RefusedByClusterError, "spec.replicas"),

@@ -107,7 +107,7 @@ def test_an_emulated_class_and_nodes_of_one_machine_are_told(
 ) -> None:
     assert (plan.site, [one.name for one in plan.classes], plan.nodes) == ("", ["epyc"], {"epyc": ("worker",)})
     assert plan.lacking.keys() == {"torch", "ray"}
-    kserve.platform(site="kind", **IMAGES, torch="kind.local/podium/torch:1")
+    kserve.platform(site="kind", **IMAGES, torch="kind.local/podium/torch:1", ray="kind.local/podium/ray:1")
     kserve.has("v1/nodes", node("gpu", GPU, gpus=1))
     seen = place.site(plan.submission)
     assert ([one.name for one in seen.classes], seen.lacking) == (["epyc", "a100"], {})

@@ -13,7 +13,7 @@ from podium.cluster.rehearsal import Specimen, missing, refuse
 from podium.cluster.site import Platform
 from podium.nodeclass import load_node_class
 from tests.api.conftest import Api
-from tests.api.kserve import IMAGES, KServe, node
+from tests.api.kserve import AMD, IMAGES, KServe, node
 
 pytestmark = pytest.mark.api
 
@@ -89,7 +89,16 @@ def busy(label: str) -> Document:
 def test_a_class_whose_nodes_are_full_is_told_with_what_is_free(kserve: KServe, cluster: Cluster) -> None:
     kserve.has("v1/pods", busy("app"))
     (said,) = lacks(cluster)
-    assert said == ("No node of class epyc has room for a pod: it asks for cpu 1, and at most 0.5 is free (worker)")
+    assert said == (
+        "No node of class epyc has room for a pod that asks for cpu 1, memory 1,024Mi: "
+        "worker has cpu 0.5, memory 8,192Mi free"
+    )
+    # One node with processors and another with memory are no node with both.
+    second = node("second", AMD)
+    second["status"]["allocatable"] = {"cpu": "4", "memory": "512Mi"}
+    kserve.has("v1/nodes", second)
+    assert "worker has cpu 0.5, memory 8,192Mi free; second has cpu 4, memory 512Mi free" in lacks(cluster)[0]
+    kserve.lacks("v1/nodes", "second")
     # Pods of races go, and are no reason to refuse the next one.
     kserve.has("v1/pods", busy("podium.dev/race"))
     assert lacks(cluster) == []
@@ -136,6 +145,16 @@ def test_what_admission_refuses_is_told_by_name_and_all_of_it_at_once(
     with pytest.raises(ClusterError, match=r"^The namespace podium has no claim"):
         refuse(found[:1])
     refuse(())
+
+
+def test_who_may_see_one_namespace_and_make_no_pods_may_race(kserve: KServe, cluster: Cluster, api: Api) -> None:
+    api.refuses("get /api/v1/namespaces/podium", 403, 'namespaces "podium" is forbidden', always=True)
+    api.refuses("get /api/v1/pods", 403, "pods is forbidden: User cannot list resource pods", always=True)
+    api.refuses(POD, 403, 'pods "x" is forbidden: User "racer" cannot patch resource "pods"', always=True)
+    assert lacks(cluster) == []
+    api.refuses(SERVICE, 403, "inferenceservices is forbidden", always=True)
+    (said,) = lacks(cluster)
+    assert "inferenceservices is forbidden" in said
 
 
 def test_a_server_that_goes_away_meanwhile_is_no_list_of_lacks(kserve: KServe, cluster: Cluster, api: Api) -> None:
