@@ -2,6 +2,7 @@
 
 PodiumError
 ├── UsageError            the command line asks for something that does not exist or contradicts itself
+│   └── AmbiguousError    a name means several things
 ├── ConfigError           something that a person wrote is refused
 │   ├── QuantityError     a text is no amount or no duration
 │   └── FileError         a file is refused: names file, line, value and the accepted form
@@ -15,6 +16,7 @@ PodiumError
 """
 
 __all__ = [
+    "AmbiguousError",
     "ClusterError",
     "ConfigError",
     "FileError",
@@ -44,6 +46,10 @@ class PodiumError(Exception):
 
 class UsageError(PodiumError):
     """The command line asks for something that does not exist or contradicts itself."""
+
+
+class AmbiguousError(UsageError):
+    """A name means several things, and one of them has to be named."""
 
 
 class ConfigError(PodiumError):

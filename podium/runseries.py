@@ -1,7 +1,8 @@
 """What a name on the command line means: one run, or the runs of one variant in one phase of a race or bench.
 
 A series is named by the file of a record, by its id as `podium get runs` prints it, by RACE/VARIANT, or by a race or
-bench with one variant. Only runs that are judged are in it: a void one proves nothing.
+bench with one variant. Only runs that are judged are in it, unless void ones are asked for: they prove nothing, and
+may show why they are void.
 """
 
 import json
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.records import RunRecord, read_record
-from podium.errors import UnsettledError, UsageError
+from podium.errors import AmbiguousError, UnsettledError, UsageError
 from podium.inventory import run_files
 from podium.measure import is_kept
 from podium.runbook import RunBook, StoredRun
@@ -27,7 +28,7 @@ class RunSeries:
 
     Attributes:
         name: race, variant and node class, or the id of the one run.
-        runs: at least one, none of them void.
+        runs: at least one, none of them void unless void ones were asked for.
         facts: what the fingerprint stands for; empty where only the runs are left.
     """
 
@@ -47,30 +48,33 @@ class RunSeries:
         return str(proof.value) if proof is not None and proof.value else ""
 
 
-def find_series(name: str, runs: Path, *, phase: str | None = None) -> RunSeries:
+def find_series(name: str, runs: Path, *, phase: str | None = None, with_void: bool = False) -> RunSeries:
     """Return the series of a name.
 
     Raises:
-        UsageError: nothing is called so, or several things are.
-        UnsettledError: all its runs are void.
+        AmbiguousError: several things are called so.
+        UsageError: nothing is.
+        UnsettledError: all its runs are void, and void ones were not asked for.
         RecordError: a record cannot be read.
     """
     for place in (runs / name, Path(name)):
         for file in (place, place.with_name(f"{place.name}.json")):
             if file.is_file() and file.suffix == ".json":
-                return _single(file, phase)
+                return _single(file, phase, with_void=with_void)
         if place.is_dir():
             folder = _one_folder(place, name)
-            return series_of(folder.parent.parent, folder.parent.name, folder.name, phase=phase)
+            return series_of(folder.parent.parent, folder.parent.name, folder.name, phase=phase, with_void=with_void)
     raise UsageError(f"there is no run and no race {name!r} under {runs}", f"podium get runs --runs {runs}")
 
 
-def series_of(race_folder: Path, variant: str, node_class: str, *, phase: str | None = None) -> RunSeries:
-    """Return the runs of a variant on a node class that are judged.
+def series_of(
+    race_folder: Path, variant: str, node_class: str, *, phase: str | None = None, with_void: bool = False
+) -> RunSeries:
+    """Return the runs of a variant on a node class that are judged, or all of them.
 
     Raises:
         UsageError: that phase was not played.
-        UnsettledError: all its runs are void.
+        UnsettledError: all its runs are void, and void ones were not asked for.
     """
     played = RunBook(race_folder, variant, node_class).runs
     name = f"{race_folder.name}/{variant}/{node_class}"
@@ -78,17 +82,17 @@ def series_of(race_folder: Path, variant: str, node_class: str, *, phase: str | 
     chosen = phase or next((one for one in PHASES if one in known), PHASES[0])
     if chosen not in known:
         raise UsageError(f"{name} has no run of {chosen}", f"phases: {', '.join(dict.fromkeys(known)) or 'none'}")
-    runs = tuple(run for run in played if run.record.phase == chosen and is_kept(run.record))
+    runs = tuple(run for run in played if run.record.phase == chosen and (with_void or is_kept(run.record)))
     if not runs:
         raise UnsettledError(f"all runs of {chosen} in {name} are void", "play it again; a void run proves nothing")
     return RunSeries(name, runs, _facts(race_folder, node_class))
 
 
-def _single(file: Path, phase: str | None) -> RunSeries:
+def _single(file: Path, phase: str | None, *, with_void: bool) -> RunSeries:
     record = read_record(file)
     if phase is not None and record.phase != phase:
         raise UsageError(f"{file} is a run of {record.phase}", f"leave out --phase {phase}")
-    if not is_kept(record):
+    if not (with_void or is_kept(record)):
         evidence = next((one.evidence for one in record.passport if one.ok is False), "")
         raise UnsettledError(f"{file} is void:{record.void} ({evidence})", "play it again; a void run proves nothing")
     folder = file.resolve().parent
@@ -106,7 +110,7 @@ def _one_folder(place: Path, name: str) -> Path:
         raise UsageError(f"there are no runs in {place}", "podium get runs")
     if len(folders) > 1:
         choices = ", ".join(f"{name.rstrip('/')}/{folder.relative_to(inside)}" for folder in folders)
-        raise UsageError(f"{name} has the runs of {len(folders)} variants; name one of them", choices)
+        raise AmbiguousError(f"{name} has the runs of {len(folders)} variants; name one of them", choices)
     return folders[0]
 
 

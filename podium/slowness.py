@@ -15,6 +15,8 @@ Outcome = Literal["cause", "healthy", "unknown"]
 # An engine without one of these computes int8 in more steps than fp32 needs.
 _INT8_FLAGS: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"})
 _UNFUSED: Final = ("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul")
+# Static quantization writes these in pairs for the engine to fuse with what stands between them.
+_PAIRED: Final = ("QuantizeLinear", "DequantizeLinear")
 _THROTTLED: Final = 0.01
 _BATCH_ALONE: Final = 1.05
 _NO_WAIT_S: Final = 0.0005
@@ -38,6 +40,7 @@ class Symptoms:
 
     Attributes:
         variant: its id.
+        void: names of the proofs that its runs are void by; empty where one of them is valid.
         precision: as the manifest has it.
         cpu_features: of the machine it ran on.
         ops: operators of the artifact's graph.
@@ -59,6 +62,7 @@ class Symptoms:
     """
 
     variant: str
+    void: tuple[str, ...] = ()
     precision: str | None = None
     cpu_features: frozenset[str] | None = None
     ops: Mapping[str, int] = field(default_factory=dict)
@@ -122,23 +126,34 @@ def _unfused(seen: Symptoms) -> Finding:
     if not seen.ops:
         return Finding(number, name, "unknown", "the operators of its graph are not on record")
     found = {op: seen.ops[op] for op in _UNFUSED if seen.ops.get(op)}
+    paired = {op: seen.ops[op] for op in _PAIRED if seen.ops.get(op)}
+    if not found and paired:
+        sentence = f"how many of its {_listed(paired)} the engine fuses is not on record"
+        return Finding(number, name, "unknown", sentence)
     if not found:
         return Finding(number, name, "healthy", "no operator of it quantizes while it runs")
     total = sum(found.values())
-    listed = ", ".join(f"{count} {op}" for op, count in found.items())
     return Finding(
         number,
         name,
         "cause",
-        f"{total} of its {sum(seen.ops.values())} operators quantize while it runs ({listed})",
+        f"{total} of its {sum(seen.ops.values())} operators quantize while it runs ({_listed(found)})",
         "quantize it statically, per channel (recipe quantize-static), and convolutions never dynamically",
     )
+
+
+def _listed(ops: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {op}" for op, count in ops.items())
 
 
 def _fallback(seen: Symptoms) -> Finding:
     number, name = 3, "another provider"
     if seen.provider is None or not seen.providers:
         return Finding(number, name, "unknown", "which provider ran it is not on record")
+    others = [one for one in seen.providers if one != seen.provider]
+    if seen.providers[0] == seen.provider and others:
+        sentence = f"what part of it ran on {seen.provider}, and what on {', '.join(others)}, is not on record"
+        return Finding(number, name, "unknown", sentence)
     if seen.providers[0] == seen.provider:
         return Finding(number, name, "healthy", f"it ran on {seen.provider}")
     sentence = f"it was to run on {seen.provider}, and ran on {seen.providers[0]}"

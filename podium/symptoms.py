@@ -1,14 +1,17 @@
 """What is on disk of a variant that tells why it is not faster: its artifact, its benchmark, its runs.
 
-Reads only. What is missing stays unknown; only a name that means nothing is an error.
+Reads only. What is missing stays unknown; only a name that means nothing is an error. Void runs are read too: what a
+variant suffers from, such as too many threads or throttling, is what voids them. What another server did is not.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from podium.errors import UnsettledError, UsageError
+from podium.errors import AmbiguousError, UnsettledError, UsageError
+from podium.measure import is_kept
 from podium.runbook import StoredRun
 from podium.runseries import RunSeries, find_series
 from podium.slowness import Curve, Symptoms
@@ -19,17 +22,30 @@ from predictors.store import Store
 
 __all__ = ["read_symptoms"]
 
+# The load that tells most stands first.
+_PHASES = ("hold", "offline", "elastic", "single-stream")
+# Where one of these fails, the two looks at the server are not at one and the same, or it is not the one meant.
+_OTHER_SERVER = frozenset({"restarted", "wrong-artifact"})
+
 
 def read_symptoms(name: str, *, runs: Path, store: Store) -> Symptoms:
     """Return what is known under a name: that of runs as `podium compare` takes it, or that of a variant.
 
     Raises:
         UsageError: nothing is called so, or several things are.
+        UnsettledError: the server ended in all its runs, or was another one than planned.
         ArtifactError: the artifact is damaged.
     """
-    hold, alone = _series(name, runs, "hold"), _series(name, runs, "single-stream")
-    loaded = hold or _series(name, runs, "offline") or _series(name, runs, "elastic") or alone
+    played = [found for phase in _PHASES if (found := _series(name, runs, phase)) is not None]
+    seen = [shown for found in played if (shown := _of_server(found)) is not None]
+    alone = next((one for one in seen if one.first.phase == "single-stream"), None)
+    loaded = next(iter(seen), None)
     if loaded is None:
+        if played:
+            raise UnsettledError(
+                f"in all runs of {name} the server ended, or was not the one that was planned",
+                "play it again; these runs tell nothing of it",
+            )
         try:
             stored = store.find(name)
         except ArtifactError as error:
@@ -47,8 +63,10 @@ def read_symptoms(name: str, *, runs: Path, store: Store) -> Symptoms:
     stage_s, answers = _stages(loaded.runs)
     alone_s, wait_answers = _stages(alone.runs) if alone is not None else ({}, 0)
     providers = state.get("providers")
+    kept = [run for run in loaded.runs if is_kept(run.record)]
     return Symptoms(
         variant=record.variant,
+        void=() if kept else tuple(dict.fromkeys(run.record.void or "" for run in loaded.runs)),
         precision=known.precision,
         cpu_features=frozenset(str(one) for one in features) if isinstance(features, list) else None,
         ops=known.ops,
@@ -60,7 +78,7 @@ def read_symptoms(name: str, *, runs: Path, store: Store) -> Symptoms:
         cpus=_cpus(state),
         periods=_counted(loaded.runs, "nr_periods"),
         throttled=_counted(loaded.runs, "nr_throttled"),
-        p99_ms=max((run.record.latency.p99_ms or 0.0 for run in loaded.runs), default=None),
+        p99_ms=max((run.record.latency.p99_ms or 0.0 for run in kept or loaded.runs), default=None),
         protocol=record.target.protocol,
         answers=answers,
         stage_s=stage_s,
@@ -71,14 +89,24 @@ def read_symptoms(name: str, *, runs: Path, store: Store) -> Symptoms:
 
 
 def _series(name: str, runs: Path, phase: str) -> RunSeries | None:
+    """Return the runs of a phase, void ones too; None without one."""
     try:
-        return find_series(name, runs, phase=phase)
-    except UnsettledError:
+        return find_series(name, runs, phase=phase, with_void=True)
+    except AmbiguousError:
+        raise
+    except UsageError:
         return None
-    except UsageError as error:
-        if "name one of them" in str(error):
-            raise
-        return None
+
+
+def _of_server(series: RunSeries) -> RunSeries | None:
+    """Return the runs that show the server which was meant, from one end to the other; None without one."""
+    shown = tuple(run for run in series.runs if not _OTHER_SERVER & _failed(run))
+    return replace(series, runs=shown) if shown else None
+
+
+def _failed(run: StoredRun) -> frozenset[str]:
+    """Return the proofs that a run fails."""
+    return frozenset(proof.check for proof in run.record.passport if proof.ok is False)
 
 
 def _of_artifact(variant: Variant, folder: Path, store: Store, *, fingerprint: str | None) -> Symptoms:
@@ -134,6 +162,9 @@ def _counted(runs: Sequence[StoredRun], counter: str) -> int | None:
         ends = [_state(run, when).get("cgroup") for when in ("before", "after")]
         numbers = [_integer(end.get(counter)) if isinstance(end, dict) else None for end in ends]
         if numbers[0] is None or numbers[1] is None:
+            return None
+        if numbers[1] < numbers[0]:
+            # The server is another one since, and nobody said so.
             return None
         total += numbers[1] - numbers[0]
     return total

@@ -58,9 +58,10 @@ class SimulatedTarget:
     """Servers that are queues with one server and a constant service time, in milliseconds by variant.
 
     `change` gets what a generator would have recorded and returns what it did record; `state` holds keys of the
-    server's state page that differ from the truth; `ends_in` names the load, counted from 1, in which a server ends,
-    and `never_starts` the variants that do not come up; `batch` is how many of several requests are run at once, and
-    `places` how many servers fit at once; `most_up` is how many there were.
+    server's state page that differ from the truth, and `growth` counters in them that grow by so much a load; `facts`
+    are further facts of the machine, and `protocol` is what is spoken; `ends_in` names the load, counted from 1, in
+    which a server ends, and `never_starts` the variants that do not come up; `batch` is how many of several requests
+    are run at once, and `places` how many servers fit at once; `most_up` is how many there were.
     `shots` is what was played, in order.
     """
 
@@ -74,6 +75,9 @@ class SimulatedTarget:
         self.removed: list[str] = []
         self.change: Change = lambda _variant, _shot, outcome: outcome
         self.state: dict[str, JsonValue] = {}
+        self.growth: dict[str, dict[str, float]] = {}
+        self.facts: dict[str, str | int | float | list[str]] = {}
+        self.protocol = "v1-image"
         self.ends_in: dict[str, int] = {}
         self.never_starts: set[str] = set()
         self.batch = 2
@@ -98,9 +102,11 @@ class SimulatedTarget:
         if name not in self._alive:
             self.starts[name] += 1
             self._batches[name] = Counter()
-            endpoint = Endpoint("http://127.0.0.1:1", "v1-image", "model", "http://127.0.0.1:2/debug/state")
+            endpoint = Endpoint("http://127.0.0.1:1", self.protocol, "model", "http://127.0.0.1:2/debug/state")
             self._alive[name] = Deployment(candidate, endpoint, 1.5, f"start {self.starts[name]} of {name}")
             self.most_up = max(self.most_up, len(self._alive))
+        # The same server may be asked for as another artifact: who loads a URL learns its address first.
+        self._alive[name] = replace(self._alive[name], candidate=candidate)
         return self._alive[name]
 
     def load(self, deployment: Deployment, shot: Shot, payloads: PayloadSet, workdir: Path) -> Outcome:
@@ -125,7 +131,7 @@ class SimulatedTarget:
         return self.places
 
     def environment(self, node_class: str) -> Mapping[str, str | int | float | list[str]]:
-        return {"node_class": node_class}
+        return {"node_class": node_class, **self.facts}
 
     def attack(
         self,
@@ -172,7 +178,11 @@ class SimulatedTarget:
             "batches": batches,
             "cgroup": {"nr_periods": 100, "nr_throttled": 0},
         }
-        return known | self.state
+        loads = self._loads[running.candidate.variant_id]
+        grown: dict[str, JsonValue] = {
+            key: {name: by * loads for name, by in counters.items()} for key, counters in self.growth.items()
+        }
+        return known | self.state | grown
 
 
 def candidate(name: str, folder: Path, *, address: str = "") -> Candidate:

@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
             print_document(
                 {
                     "variant": symptoms.variant,
+                    "void": list(symptoms.void),
                     "findings": [
                         {
                             "number": one.number,
@@ -52,6 +53,9 @@ def register(app: typer.Typer) -> None:
             return
         rows = [(str(one.number), one.name, one.outcome, one.sentence) for one in findings]
         print_table(("#", "CHECK", "OUTCOME", "WHY"), rows, right={"#"}, styles=_STYLES)
+        if symptoms.void:
+            names = ", ".join(symptoms.void)
+            print_styled(f"all runs of it are void ({names}): what they show may say why, and no figure of them counts")
         causes = [one for one in findings if one.outcome == "cause"]
         for one in causes:
             print_styled(f"{one.name}: {one.change}")

@@ -12,7 +12,7 @@ HEALTHY = Symptoms(
     "food11-ort-int8",
     precision="int8",
     cpu_features=frozenset({"avx2", "avx512_vnni"}),
-    ops={"Conv": 52, "QuantizeLinear": 65, "DequantizeLinear": 171},
+    ops={"QLinearConv": 52, "Gemm": 1},
     engine=FAST,
     engine_fp32=SLOW,
     provider="CPUExecutionProvider",
@@ -114,6 +114,16 @@ def test_nothing_is_guessed_where_nothing_is_known() -> None:
         (9, {"wait_answers": 5}, "single stream"),
         (9, {"alone_s": {"queue": 0.0008, "compute": 0.005}}, "too little to tell"),
         (5, {"periods": None}, "counts no CPU periods"),
+        (
+            2,
+            {"ops": {"Conv": 52, "QuantizeLinear": 65, "DequantizeLinear": 171}},
+            "how many of its 65 QuantizeLinear, 171 DequantizeLinear the engine fuses is not on record",
+        ),
+        (
+            3,
+            {"provider": "CUDAExecutionProvider", "providers": ("CUDAExecutionProvider", "CPUExecutionProvider")},
+            "what part of it ran on CUDAExecutionProvider, and what on CPUExecutionProvider",
+        ),
     ],
 )
 def test_a_weak_signal_is_unknown(number: int, weak: dict[str, Any], why: str) -> None:
