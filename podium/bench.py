@@ -53,6 +53,8 @@ class _Measured:
     trouble: str = ""
     void: str | None = None
     cut: str = ""
+    # What the verdict can do without, and why it was not measured.
+    missing: list[str] = field(default_factory=list)
 
 
 def run_bench(
@@ -165,26 +167,61 @@ class _Phases:
             with suppress(VoidError):
                 measured.offline = self.measurement.offline(self.course)
         self._hold()
-        self._search()
+        self._search_or_tell()
+        self._hold_on()
         if self.plan.schedule is not None and not self._is_over("elastic"):
             self.say(f"elastic: {self.plan.schedule.size:,} requests")
             measured.elastic = self.measurement.elastic(self.course, self.plan.schedule)
 
     def _hold(self) -> None:
+        phase = self.plan.profile.hold
+        for number in range(0 if phase is None else phase.blocks):
+            if not self._hold_block(number):
+                return
+
+    def _hold_on(self) -> None:
+        """Play more blocks where they may settle the verdict or make a figure, as a race does: after the search."""
+        phase, measured = self.plan.profile.hold, self.measured
+        if phase is None:
+            return
+        for first in range(phase.blocks, phase.most_blocks, phase.blocks):
+            verdict = _verdict(self.plan, measured)
+            if measured.cut or verdict is None or not verdict.wants_blocks(at_most=phase.most_blocks - first):
+                return
+            for number in range(first, min(first + phase.blocks, phase.most_blocks)):
+                try:
+                    if not self._hold_block(number):
+                        return
+                except VoidError as error:
+                    # The verdict on the blocks before stands without it.
+                    measured.missing.append(str(error))
+
+    def _hold_block(self, number: int) -> bool:
+        """Play a block of the hold; return False where it has ended before."""
         phase, rate = self.plan.profile.hold, self.plan.rate
         if phase is None or rate is None:
-            return
-        for number in range(phase.blocks):
-            if self._is_over("hold") or (phase.stop_when_oversaturated and self._is_settled()):
-                return
-            self.say(f"hold at {rate:g}/s, block {number + 1} of {phase.blocks}")
-            self.measured.holds.append(self.measurement.hold_block(self.course, rate=rate, block=number))
+            return False
+        if self._is_over("hold") or (phase.stop_when_oversaturated and self._is_settled(phase.most_blocks)):
+            return False
+        blocks = phase.blocks if number < phase.blocks else phase.most_blocks
+        self.say(f"hold at {rate:g}/s, block {number + 1} of {blocks}")
+        self.measured.holds.append(self.measurement.hold_block(self.course, rate=rate, block=number))
+        return True
 
-    def _is_settled(self) -> bool:
+    def _is_settled(self, most_blocks: int) -> bool:
         profile, blocks = self.plan.profile, [block_of(run) for run in self.measured.holds]
         return self.plan.slo is not None and is_settled(
-            blocks, self.plan.slo, level=profile.level, confidence=profile.confidence
+            blocks, self.plan.slo, level=profile.level, confidence=profile.confidence, most_blocks=most_blocks
         )
+
+    def _search_or_tell(self) -> None:
+        try:
+            self._search()
+        except VoidError as error:
+            # The verdict is the hold's; where there is one, a search that cannot be measured costs only its figure.
+            if self.plan.profile.hold is None and not self.measured.probes:
+                raise
+            self.measured.missing.append(str(error))
 
     def _search(self) -> None:
         phase, slo, measured = self.plan.profile.search, self.plan.slo, self.measured
@@ -256,10 +293,11 @@ def _figures(plan: BenchPlan, measured: _Measured) -> tuple[Figure, ...]:
 
 
 def _verdict(plan: BenchPlan, measured: _Measured) -> Verdict | None:
-    if plan.slo is None or plan.profile.hold is None:
+    profile = plan.profile
+    if plan.slo is None or profile.hold is None:
         return None
     blocks = [block_of(run) for run in measured.holds]
-    return judge(blocks, plan.slo, level=plan.profile.level, confidence=plan.profile.confidence)
+    return judge(blocks, plan.slo, level=profile.level, confidence=profile.confidence, looks=profile.hold.looks)
 
 
 def _status(verdict: Verdict | None, measured: _Measured) -> Status:
@@ -271,7 +309,7 @@ def _status(verdict: Verdict | None, measured: _Measured) -> Status:
 
 def _reasons(verdict: Verdict | None, measured: _Measured) -> tuple[str, ...]:
     told = () if verdict is None or verdict.status == "PASS" or measured.trouble else verdict.reasons
-    return tuple(text for text in (*told, measured.trouble, measured.cut) if text)
+    return tuple(text for text in (*told, measured.trouble, *measured.missing, measured.cut) if text)
 
 
 def _plain(value: str | int | float | list[str]) -> JsonValue:

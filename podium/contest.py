@@ -8,6 +8,7 @@ often passed by then. The budget is looked at before each shot; what it cuts off
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -136,9 +137,11 @@ class Contest:
         phase = self._measurement.profile.hold
         if phase is None or phase.looks < 2:
             return
+        over: set[int] = set()
         for first in range(phase.blocks, phase.most_blocks, phase.blocks):
             last = min(first + phase.blocks, phase.most_blocks)
-            known = {id(one): self._verdict(one) for one in field_ if not (one.trouble or one.cut)}
+            able = [one for one in field_ if not (one.trouble or one.cut or id(one) in over)]
+            known = {id(one): self._verdict(one) for one in able}
             left = phase.most_blocks - first
             chosen = [one for one in field_ if id(one) in known and known[id(one)].wants_blocks(at_most=left)]
             chosen.sort(key=lambda one: _effort(known[id(one)]))
@@ -150,7 +153,7 @@ class Contest:
                 _Turn(
                     measured,
                     f"hold block {number + 1}/{phase.most_blocks}",
-                    partial(self._hold_block, number=number),
+                    partial(self._further_block, number=number, over=over),
                     needed=False,
                 )
                 for number in range(first, last)
@@ -178,11 +181,33 @@ class Contest:
         phase = self._measurement.profile.hold
         if phase is None or (phase.stop_when_oversaturated and self._is_settled(measured)):
             return
+        self._prepare(measured, number)
+        self._play_block(measured, number)
+
+    def _further_block(self, measured: Measured, *, number: int, over: set[int]) -> None:
+        """Play a block beyond those that a verdict needs; a server that cannot be had anew for it ends these alone."""
+        if id(measured) in over:
+            return
+        try:
+            self._prepare(measured, number)
+        except MachineError as error:
+            over.add(id(measured))
+            name = measured.candidate.variant_id
+            self._event(f"no further blocks: {error}", name)
+            self._up.pop(name, None)
+            with suppress(MachineError):
+                self._measurement.target.remove(measured.candidate)
+            return
+        self._play_block(measured, number)
+
+    def _prepare(self, measured: Measured, number: int) -> None:
+        phase = self._measurement.profile.hold
         self._enter(measured)
-        if phase.restart and number > 0:
+        if phase is not None and phase.restart and number > 0:
             self._restart(measured)
-        run = self._measurement.hold_block(self._course(measured), rate=self._rate, block=number)
-        measured.holds.append(run)
+
+    def _play_block(self, measured: Measured, number: int) -> None:
+        measured.holds.append(self._measurement.hold_block(self._course(measured), rate=self._rate, block=number))
 
     def _search(self, field_: list[Measured]) -> None:
         phase = self._measurement.profile.search

@@ -19,7 +19,17 @@ from podium.benchscreen import show_bench, show_bench_plan
 from podium.console import Output
 from podium.errors import ConfigError
 from tests.loads import payloads
-from tests.simulated import HOLD, OFFLINE, SEARCH, SINGLE, WARMUP, SimulatedTarget, profile, with_samples
+from tests.simulated import (
+    HOLD,
+    OFFLINE,
+    SEARCH,
+    SINGLE,
+    WARMUP,
+    Change,
+    SimulatedTarget,
+    profile,
+    with_samples,
+)
 
 SLO = "p99<=100ms, errors<=1%, rate>=40/s"
 URL = "http://127.0.0.1:1"
@@ -116,6 +126,93 @@ def test_a_void_figure_that_nobody_judges_costs_only_itself(tmp_path: Path) -> N
     _, bench = run_bench(plan(tmp_path, OFFLINE, HOLD), target=target)
     assert bench.status == "PASS"
     assert not [one for one in bench.figures if one.phase == "offline"]
+
+
+def _dropped_in(seconds: float) -> Change:
+    """Let all runs of that length be void: probes are half as long as blocks."""
+    return lambda _, shot, outcome: replace(outcome, dropped=3) if shot.seconds == seconds else outcome
+
+
+def test_a_void_probe_leaves_the_verdict_of_the_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = SimulatedTarget({"mine": 5.0})
+    target.change = _dropped_in(5)
+    told = "search was void 2 times, last as dropped: 3 arrivals found no free user"
+    folder, bench = run_bench(plan(tmp_path, HOLD, SEARCH), target=target)
+    assert (bench.status, bench.void, bench.reasons, bench.server_max_rps) == ("PASS", None, (told,), None)
+    show_bench(folder, bench, Output.TABLE)
+    assert told in capsys.readouterr().out
+    undecided = SimulatedTarget({"mine": 5.0})
+    undecided.change = _dropped_in(5)
+    short = HOLD.replace("blocks: 5", "blocks: 2")
+    _, bench = run_bench(plan(tmp_path, short, SEARCH), target=undecided)
+    assert (bench.status, bench.reasons[-1]) == ("INCONCLUSIVE", told)
+    assert bench.needs is not None
+
+
+def test_without_a_hold_a_search_without_a_valid_probe_is_void(tmp_path: Path) -> None:
+    target = SimulatedTarget({"mine": 5.0})
+    target.change = _dropped_in(5)
+    _, bench = run_bench(plan(tmp_path, SEARCH), target=target)
+    assert (bench.status, bench.void) == ("VOID", "dropped")
+
+
+def test_a_server_that_ends_in_the_search_voids_the_bench(tmp_path: Path) -> None:
+    target = SimulatedTarget({"mine": 5.0})
+    target.ends_in["mine"] = 6
+    _, bench = run_bench(plan(tmp_path, HOLD, SEARCH), target=target)
+    assert (bench.status, bench.void) == ("VOID", "restarted")
+
+
+def _late_at_times(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+    """Let one in 170 answers be late: too near to 1 % for five blocks."""
+    if shot.kind != "open":
+        return outcome
+    late = np.arange(len(outcome.samples)) % 170 == 85
+    return with_samples(outcome, end_ns=outcome.samples.end_ns + np.where(late, 300_000_000, 0))
+
+
+MORE = HOLD.replace("blocks: 5", "blocks: 5, maxBlocks: 12")
+
+
+def test_an_undecided_hold_goes_on_as_in_a_race(tmp_path: Path) -> None:
+    target = SimulatedTarget({"mine": 5.0})
+    target.change = _late_at_times
+    folder, bench = run_bench(plan(tmp_path, MORE, SEARCH), target=target)
+    phases = [read_record(folder / run).phase for run in bench.runs]
+    assert bench.status == "PASS"
+    assert 5 < phases.count("hold") <= 12
+    assert phases[:6] == [*["hold"] * 5, "search"]
+    assert phases[-1] == "hold"
+    decided = SimulatedTarget({"mine": 5.0})
+    assert len(run_bench(plan(tmp_path, MORE), target=decided)[1].runs) == 5
+
+
+def test_more_blocks_that_are_void_leave_the_verdict_on_those_before(tmp_path: Path) -> None:
+    def void_later(variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        outcome = _late_at_times(variant, shot, outcome)
+        return replace(outcome, dropped=3) if shot.seed >= 10 else outcome
+
+    target = SimulatedTarget({"mine": 5.0})
+    target.change = void_later
+    _, bench = run_bench(plan(tmp_path, MORE), target=target)
+    assert (bench.status, bench.void) == ("INCONCLUSIVE", None)
+    assert "hold was void 2 times, last as dropped: 3 arrivals found no free user" in bench.reasons
+
+
+def test_each_look_at_a_hold_has_its_part_of_the_risk_however_many_blocks_there_are(tmp_path: Path) -> None:
+    def missing(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        late = np.arange(len(outcome.samples)) % 20 == 0
+        return with_samples(outcome, end_ns=outcome.samples.end_ns + np.where(late, 300_000_000, 0))
+
+    played = []
+    for blocks in (5, 1000):
+        target = SimulatedTarget({"mine": 5.0})
+        target.change = missing
+        asked = plan(tmp_path, HOLD.replace("blocks: 5", f"blocks: {blocks}"), slo="p99<=100ms, rate>=40/s")
+        _, bench = run_bench(asked, target=target)
+        assert bench.status == "FAIL"
+        played.append(len(bench.runs))
+    assert played[0] < played[1]
 
 
 def test_a_spent_budget_is_said(tmp_path: Path) -> None:

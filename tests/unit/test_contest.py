@@ -371,3 +371,21 @@ def test_more_blocks_that_cannot_be_measured_leave_the_verdict_on_those_before(t
     found = contest(measurement(target, tmp_path, profile(MORE)), tmp_path).run([candidate("near", tmp_path)])["near"]
     assert (found.trouble, found.void, len(found.holds)) == ("", None, 5)
     assert len(found.book.runs) > 5
+
+
+def test_a_server_that_does_not_come_back_for_more_blocks_leaves_the_verdict_on_those_before(tmp_path: Path) -> None:
+    late = late_at_times(170)
+    target = SimulatedTarget({"near": 5, "fast": 5})
+
+    def fails_to_restart(variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        if shot.kind == "open" and variant == "near" and target.starts["near"] == 5:
+            target.never_starts.add("near")
+        return late(variant, shot, outcome)
+
+    target.change = fails_to_restart
+    events: list[tuple[str, str | None]] = []
+    shared = measurement(target, tmp_path, profile(MORE.replace("restart: false", "restart: true")))
+    found = contest(shared, tmp_path, events=events).run([candidate(name, tmp_path) for name in ("near", "fast")])
+    assert (found["near"].trouble, found["near"].void, len(found["near"].holds)) == ("", None, 5)
+    assert events == [("no further blocks: near did not start: exit code 1", "near")]
+    assert found["fast"].trouble == ""
