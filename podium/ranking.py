@@ -2,9 +2,10 @@
 
 Pure functions. Between node classes raw speed is never compared; the cheapest entry that holds the objective wins.
 An entry that cannot be told from the first of a place shares it: the interval of its cost, which is that of the
-largest rate it holds, meets the other's. The winner is then the one whose figure is best, and the tie is said. An
-entry whose blocks disagree has no figure to rank by, and no rank (rule 9); where it alone holds the objective it wins
-all the same, because there is nothing to rank it against.
+largest rate it holds, meets the other's. The winner is then the one whose figure is best, and the tie is said. What
+holds at a cost that nobody knows stands after all whose cost is known. An entry whose blocks disagree has no figure
+to rank by, and no rank (rule 9); where it alone holds the objective it wins all the same, because there is nothing to
+rank it against.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ def ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         if not is_ranked(entry):
             result.append(entry.model_copy(update={"rank": None}))
             continue
-        if first is None or _is_dearer(entry, first):
+        if first is None or _is_behind(entry, first):
             first = entry.model_copy(update={"rank": 1 + sum(other.rank is not None for other in result)})
         result.append(entry.model_copy(update={"rank": first.rank}))
     return tuple(result)
@@ -49,10 +50,12 @@ def level_with(entry: Entry, entries: Sequence[Entry]) -> tuple[Entry, ...]:
     return tuple(other for other in entries if other.rank == entry.rank and other.key != entry.key)
 
 
-def _is_dearer(entry: Entry, other: Entry) -> bool:
-    """Say whether an entry costs more than another for sure: the intervals do not meet."""
+def _is_behind(entry: Entry, other: Entry) -> bool:
+    """Say whether an entry stands after another: its cost is more for sure, or it alone has none."""
     mine, theirs = _costs(entry), _costs(other)
-    return mine is not None and theirs is not None and mine[0] > theirs[1]
+    if mine is None or theirs is None:
+        return theirs is not None
+    return mine[0] > theirs[1]
 
 
 def _costs(entry: Entry) -> tuple[float, float] | None:

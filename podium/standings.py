@@ -115,7 +115,9 @@ def _notes(race: Race, entry: Entry) -> list[str]:
         notes.append("incumbent")
     if entry.emulated:
         notes.append("emulated, not ranked")
-    if level_with(entry, race.variants):
+    if entry.rank is not None and entry.cost_per_million is None:
+        notes.append("its cost is not known")
+    elif level_with(entry, race.variants):
         notes.append("a tie: intervals meet")
     if entry.unranked:
         notes.append("not ranked: its blocks disagree")

@@ -76,6 +76,12 @@ def test_entries_without_figures_share_the_first_place() -> None:
     assert places(entry("b", "PASS"), entry("a", "PASS")) == [("a", 1), ("b", 1)]
 
 
+def test_an_entry_without_a_cost_stands_after_those_with_one_and_shares_no_place_with_them() -> None:
+    assert places(entry("b", "PASS"), figured("a", 100, 90, 110)) == [("a", 1), ("b", 2)]
+    order = (entry("d", "PASS"), entry("c", "PASS"), figured("b", 95, 85, 105), figured("a", 100, 90, 110))
+    assert places(*order) == [("a", 1), ("b", 1), ("c", 3), ("d", 3)]
+
+
 def test_an_entry_whose_blocks_disagree_has_no_rank_and_wins_only_where_it_alone_holds() -> None:
     order = ranked([figured("a", 100, 90, 110, unranked="not ranked: …"), figured("b", 50, 45, 55)])
     assert [(item.id, item.rank) for item in order] == [("b", 1), ("a", None)]

@@ -1,6 +1,6 @@
 """The ranking in words."""
 
-from podium.entry import Entry, Status
+from podium.entry import Entry, Money, Status
 from podium.standings import COLUMNS, SYMBOLS, outcome, rows
 from tests import races
 
@@ -31,16 +31,23 @@ def test_incumbent_and_emulated_entries_are_marked() -> None:
 
 
 def test_a_shared_place_and_a_missing_one_are_said() -> None:
+    cost = Money(value=0.1, currency="EUR")
     entries = (
-        Entry(id="a", node_class="local", status="PASS", rank=1),
-        Entry(id="b", node_class="local", status="PASS", rank=1),
-        Entry(id="c", node_class="local", status="PASS", rank=3),
+        Entry(id="a", node_class="local", status="PASS", rank=1, cost_per_million=cost),
+        Entry(id="b", node_class="local", status="PASS", rank=1, cost_per_million=cost),
+        Entry(id="c", node_class="local", status="PASS", rank=3, cost_per_million=cost),
         Entry(id="d", node_class="local", status="PASS", unranked="not ranked: p99 differs from block to block"),
     )
     lines = rows(races.race(entries))
     assert [row.place for row in lines] == ["1=", "1=", "3", "–"]
     tie = "a tie: intervals meet"
     assert [row.notes for row in lines] == [(tie,), (tie,), (), ("not ranked: its blocks disagree",)]
+
+
+def test_a_cost_that_nobody_knows_is_said_and_is_no_tie_of_intervals() -> None:
+    entries = tuple(Entry(id=name, node_class="local", status="PASS", rank=2) for name in "ab")
+    lines = rows(races.race(entries))
+    assert [(row.place, row.notes) for row in lines] == [("2=", ("its cost is not known",))] * 2
 
 
 def test_only_the_winner_is_marked_as_such() -> None:
