@@ -19,6 +19,7 @@ DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "ai.onnx.preview"}
 )
 _MAX_DEPTH = 32
+_TAG_BYTES = 5
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Field numbers of onnx.proto: ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto, FunctionProto.
 _MODEL_GRAPH, _MODEL_FUNCTION = 7, 25
@@ -116,7 +117,11 @@ class _Walk:
         """
         place, end = part
         while place < end:
+            start = place
             tag, place = self._number(place, end)
+            # A tag has 32 bits. ONNX's own parser drops what is above and would see another field than we do.
+            if tag >> 32 or not tag >> 3 or place - start > _TAG_BYTES:
+                raise IndexError("a field of no number")
             start = place
             kind = tag & 7
             if kind == _VARINT:

@@ -25,6 +25,7 @@ from predictors.imaging import preprocessing
 from predictors.manifest import read_variant
 from predictors.onnxgate import check_onnx
 from predictors.runtimes import open_model_file
+from predictors.runtimes.ort import REFUSALS
 from tests.artifacts import vector_artifact, vector_graph
 
 ROOT = Path(__file__).parents[2]
@@ -229,7 +230,40 @@ def foreign() -> onnx.ModelProto:
     return graph
 
 
-WEAPONS: dict[str, Callable[[Path], onnx.ModelProto]] = {
+def overlong(part: bytes, *fields: int) -> bytes:
+    """Write the tags of a message's fields with a bit above the 32 that a tag has; the engine's parser drops it."""
+    for field in fields:
+        tag = next(bytes([field << 3 | kind]) for kind in (0, 2) if bytes([field << 3 | kind]) in part)
+        place = part.rindex(tag)
+        part = part[:place] + bytes([tag[0] | 128]) + b"\x80\x80\x80\x10" + part[place + 1 :]
+    return part
+
+
+def nested(part: bytes, *fields: int) -> bytes:
+    """Put a message into the fields of others, the innermost first; what is added to a model joins what it has."""
+    for field in fields:
+        part = bytes([field << 3 | 2]) + _varint(len(part)) + part
+    return part
+
+
+def _varint(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)
+
+
+def hidden_data() -> bytes:
+    """Return the vector model with its weights in another file, which only overlong tags say."""
+    model = external("linked.bin")
+    weights = model.graph.initializer.pop().SerializeToString()
+    return bytes(model.SerializeToString()) + nested(overlong(weights, 13, 14), 5, 7)
+
+
+def hidden_operator() -> bytes:
+    model = foreign()
+    node = model.graph.node.pop().SerializeToString()
+    return bytes(model.SerializeToString()) + nested(overlong(node, 7), 1, 7)
+
+
+WEAPONS: dict[str, Callable[[Path], onnx.ModelProto | bytes]] = {
     "hard link": lambda _: external("linked.bin"),
     "beside it": lambda _: external("weights.bin"),
     "symbolic link": lambda _: external("soft.bin"),
@@ -238,8 +272,10 @@ WEAPONS: dict[str, Callable[[Path], onnx.ModelProto]] = {
     "device": lambda _: external("/dev/zero"),
     "in an attribute": lambda _: external("weights.bin", in_attribute=True),
     "in a branch": lambda _: in_branch(external("weights.bin").graph),
+    "overlong tag": lambda _: hidden_data(),
     "foreign operator": lambda _: foreign(),
     "foreign operator in a branch": lambda _: in_branch(foreign().graph),
+    "foreign operator under an overlong tag": lambda _: hidden_operator(),
 }
 
 
@@ -249,24 +285,41 @@ def armed(folder: Path, name: str) -> Path:
     (folder / "linked.bin").hardlink_to(weights)
     (folder / "soft.bin").symlink_to(weights)
     path = folder / "model.onnx"
-    path.write_bytes(WEAPONS[name](folder).SerializeToString())
+    weapon = WEAPONS[name](folder)
+    path.write_bytes(weapon if isinstance(weapon, bytes) else weapon.SerializeToString())
     return path
 
 
-@pytest.mark.row("S16", "external data in 8 forms and foreign operators refused before an engine reads the file")
+@pytest.mark.row("S16", "external data in 9 forms and foreign operators refused before an engine reads the file")
 @pytest.mark.parametrize("name", WEAPONS)
 def test_a_model_that_reaches_out_is_refused(tmp_path: Path, name: str, record_property: Record) -> None:
     path = armed(tmp_path, name)
-    with pytest.raises(ArtifactError, match=r"another file|domain 'evil\.ops'"):
+    with pytest.raises(ArtifactError, match=r"another file|domain 'evil\.ops'|no whole ONNX model"):
         open_model_file(path, "ort", threads=1)
     record_property("S16", f"{name}: refused")
 
 
 @pytest.mark.control("S16")
-def test_the_engine_alone_reads_through_a_hard_link(tmp_path: Path) -> None:
-    session = onnxruntime.InferenceSession(armed(tmp_path, "hard link"), providers=["CPUExecutionProvider"])
+@pytest.mark.parametrize("name", ["hard link", "overlong tag"])
+def test_the_engine_alone_reads_through_a_hard_link(tmp_path: Path, name: str) -> None:
+    session = onnxruntime.InferenceSession(armed(tmp_path, name), providers=["CPUExecutionProvider"])
     (answer,) = session.run(None, {"x": np.ones((1, 4), dtype=np.float32)})
     assert (answer == 0).all(), "these are the other file's bytes"
+
+
+@pytest.mark.control("S16")
+@pytest.mark.parametrize("name", ["foreign operator", "foreign operator under an overlong tag"])
+def test_the_engine_alone_looks_for_the_foreign_operator(tmp_path: Path, name: str) -> None:
+    with pytest.raises(REFUSALS, match=r"evil\.ops"):
+        onnxruntime.InferenceSession(armed(tmp_path, name), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("tag", [b"\xea\x80\x80\x80\x10", b"\xea\x80\x80\x80\x80\x00", b"\x00", b"\x80\x00"])
+def test_a_tag_is_a_field_number_in_at_most_five_bytes(tmp_path: Path, tag: bytes) -> None:
+    whole = vector_graph().SerializeToString()
+    with pytest.raises(ArtifactError, match="no whole ONNX model"):
+        check_onnx(_written(tmp_path / "model.onnx", whole + tag + b"\x00"))
+    check_onnx(_written(tmp_path / "model.onnx", whole + b"\xea\x80\x80\x80\x00" + b"\x00"))
 
 
 @pytest.mark.row("S16", "3,000 damaged files walked: refused or passed on, never a crash, a hang or another error")
