@@ -109,19 +109,15 @@ class Relay:
     def _ask(self, job: Job) -> None:
         if not self._asking:
             self._since = time.monotonic()
-        self._asking[job] = self._loop.create_task(self._answer(job))
+        task = self._asking[job] = self._loop.create_task(self._compute(job))
+        # Not the task's own last lines: one that is canceled before its first step never runs any of them.
+        task.add_done_callback(lambda ended: self._end(job, ended))
 
-    async def _answer(self, job: Job) -> None:
-        error: BaseException | None = None
-        try:
-            await self._compute(job)
-        except asyncio.CancelledError:
-            job.is_canceled = True
-        except Exception as problem:
-            error = problem
+    def _end(self, job: Job, task: asyncio.Task[None]) -> None:
         self._since = time.monotonic()
-        self._asking.pop(job, None)
-        self._leave(job, error)
+        del self._asking[job]
+        job.is_canceled = job.is_canceled or task.cancelled()
+        self._leave(job, None if task.cancelled() else task.exception())
 
     async def _compute(self, job: Job) -> None:
         job.watch.mark(QUEUE)

@@ -84,6 +84,13 @@ class Bench:
         self.relay.submit(self.last)
         return settled
 
+    async def is_free(self) -> None:
+        """Check that no slot is held: the whole queue fits, and nothing seems to be computed."""
+        assert (self.relay.waiting, self.relay.computing_s()) == (0, 0)
+        self.engine.gate.set()
+        taken = [self.submit(*[0] * POLICY.gather), self.submit(*[0] * POLICY.queue)]
+        assert [(await each).error for each in taken] == [None, None]
+
     async def until(self, check: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
             while not check():
@@ -144,24 +151,30 @@ async def test_a_full_queue_refuses_and_says_when_to_come_again(bench: Bench) ->
         assert (await each).error is None
 
 
-async def test_who_has_left_is_not_answered_and_the_engine_is_told(bench: Bench) -> None:
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_who_has_left_is_not_answered_and_the_engine_is_told(bench: Bench, has_begun: bool) -> None:
     bench.engine.gate.clear()
     settled = bench.submit(1)
-    await asyncio.sleep(0)
+    if has_begun:
+        await asyncio.sleep(0)
     bench.relay.cancel(bench.last)
     await bench.until(lambda: bench.relay.in_flight == 0)
-    assert bench.engine.dropped == 1
+    assert bench.engine.dropped == has_begun
     assert not settled.done()
+    await bench.is_free()
 
 
-async def test_a_passed_deadline_is_told_at_once(bench: Bench) -> None:
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_a_passed_deadline_is_told_at_once(bench: Bench, has_begun: bool) -> None:
     bench.engine.gate.clear()
     settled = bench.submit(1)
-    await asyncio.sleep(0)
+    if has_begun:
+        await asyncio.sleep(0)
     bench.relay.expire(bench.last)
     assert isinstance((await settled).error, DeadlineError)
     await bench.until(lambda: bench.relay.in_flight == 0)
-    assert bench.engine.dropped == 1
+    assert bench.engine.dropped == has_begun
+    await bench.is_free()
 
 
 @pytest.mark.parametrize("is_encoded", [False, True])
