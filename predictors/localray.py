@@ -26,6 +26,8 @@ __all__ = ["LocalRay"]
 _STORE_BYTES = 80 << 20
 _TRIES = 3
 _ENVIRONMENT = {
+    # Whatever the user's environment says: without it Ray runs the code of anybody who reaches a port of it.
+    "RAY_AUTH_MODE": "token",
     # Nothing is reported to anybody.
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
@@ -62,8 +64,10 @@ class LocalRay:
 
     @classmethod
     def leave(cls) -> None:
-        """End it with its last user; returns when its processes are gone."""
+        """End it with its last user; returns when its processes are gone. Without users it does nothing."""
         with cls._lock:
+            if cls._users == 0:
+                return
             cls._users -= 1
             if cls._users == 0:
                 cls._stop()

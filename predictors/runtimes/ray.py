@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ __all__ = ["RayRuntime", "load"]
 
 _LARGEST: Final = 8
 _ANSWER_S: Final = 120.0
+# A thread that waits cannot be canceled: what the guard asks keeps the server from its exit for so long at most.
+_TRY_S: Final = 5.0
 _AGAIN_S: Final = 0.2
 _REQUESTS: Final = 100_000
 _numbers = itertools.count()
@@ -40,11 +43,7 @@ class RayRuntime:
         self._gathering = (_LARGEST, 0.0)
         self._lost_since = 0.0
         self._handle = _deploy(f"podium-{os.getpid()}-{next(_numbers)}", folder, variant, threads)
-        try:
-            self._pid, self.providers = self._introduced()
-        except BaseException:
-            self.close()
-            raise
+        self._pid, self.providers = self._introduced(_ANSWER_S)
 
     @property
     def pid(self) -> int:
@@ -58,12 +57,12 @@ class RayRuntime:
 
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs, in a batch of their own unless others ask meanwhile."""
-        return dict(self._handle.remote(dict(batch)).result(timeout_s=_ANSWER_S).outputs)
+        return self._answered(_ANSWER_S, batch)
 
     def gather(self, largest: int, delay_s: float) -> None:
         """Let the replica put at most so many items into a batch of several requests."""
         self._gathering = (largest, delay_s)
-        self._handle.gather.remote(largest, delay_s).result(timeout_s=_ANSWER_S)
+        self._gathered(_ANSWER_S)
 
     async def ask(self, batch: Mapping[str, Array]) -> Asked:
         """Compute all outputs in the replica's next batch; any number may ask at once.
@@ -91,14 +90,18 @@ class RayRuntime:
         """
         await _end_of(self._pid)
         self._lost_since = time.monotonic()
-        ended = self._pid
+        ended, patience_s = self._pid, _TRY_S
         while self._pid == ended:
             await asyncio.sleep(_AGAIN_S)
             try:
-                self._pid, self.providers = await asyncio.to_thread(self._introduced)
-                await asyncio.to_thread(self.gather, *self._gathering)
-                await asyncio.to_thread(check_golden, self._folder, self._variant, self.run)
-            except (RayError, TimeoutError):
+                self._pid, self.providers = await asyncio.to_thread(self._introduced, _TRY_S)
+                await asyncio.to_thread(self._gathered, _TRY_S)
+                run = partial(self._answered, patience_s)
+                await asyncio.to_thread(check_golden, self._folder, self._variant, run)
+            except TimeoutError:
+                # It is still starting, or its model takes long to answer.
+                self._pid, patience_s = ended, min(2 * patience_s, _ANSWER_S)
+            except RayError:
                 self._pid = ended
         self._lost_since = 0.0
 
@@ -106,8 +109,14 @@ class RayRuntime:
         """End Ray with all of its processes, unless somebody else in this process uses it."""
         LocalRay.leave()
 
-    def _introduced(self) -> tuple[int, Sequence[str]]:
-        who = self._handle.introduce.remote().result(timeout_s=_ANSWER_S)
+    def _answered(self, timeout_s: float, batch: Mapping[str, Array]) -> dict[str, Array]:
+        return dict(self._handle.remote(dict(batch)).result(timeout_s=timeout_s).outputs)
+
+    def _gathered(self, timeout_s: float) -> None:
+        self._handle.gather.remote(*self._gathering).result(timeout_s=timeout_s)
+
+    def _introduced(self, timeout_s: float) -> tuple[int, Sequence[str]]:
+        who = self._handle.introduce.remote().result(timeout_s=timeout_s)
         if who.refusal is not None:
             raise ArtifactError(*who.refusal)
         return who.pid, who.providers
@@ -126,9 +135,11 @@ def load(folder: Path, variant: Variant, *, threads: int) -> RayRuntime:
         raise ArtifactError(f"{variant.id}: {error}", "give it 1 GiB of memory and a writable /tmp") from error
     try:
         return RayRuntime(folder.resolve(), variant, threads)
-    except (RayError, RuntimeError, TimeoutError) as error:
+    except BaseException as error:
         LocalRay.leave()
-        raise ArtifactError(f"{variant.id}: Ray Serve cannot start a replica", "read its log") from error
+        if isinstance(error, RayError | RuntimeError | TimeoutError):
+            raise ArtifactError(f"{variant.id}: Ray Serve cannot start a replica", "read its log") from error
+        raise
 
 
 def _deploy(name: str, folder: Path, variant: Variant, threads: int) -> Any:

@@ -61,3 +61,29 @@ def test_a_ray_that_never_comes_up_is_tried_and_then_told(monkeypatch: pytest.Mo
 
 def test_nothing_is_reported_to_anybody() -> None:
     assert _ENVIRONMENT["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_who_leaves_twice_does_not_count_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    ended: list[None] = []
+    monkeypatch.setattr(LocalRay, "_start", begun.append)
+    monkeypatch.setattr(LocalRay, "_stop", lambda: ended.append(None))
+    LocalRay.enter(1)
+    LocalRay.leave()
+    LocalRay.leave()
+    LocalRay.enter(2)
+    assert (begun, len(ended)) == ([1, 2], 1)
+    LocalRay.leave()
+    assert len(ended) == 2
+
+
+def test_every_call_needs_the_token_while_it_runs_and_not_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, str] = {}
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr("predictors.localray.ray.init", lambda **_: seen.update(os.environ))
+    LocalRay.enter(1)
+    try:
+        assert (seen["RAY_AUTH_MODE"], len(seen["RAY_AUTH_TOKEN"])) == ("token", 64)
+    finally:
+        LocalRay.leave()
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
