@@ -120,7 +120,8 @@ def _inspect(folder: Path) -> dict[str, int]:
         raise SourceError(f"{folder / _MODEL} was not read in {_LONGEST_S:.0f} s", "export the model anew") from error
     if process.returncode == -signal.SIGXCPU:
         raise SourceError(
-            f"{folder / _MODEL}: checking it and computing an image takes too long; it may never end",
+            f"{folder / _MODEL}: checking it and computing three images takes too long; it may never end, or it is "
+            "heavy for this machine",
             "export the model without loops, or a smaller one",
         )
     if not answer:

@@ -22,6 +22,10 @@ from predictors import checkpoint
 from predictors.card import ModelCard, load_card
 from predictors.errors import ArtifactError, PredictorError, SourceError
 
+# The engine is imported before anything is limited: what that costs is not the model's.
+from predictors.runtimes import open_model_file
+from predictors.runtimes.ort import REFUSALS
+
 __all__ = ["MEMORY_MIB", "SECONDS", "main"]
 
 # Beyond what the process has and used once its libraries are loaded, and beyond what the size of the file explains.
@@ -140,9 +144,6 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
 
 def _check_answers(path: Path, card: ModelCard) -> None:
     """Ask the engine for one image and for three: the answers must be numbers, one row an image, and the same."""
-    from predictors.runtimes import open_model_file
-    from predictors.runtimes.ort import REFUSALS
-
     spec, output = card.inputs[0], card.outputs[0]
     images = np.random.default_rng(0).normal(size=(3, *spec.shape[1:])).astype(spec.dtype)
     try:
@@ -174,7 +175,7 @@ def _refusal(path: Path, error: BaseException, what: str) -> SourceError:
 
 
 def _beyond_memory() -> str:
-    return f"the model wants more than {MEMORY_MIB} MiB for one image beyond its own size"
+    return f"the model wants more than {MEMORY_MIB} MiB for three images beyond its own size"
 
 
 def _first_line(error: BaseException) -> str:

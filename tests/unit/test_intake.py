@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -121,20 +122,52 @@ def test_a_refusal_names_the_file_that_was_given_and_leaves_nothing(
     assert {path.name for path in place.iterdir()} == {"theirs.onnx", "card.yaml", "data"}
 
 
-@pytest.mark.parametrize("hostile", [None, *HOSTILE], ids=["control", "memory-bomb", "endless-loop"])
-def test_a_hostile_model_costs_little_memory_and_time(place: Path, hostile: Broken | None) -> None:
-    """The whole command with what it started, as the kernel counts it; a busy machine stretches only the clock."""
-    if hostile is not None:
-        assert len(hostile.model) < 400
-        written(place, hostile.model, hostile.card)
+def cost(place: Path, code: int, words: str) -> tuple[float, int]:
+    """Run the whole command; return its seconds of processor time and KiB with what it started, by the kernel."""
     with (place / "said").open("w+") as said:
         process = subprocess.Popen([sys.executable, "-m", "podium", *command(place)], stdout=said, stderr=said)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == (0 if hostile is None else 3)
-    assert (hostile.words if hostile else "next: podium build") in (place / "said").read_text()
-    assert used.ru_utime + used.ru_stime < 5
-    assert used.ru_maxrss < 512 << 10
+    assert process.returncode == code
+    assert words in (place / "said").read_text()
+    return used.ru_utime + used.ru_stime, used.ru_maxrss
+
+
+def test_a_hostile_model_costs_little_more_than_a_good_one(place: Path) -> None:
+    """The good one is the measure, because what starting Python and the engines costs is the machine's affair."""
+    good_s, good_kib = cost(place, 0, "next: podium build")
+    shutil.rmtree(place / "m")
+    for hostile in HOSTILE:
+        assert len(hostile.model) < 400
+        written(place, hostile.model, hostile.card)
+        hostile_s, hostile_kib = cost(place, 3, hostile.words)
+        # The limit is in whole seconds beyond what was used, and one more until the process is killed.
+        assert hostile_s < 1.5 * good_s + inspection.SECONDS + 1
+        assert hostile_kib < good_kib + ((inspection.MEMORY_MIB + 64) << 10)
+
+
+def test_the_engine_is_there_before_anything_is_limited(place: Path) -> None:
+    """A process of its own, because in this one it is there already."""
+    (place / CARD).write_text(card_text(), encoding="utf-8")
+    (place / "theirs.onnx").rename(place / "model.onnx")
+    lines = (
+        "import sys; from pathlib import Path; from predictors import inspection",
+        "inspection._limit = lambda _: print('onnxruntime' in sys.modules)",
+        "inspection.inspect(Path(sys.argv[1]))",
+    )
+    words = [sys.executable, "-W", "ignore", "-c", "\n".join(lines), str(place)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_a_model_that_takes_long_may_be_heavy_for_the_machine(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = place / "python"
+    program.write_text("#!/bin/sh\nkill -XCPU $$\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("podium.intake.sys.executable", str(program))
+    assert cli.run(command(place)) == 3
+    assert "it may never end, or it is heavy for this machine" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
