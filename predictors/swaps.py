@@ -20,13 +20,13 @@ _MOST = 0.6
 def swapped(expected: Classes, given: Classes, names: Sequence[str]) -> tuple[str, str] | None:
     """Return the first two classes that `given` int64 [n] has in each other's place in `expected` int64 [n]."""
     count = len(names)
-    confusion = np.zeros((count, count), dtype=np.int64)
-    np.add.at(confusion, (expected, given), 1)
-    totals = confusion.sum(axis=1)
-    for one in range(count):
-        for other in range(one + 1, count):
-            if min(totals[one], totals[other]) >= _FEWEST and all(
-                confusion[a, b] >= _MOST * totals[a] for a, b in ((one, other), (other, one))
-            ):
-                return names[one], names[other]
+    totals = np.bincount(expected, minlength=count)
+    # Of the confusion only what there is: with thousands of classes the table is nearly empty.
+    pairs, images = np.unique(np.stack([expected, given]), axis=1, return_counts=True)
+    have_moved = (pairs[0] != pairs[1]) & (totals[pairs[0]] >= _FEWEST) & (images >= _MOST * totals[pairs[0]])
+    # More than half of a class can be in one place only.
+    place = dict(zip(*pairs[:, have_moved].tolist(), strict=True))
+    for one, other in place.items():
+        if place.get(other) == one:
+            return names[one], names[other]
     return None

@@ -1,5 +1,7 @@
 """Swapped classes: found where most of both moved, and nowhere else."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,3 +46,22 @@ def test_a_few_images_prove_nothing(count: int) -> None:
 def test_a_class_that_went_over_to_another_is_no_swap() -> None:
     truth = np.array([0] * 9 + [1] * 9)
     assert swapped(truth, np.ones_like(truth), NAMES) is None
+
+
+def test_no_answers_prove_nothing() -> None:
+    none = np.array([], dtype=np.int64)
+    assert swapped(none, none, NAMES) is None
+
+
+def test_ten_thousand_classes_cost_what_their_images_do() -> None:
+    names = [f"class {number}" for number in range(10_000)]
+    truth = np.repeat(np.arange(len(names)), 3)
+    table = np.arange(len(names))
+    table[[4_000, 9_000]] = 9_000, 4_000
+    tracemalloc.start()
+    try:
+        assert swapped(truth, table[truth], names) == ("class 4000", "class 9000")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 << 20
