@@ -18,6 +18,7 @@ from loadtest.estimate import Estimate, PhaseEstimate, estimate
 from loadtest.payloads import PayloadSet
 from loadtest.profile import Profile, load_profile
 from loadtest.protocols import PROTOCOLS
+from loadtest.reach import require_provable, require_reachable, why_never
 from loadtest.shot import Endpoint
 from loadtest.slo import MAX_RATE, Slo, parse_slo
 from podium.document import nearest
@@ -96,7 +97,8 @@ def plan_bench(
 
     Raises:
         UsageError: the URL or an option cannot be read, or two of them contradict each other.
-        ProfileError, SloError, ScheduleError: profile, SLO or payloads are refused.
+        ProfileError, SloError, ScheduleError: profile, SLO or payloads are refused; so is an SLO that the profile can
+            never prove.
         ConfigError: the SLO asks for what a bench cannot measure.
     """
     chosen = load_profile(profile)
@@ -117,6 +119,7 @@ def plan_bench(
                 f"the profile {chosen.name} has no hold, and a verdict comes from there",
                 "choose a profile with a hold, or leave out --slo",
             )
+        _check_reach(clauses, chosen, asked)
     folder = payloads / chosen.payload.dir
     if not folder.is_dir():
         raise UsageError(f"there is no folder of payloads at {folder}", "name a folder of request bodies: --payloads")
@@ -137,7 +140,7 @@ def plan_bench(
         runners=runners,
         seed=chosen_seed,
         runs=runs,
-        labels=tuple(_labels(chosen, clauses, state)),
+        labels=tuple(_labels(chosen, clauses, asked, state)),
         schedule=schedule_of(chosen, rate=asked, seed=chosen_seed, folder=Path(profile).parent),
     )
 
@@ -199,8 +202,23 @@ def _rate(profile: Profile, slo: Slo | None, rate: float | None) -> float | None
     return found
 
 
-def _labels(profile: Profile, slo: Slo | None, state: str | None) -> list[str]:
+def _check_reach(slo: Slo, profile: Profile, rate: float | None) -> None:
+    """Refuse an SLO of which no load of this profile could show that it is held, as a race does."""
+    require_provable(slo)
+    is_judged = profile.hold is not None or profile.search is not None
+    if is_judged and all(one.allowed_misses is None for one in slo.clauses):
+        raise ConfigError(
+            f"--slo {slo}: it says no latency and no error share that must hold at a rate",
+            "add for example p99<=100ms or errors<=1%",
+        )
+    if profile.hold is not None and rate is not None:
+        require_reachable(slo, profile, rate)
+
+
+def _labels(profile: Profile, slo: Slo | None, rate: float | None, state: str | None) -> list[str]:
     labels = []
+    if slo is not None and rate is not None and (never := why_never(profile, rate)):
+        labels.append(never)
     if profile.hold is not None and profile.hold.restart:
         labels.append("one server all along: it is not ours to make anew between the blocks")
     if profile.search is not None and slo is None:

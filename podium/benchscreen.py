@@ -59,7 +59,7 @@ def show_bench(folder: Path, bench: Bench, output: Output) -> None:
     if output is not Output.TABLE:
         console.print_document(bench.model_dump(mode="json"), output)
         return
-    percent = f"{_confidence(bench):.0%}".replace("%", " %")
+    percent = f"{100 * _confidence(bench):g} %"
     rows = [(one.phase, one.name, _value(one), _interval(one), _note(one)) for one in bench.figures]
     if bench.server_max_rps is not None:
         rows.append(("search", "largest rate that holds", figures.capacity(bench.server_max_rps), "", ""))

@@ -81,6 +81,16 @@ def test_a_fast_server_holds_and_everything_is_on_record(tmp_path: Path, capsys:
     assert json.loads(capsys.readouterr().out)["schema"] == "podium.dev/bench/v1"
 
 
+@pytest.mark.parametrize(("confidence", "column"), [(0.95, "95 % INTERVAL"), (0.999, "99.9 % INTERVAL")])
+def test_the_interval_is_told_with_its_confidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], confidence: float, column: str
+) -> None:
+    asked = plan(tmp_path, SINGLE)
+    asked = replace(asked, profile=asked.profile.model_copy(update={"confidence": confidence}))
+    show_bench(*run_bench(asked, target=SimulatedTarget({"mine": 5.0})), Output.TABLE)
+    assert f" {column}" in capsys.readouterr().out
+
+
 def test_a_slow_server_fails_early_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, bench = run_bench(plan(tmp_path, HOLD), target=SimulatedTarget({"mine": 50.0}))
     assert bench.status == "FAIL"

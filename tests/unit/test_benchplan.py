@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.errors import ProfileError, ScheduleError
+from loadtest.errors import ProfileError, ScheduleError, SloError
 from podium.benchplan import BenchPlan, plan_bench
 from podium.errors import ConfigError, UsageError
 from tests.loads import payloads
@@ -103,6 +103,31 @@ def test_a_verdict_needs_a_hold(photos: Path, tmp_path: Path) -> None:
     assert plan(photos, profile=str(tmp_path / "alone.yaml"), rate=None).rate is None
     with pytest.raises(ConfigError, match="has no hold"):
         plan(photos, profile=str(tmp_path / "alone.yaml"), slo="p99<=1s")
+
+
+@pytest.mark.parametrize("phase", ["{kind: hold, blocks: 5, block: 10s}", "{kind: search, precision: 10%, probe: 5s}"])
+def test_an_slo_that_limits_nothing_at_its_rate_is_refused_where_it_is_judged(
+    photos: Path, tmp_path: Path, phase: str
+) -> None:
+    text = f"name: own\nlevel: quick\ntimeout: 1s\nbudget: 1m\nconfidence: 0.95\nphases: [{phase}]\n"
+    (tmp_path / "own.yaml").write_text(text)
+    own = str(tmp_path / "own.yaml")
+    with pytest.raises(ConfigError, match="says no latency and no error share") as refused:
+        plan(photos, profile=own, rate=None, slo="rate>=40/s")
+    assert "p99<=100ms" in refused.value.hint
+    assert plan(photos, profile=own, rate=None, slo="errors<=1%, rate>=40/s").slo is not None
+
+
+def test_an_slo_that_the_profile_can_never_prove_is_refused_as_in_a_race(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(SloError, match="no number of requests proves"):
+        plan(photos, slo="p99<=100ms, errors<=0%")
+    with pytest.raises(SloError, match="requests without a miss support it"):
+        plan(photos, slo="p99.9<=100ms", rate=2.0)
+    text = "name: own\nlevel: quick\ntimeout: 1s\nbudget: 1m\nconfidence: 0.95\n"
+    (tmp_path / "own.yaml").write_text(text + "phases: [{kind: hold, blocks: 2, block: 10s}]\n")
+    own = str(tmp_path / "own.yaml")
+    assert plan(photos, profile=own, slo="p99<=100ms").labels[0].startswith("no PASS can come of profile own")
+    assert not [one for one in plan(photos, profile=own).labels if "no PASS" in one]
 
 
 def test_two_benches_that_ask_the_same_have_one_schedule(photos: Path) -> None:
