@@ -43,10 +43,17 @@ def unbounded(start: Starter, vector_folder: Path) -> Server:
 
 @pytest.fixture(scope="module")
 def rate(paced: Server) -> float:
-    """What the engine can do, in requests a second."""
-    found = capacity(paced.http_port, BODY, is_right, callers=3, seconds=1.5)
-    assert 0.3 / PACE_S < found <= 1 / PACE_S
-    return found
+    """What the engine can do, in requests a second: the most of what was found, until it is near its pace."""
+    most = 0.0
+
+    def attempt() -> tuple[bool, str]:
+        nonlocal most
+        most = max(most, capacity(paced.http_port, BODY, is_right, callers=3, seconds=1.5))
+        assert most <= 1 / PACE_S
+        return most > 0.3 / PACE_S, f"{most:.1f} requests a second"
+
+    first_held(attempt)
+    return most
 
 
 def load(server: Server, rate: float, seconds: float, **more: float) -> Run:
@@ -66,26 +73,29 @@ def first_held(attempt: Callable[[], tuple[bool, str]]) -> str:
 
 @pytest.mark.row("R6", "3 C: goodput ≥ 0.9 C, accepted p99 ≤ (bound + 1) × pace × 1.5, refused p99 ≤ 50 ms")
 def test_three_times_too_much_is_served_at_capacity(paced: Server, rate: float, record_property: Record) -> None:
-    load(paced, 0.8 * rate, 1.0)
-    memory = paced.state()["rss_bytes"]
-
     def attempt() -> tuple[bool, str]:
+        load(paced, 0.8 * rate, 1.0)
+        memory = paced.state()["rss_bytes"]
         run = load(paced, 3 * rate, 3.0)
+        growth = paced.state()["rss_bytes"] / memory
         accepted, refused = percentile(run.times(200), 0.99), percentile(run.times(503), 0.99)
-        assert set(run.statuses) == {200, 503}
         assert run.wrong == 0
+        # 0 is a client that had no time left, which is not the server's.
+        assert set(run.statuses) <= {0, 200, 503}
         assert all(each.has_retry_after for each in run.outcomes if each.status == 503)
         share = run.goodput(WITHIN_S) / rate
-        held = share >= 0.9 and accepted <= (BOUND + 1) * PACE_S * 1.5 and refused <= 0.05 and not run.is_void
+        in_time = accepted <= (BOUND + 1) * PACE_S * 1.5 and refused <= 0.05
+        held = share >= 0.9 and in_time and growth <= 1.2 and set(run.statuses) == {200, 503} and not run.is_void
         figure = f"{share:.2f} C; accepted p99 {accepted * 1000:.0f} ms, refused p99 {refused * 1000:.1f} ms"
-        return held, figure
+        return held, f"{figure}; memory × {growth:.2f}" + ("" if held else f"; statuses {dict(run.statuses)}")
+
+    def afterwards() -> tuple[bool, str]:
+        calm = load(paced, 0.5 * rate, 1.0)
+        return calm.statuses[200] == len(calm.outcomes), f"something of it is left: {dict(calm.statuses)}"
 
     figure = first_held(attempt)
-    growth = paced.state()["rss_bytes"] / memory
-    assert growth <= 1.2
-    calm = load(paced, 0.5 * rate, 1.0)
-    assert calm.statuses[200] == len(calm.outcomes), "nothing of it is left"
-    record_property("R6", f"{figure}; memory × {growth:.2f}")
+    first_held(afterwards)
+    record_property("R6", figure)
 
 
 @pytest.mark.control("R6")
