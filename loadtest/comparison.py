@@ -33,6 +33,8 @@ class Ratio:
         detectable: the smallest difference, as a share, that `POWER` of comparisons with so much noise and so many
             blocks would show.
         blocks: pairs of blocks, or blocks of the shorter series.
+        spread: standard deviation of the logarithms, about the coefficient of variation: of the pairs' ratios, in which
+            what both played varies no more; or that of the series that varies more.
     """
 
     value: float
@@ -40,6 +42,7 @@ class Ratio:
     high: float
     detectable: float
     blocks: int
+    spread: float
 
     @property
     def direction(self) -> Literal["higher", "lower", "same"]:
@@ -62,8 +65,9 @@ def paired_ratio(first: Sequence[float], second: Sequence[float], confidence: fl
     if len(first) < 2 or min(*first, *second) <= 0:
         return None
     logs = np.log(np.asarray(second)) - np.log(np.asarray(first))
-    error = float(stats.sem(logs))
-    return _ratio(float(logs.mean()), error, logs.size - 1, confidence, blocks=logs.size)
+    spread = float(logs.std(ddof=1))
+    error = spread / math.sqrt(logs.size)
+    return _ratio(float(logs.mean()), error, logs.size - 1, confidence, blocks=logs.size, spread=spread)
 
 
 def unpaired_ratio(first: Sequence[float], second: Sequence[float], confidence: float) -> Ratio | None:
@@ -81,14 +85,16 @@ def unpaired_ratio(first: Sequence[float], second: Sequence[float], confidence: 
     if total > 0:
         freedom = total**2 / sum(one**2 / (series.size - 1) for one, series in zip(squares, logs, strict=True))
     middle = float(logs[1].mean() - logs[0].mean())
-    return _ratio(middle, math.sqrt(total), freedom, confidence, blocks=min(series.size for series in logs))
+    spread = max(float(series.std(ddof=1)) for series in logs)
+    blocks = min(series.size for series in logs)
+    return _ratio(middle, math.sqrt(total), freedom, confidence, blocks=blocks, spread=spread)
 
 
-def _ratio(middle: float, error: float, freedom: float, confidence: float, *, blocks: int) -> Ratio:
+def _ratio(middle: float, error: float, freedom: float, confidence: float, *, blocks: int, spread: float) -> Ratio:
     reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
     detectable = math.expm1(min(700.0, _noticed(round(freedom, 1), confidence) * error))
     low, high = (math.exp(max(-700.0, min(700.0, end))) for end in (middle - reach, middle + reach))
-    return Ratio(math.exp(middle), low, high, detectable, blocks)
+    return Ratio(math.exp(middle), low, high, detectable, blocks, spread)
 
 
 @functools.cache
@@ -99,6 +105,8 @@ def _noticed(freedom: float, confidence: float) -> float:
     t. Of few blocks the standard error is estimated too small on average, which is made good.
     """
     limit = float(stats.t.ppf((1 + confidence) / 2, freedom))
-    found = optimize.brentq(lambda effect: stats.nct.sf(limit, freedom, effect) - POWER, 0.0, limit + 10.0)
+    # At one degree of freedom the root is 1.28 times the limit, however far out that is; at many it is 1 above it.
+    highest = 2 * limit + 10.0
+    found = optimize.brentq(lambda effect: stats.nct.sf(limit, freedom, effect) - POWER, 0.0, highest)
     shrunk = math.sqrt(2 / freedom) * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2))
     return float(found) / shrunk

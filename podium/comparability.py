@@ -3,7 +3,8 @@
 Pure but for reading the samples, whose intended starts are the schedule itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from podium.errors import ConfigError
 from podium.runbook import StoredRun
 from podium.runseries import RunSeries
 
-__all__ = ["NotComparableError", "Pair", "differences", "pairs_of", "require_comparable"]
+__all__ = ["Conditions", "NotComparableError", "Pair", "differences", "pairs_of", "refuse_if", "require_comparable"]
 
 Pair = tuple[StoredRun, StoredRun]
 
@@ -20,16 +21,51 @@ class NotComparableError(ConfigError):
     """Two series whose figures must not be set against each other."""
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under what something was measured, as the result of its race or bench keeps it, whatever runs are left.
+
+    Attributes:
+        fingerprint: of the environment; empty where nothing was loaded.
+        rate: asked rate per second; None where it is not known.
+        payloads: digest of what was sent; empty where it is not known.
+        facts: what the fingerprint stands for.
+    """
+
+    fingerprint: str = ""
+    rate: float | None = None
+    payloads: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    def differences(self, other: "Conditions") -> Iterator[str]:
+        """Yield what differs, each as part of a sentence; what one of them does not know does not."""
+        if self.fingerprint and other.fingerprint and self.fingerprint != other.fingerprint:
+            yield _environments((self.fingerprint, self.facts), (other.fingerprint, other.facts))
+        if None not in {self.rate, other.rate} and self.rate != other.rate:
+            yield f"rate: {self.rate:g}/s and {other.rate:g}/s"
+        if self.payloads and other.payloads and self.payloads != other.payloads:
+            yield f"payloads: {self.payloads} and {other.payloads}"
+
+
 def require_comparable(first: RunSeries, second: RunSeries) -> None:
     """Refuse what differs in more than the thing under test.
 
     Raises:
         NotComparableError: naming every difference.
     """
-    found = list(differences(first, second))
-    if found:
+    refuse_if(differences(first, second), first.name, second.name)
+
+
+def refuse_if(found: Iterable[str], first: str, second: str) -> None:
+    """Refuse to compare two things by name where anything was found to differ.
+
+    Raises:
+        NotComparableError: naming every difference.
+    """
+    told = "; ".join(found)
+    if told:
         raise NotComparableError(
-            f"{first.name} and {second.name} cannot be compared: {'; '.join(found)}",
+            f"{first} and {second} cannot be compared: {told}",
             "run both under the same conditions; `podium describe run` shows each",
         )
 
@@ -38,8 +74,7 @@ def differences(first: RunSeries, second: RunSeries) -> Iterator[str]:
     """Yield what differs, each as part of a sentence; nothing where only the thing under test does."""
     one, other = first.first, second.first
     if one.fingerprint != other.fingerprint:
-        facts = _facts(first, second)
-        yield f"the environment differs ({facts or f'fingerprints {one.fingerprint} and {other.fingerprint}'})"
+        yield _environments((one.fingerprint, first.facts), (other.fingerprint, second.facts))
     asked = {
         "phase": (one.phase, other.phase),
         "protocol": (one.target.protocol, other.target.protocol),
@@ -81,14 +116,16 @@ def _rates(series: RunSeries) -> str:
     return ", ".join(f"{rate:g}/s" for rate in rates if rate)
 
 
-def _facts(first: RunSeries, second: RunSeries) -> str:
-    names = sorted({*first.facts, *second.facts}) if first.facts and second.facts else []
+def _environments(first: tuple[str, Mapping[str, object]], second: tuple[str, Mapping[str, object]]) -> str:
+    """Tell how two environments differ, each a fingerprint and what it stands for."""
+    (mark, here), (other, there) = first, second
+    names = sorted({*here, *there}) if here and there else []
     told = [
-        f"{name} {_shown(first.facts.get(name))} and {_shown(second.facts.get(name))}"
+        f"{name} {_shown(here.get(name))} and {_shown(there.get(name))}"
         for name in names
-        if first.facts.get(name) != second.facts.get(name)
+        if here.get(name) != there.get(name)
     ]
-    return ", ".join(told)
+    return f"the environment differs ({', '.join(told) or f'fingerprints {mark} and {other}'})"
 
 
 def _shown(value: object) -> str:

@@ -99,7 +99,12 @@ class _Parts:
 
 
 def compare(
-    first: RunSeries, second: RunSeries, *, confidence: float | None = None, needs_pairs: bool = True
+    first: RunSeries,
+    second: RunSeries,
+    *,
+    confidence: float | None = None,
+    needs_pairs: bool = True,
+    least_pairs: int = 1,
 ) -> Comparison:
     """Compare two series.
 
@@ -108,6 +113,7 @@ def compare(
         second: what is compared.
         confidence: of each interval; that of the level when left out.
         needs_pairs: refuse series of different schedules; they are compared as they are without.
+        least_pairs: of fewer pairs than this nothing is made: all blocks are compared as they are.
 
     Raises:
         NotComparableError: more differs than the thing under test.
@@ -123,8 +129,9 @@ def compare(
         )
     phase = first.first.phase
     names = _OF_PHASE.get(phase, ("p50", "p90", "p99", "rate"))
-    sides, what, notes = _sides(first, second, pairs)
-    ratio = paired_ratio if pairs else unpaired_ratio
+    is_paired = len(pairs) >= max(1, least_pairs)
+    sides, what, notes = _sides(first, second, pairs) if is_paired else _unpaired(first, second, shared=len(pairs))
+    ratio = paired_ratio if is_paired else unpaired_ratio
     figures = []
     for name in names:
         here, there = (side.parts(name) for side in sides)
@@ -144,13 +151,20 @@ def compare(
     return Comparison(first, second, phase, sure, what, tuple(figures), notes)
 
 
+def _unpaired(
+    first: RunSeries, second: RunSeries, *, shared: int
+) -> tuple[tuple[_Parts, _Parts], str, tuple[str, ...]]:
+    """Return what `_sides` does, of all blocks as they are; `shared` schedules were played by both."""
+    blocks = f"{len(first.runs)} and {len(second.runs)} blocks of other schedules, unpaired"
+    if shared:
+        blocks = f"{len(first.runs)} and {len(second.runs)} blocks with {shared} schedules in common, unpaired"
+    return (_blocks(first.runs), _blocks(second.runs)), blocks, ()
+
+
 def _sides(
     first: RunSeries, second: RunSeries, pairs: Sequence[Pair]
 ) -> tuple[tuple[_Parts, _Parts], str, tuple[str, ...]]:
-    """Return both series in parts, what the parts are, and what has to be said of them."""
-    if not pairs:
-        blocks = f"{len(first.runs)} and {len(second.runs)} blocks of other schedules, unpaired"
-        return (_blocks(first.runs), _blocks(second.runs)), blocks, ()
+    """Return both series in parts, what the parts are, and what has to be said of them; at least one pair."""
     mine, theirs = zip(*pairs, strict=True)
     left = len(first.runs) + len(second.runs) - 2 * len(pairs)
     notes = [f"{left} blocks have no partner of the same schedule and are left out"] if left else []

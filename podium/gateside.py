@@ -1,8 +1,12 @@
 """The two sides of a gate, read from what is on disk: a race, a variant of one, or a bench."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from podium.benchfile import FILE, read_bench
+from podium.comparability import Conditions
+from podium.entry import Proof
 from podium.errors import ConfigError, UnsettledError, UsageError
 from podium.racefile import find_race, read_race
 from podium.regression import GateSide, Subject
@@ -16,7 +20,7 @@ def read_side(name: str, runs: Path) -> GateSide:
 
     Raises:
         UsageError, RaceError: nothing is called so.
-        ConfigError: it is one run, or its file cannot be read.
+        ConfigError: it is one run, its engine is emulated, or its file cannot be read.
     """
     for place in (runs / name, Path(name)):
         if (place / "race.json").is_file():
@@ -30,7 +34,9 @@ def read_side(name: str, runs: Path) -> GateSide:
     folder = series.runs[0].path.resolve().parent
     side = _bench(folder.parent.parent) if (folder.parent.parent / FILE).is_file() else _race(folder.parent.parent)
     own = f"{folder.parent.name} on {folder.name}"
-    return GateSide(series.name, side.level, {own: side.subjects[own]})
+    if own not in side.subjects:
+        raise ConfigError(f"{own} of {side.name} is emulated, never gated", "name a variant on a real node class")
+    return replace(side, name=series.name, subjects={own: side.subjects[own]})
 
 
 def _race(folder: Path) -> GateSide:
@@ -41,8 +47,16 @@ def _race(folder: Path) -> GateSide:
             continue
         name = f"{entry.id} on {entry.node_class}"
         series = _series(folder, entry.id, entry.node_class)
-        subjects[name] = Subject(name, entry.status, entry.reasons, series, entry.server_max_rps)
-    return GateSide(race.race_id, race.level, subjects)
+        # What was never loaded, a rejected variant for one, has no environment that a race of others could differ from.
+        was_loaded = bool(entry.runs) or series is not None
+        conditions = Conditions(
+            fingerprint=race.fingerprints.get(entry.node_class, "") if was_loaded else "",
+            rate=entry.hold.rate if entry.hold is not None else None,
+            payloads=_payloads(entry.passport, series),
+            facts=race.environment.get(entry.node_class, {}),
+        )
+        subjects[name] = Subject(name, entry.status, entry.reasons, series, entry.server_max_rps, conditions)
+    return GateSide(race.race_id, race.level, subjects, race.slo, race.quality)
 
 
 def _bench(folder: Path) -> GateSide:
@@ -50,8 +64,15 @@ def _bench(folder: Path) -> GateSide:
     (own,) = {Path(run).parent for run in bench.runs} or {Path(bench.variant) / "url"}
     series = _series(folder, own.parent.name, own.name)
     name = f"{own.parent.name} on {own.name}"
-    subject = Subject(name, bench.status, bench.reasons, series, bench.server_max_rps)
-    return GateSide(bench.bench_id, bench.level, {name: subject})
+    conditions = Conditions(bench.fingerprint, bench.rate, bench.payloads.sha256[:12], bench.environment)
+    subject = Subject(name, bench.status, bench.reasons, series, bench.server_max_rps, conditions)
+    return GateSide(bench.bench_id, bench.level, {name: subject}, bench.slo or "")
+
+
+def _payloads(passport: Sequence[Proof], series: RunSeries | None) -> str:
+    """Return the digest of what was sent, as far as anything keeps it."""
+    proof = next((one for one in passport if one.check == "payload-drift" and one.value), None)
+    return str(proof.value) if proof is not None else series.payloads if series is not None else ""
 
 
 def _series(folder: Path, variant: str, node_class: str) -> RunSeries | None:

@@ -26,8 +26,8 @@ def register(app: typer.Typer) -> None:
     ) -> int:
         """Compare a race with its baseline, for CI.
 
-        Exit code 0: no regression is proven; 5: one is; 6: it cannot be told, for example of void runs; 3: the two
-        cannot be compared, or are below level standard.
+        Exit code 0: no regression is proven; 5: one is; 6: something cannot be told, for example of void runs or of
+        blocks that disagree; 3: the two cannot be compared, for example for another SLO, or are below level standard.
         """
         from loadtest.amounts import parse_share
         from podium.errors import UsageError
@@ -36,6 +36,9 @@ def register(app: typer.Typer) -> None:
         from podium.regression import gate as judged
         from podium.wholefile import write_whole
 
+        if junit is not None:
+            # Of two sides that cannot be compared nothing is written, and a former result must not stand for them.
+            _remove(junit)
         try:
             share = parse_share(tolerance)
         except ValueError as error:
@@ -72,6 +75,15 @@ def register(app: typer.Typer) -> None:
                 output,
             )
         return found.exit_code
+
+
+def _remove(path: Path) -> None:
+    from podium.errors import MachineError
+
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise MachineError(f"{path} cannot be replaced: {error.strerror or error}", "name another file") from error
 
 
 _WORDS = {0: "no regression is proven", 5: "a regression is proven", 6: "it cannot be told"}

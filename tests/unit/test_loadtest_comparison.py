@@ -34,6 +34,38 @@ def test_the_interval_is_that_of_the_t_test_on_logarithms() -> None:
     assert apart.blocks == 4
 
 
+@pytest.mark.parametrize("blocks", [2, 3, 4, 5])
+@pytest.mark.parametrize("confidence", [0.95, 0.99, 0.9967, 0.999, 0.9999])
+def test_few_blocks_at_a_high_confidence_have_an_interval_and_an_effect(blocks: int, confidence: float) -> None:
+    first, second = [1.0, 1.1, 1.05, 1.2, 0.9][:blocks], [1.2, 1.25, 1.4, 1.3, 1.1][:blocks]
+    for found, freedom in (
+        (paired_ratio(first, second, confidence), blocks - 1),
+        (unpaired_ratio(first[:2], [1.3, 1.3], confidence), 1),
+        (unpaired_ratio(first, second, confidence), None),
+    ):
+        assert found is not None
+        assert found.low < found.value < found.high
+        limit = math.log(found.high / found.value)
+        assert math.log1p(found.detectable) > limit or found.detectable == math.expm1(700.0)
+        if freedom is not None:
+            # An effect as large as it says is seen as often as it says: the noncentral t by its definition.
+            error = limit / float(stats.t.ppf((1 + confidence) / 2, freedom))
+            shrunk = math.sqrt(2 / freedom) * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2))
+            noises = np.sqrt(stats.chi2.ppf((np.arange(20000) + 0.5) / 20000, freedom) / freedom)
+            effect = math.log1p(found.detectable) * shrunk / error
+            if found.detectable < math.expm1(699.0):
+                assert stats.norm.sf(noises * limit / error - effect).mean() == pytest.approx(POWER, abs=0.005)
+
+
+def test_the_spread_is_of_the_pairs_and_else_of_the_series_that_varies_more() -> None:
+    first, second = [1.0, 2.0, 4.0], [2.0, 4.0, 8.8]
+    pairs, apart = paired_ratio(first, second, 0.95), unpaired_ratio(first, second, 0.95)
+    assert pairs is not None
+    assert apart is not None
+    assert pairs.spread == pytest.approx(np.std(np.log([2.0, 2.0, 2.2]), ddof=1))
+    assert apart.spread == pytest.approx(np.std(np.log(second), ddof=1))
+
+
 @pytest.mark.parametrize(("first", "second"), [([1.0], [2.0]), ([], []), ([1.0, 0.0], [1.0, 1.0])])
 def test_too_little_or_nothing_has_no_ratio(first: list[float], second: list[float]) -> None:
     assert paired_ratio(first, second, 0.95) is None

@@ -1,7 +1,7 @@
 """The gate: what it lets through, what it stops, what it cannot tell, and what it refuses to compare."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -15,12 +15,10 @@ from podium.bench import run_bench
 from podium.benchplan import BenchPlan
 from podium.cli import run
 from podium.comparability import NotComparableError
-from podium.entry import Capacity
 from podium.errors import ConfigError, UsageError
 from podium.gateside import read_side
-from podium.junit import junit_text
 from podium.racefile import read_race
-from podium.regression import Case, Gate, GateSide, Subject, gate
+from podium.regression import JUDGED, Gate, gate
 from tests import racefolders, races
 from tests.loads import payloads
 from tests.simulated import SimulatedTarget, profile, with_samples
@@ -29,7 +27,16 @@ HOLD = "{kind: hold, blocks: 5, block: 60s, restart: false}"
 NOISE = 0.03
 
 
-def play(root: Path, name: str, service_ms: float, *, level: str = "standard", seed: int = 5, noise: int = 0) -> str:
+def play(
+    root: Path,
+    name: str,
+    service_ms: float,
+    *,
+    level: str = "standard",
+    seed: int = 5,
+    noise: int = 0,
+    slo: str | None = "p99<=30ms, rate>=40/s",
+) -> str:
     """Play a bench against a queue; `noise` seeds how the answers of a block differ from another's."""
 
     def noisy(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
@@ -45,7 +52,7 @@ def play(root: Path, name: str, service_ms: float, *, level: str = "standard", s
         profile=profile(HOLD, level=level),
         payloads=payloads(root / "photos"),
         rate=40.0,
-        slo=parse_slo("p99<=30ms, rate>=40/s"),
+        slo=None if slo is None else parse_slo(slo),
         name=name,
         runners=1,
         seed=seed,
@@ -126,6 +133,62 @@ def test_another_environment_is_refused(played: Path, tmp_path: Path) -> None:
         gate(read_side(other, tmp_path / "runs"), read_side(name_of(played, "old"), played), tolerance=0.1)
 
 
+@pytest.mark.parametrize("slo", ["p99<=2ms, rate>=40/s", None])
+def test_another_slo_is_refused_and_proves_no_regression(played: Path, tmp_path: Path, slo: str | None) -> None:
+    other = play(tmp_path, "other", 5.0, slo=slo)
+    with pytest.raises(NotComparableError, match=r"SLO: p99<=30ms.* and (p99<=2ms|none)"):
+        gate(read_side(other, tmp_path / "runs"), read_side(name_of(played, "old"), played), tolerance=0.1)
+
+
+def strip_holds(runs: Path, name: str) -> None:
+    """Void all runs of a bench: its result is left, and nothing to compare in pairs."""
+    for path in (runs / name).glob("*/url/*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "void": "late"}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"fingerprint": "f" * 12, "environment": {"node_class": "moon"}},
+            "environment differs .node_class url and moon",
+        ),
+        ({"rate": 41.0}, "rate: 40/s and 41/s"),
+        ({"payloads": {"sha256": "f" * 64, "files": 1, "sizes": {}}}, "payloads: [0-9a-f]{12} and f{12}"),
+        ({}, None),
+    ],
+)
+def test_a_verdict_of_another_machine_is_refused_though_no_hold_is_left(
+    played: Path, tmp_path: Path, fields: dict[str, Any], told: str | None
+) -> None:
+    other = play(tmp_path, "other", 16.0)
+    strip_holds(tmp_path / "runs", other)
+    path = tmp_path / "runs" / other / "bench.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    sides = read_side(other, tmp_path / "runs"), read_side(name_of(played, "old"), played)
+    assert next(iter(sides[0].subjects.values())).series is None
+    if told is None:
+        assert outcomes(gate(*sides, tolerance=0.1))["verdict"] == "regression"
+        return
+    with pytest.raises(NotComparableError, match=told):
+        gate(*sides, tolerance=0.1)
+
+
+@pytest.mark.parametrize("shared", [0, 1, 4])
+def test_blocks_without_enough_partners_are_compared_unpaired(played: Path, tmp_path: Path, shared: int) -> None:
+    """Only the first blocks of the new bench are of the baseline's schedule; those alone are three times slower."""
+    new = play(tmp_path, "new", 5.0, seed=900)
+    donor = play(tmp_path, "donor", 16.0)
+    for number in range(1, shared + 1):
+        for path in (tmp_path / "runs" / donor / "donor" / "url").glob(f"{number:02d}-hold*"):
+            (tmp_path / "runs" / new / "new" / "url" / path.name).write_bytes(path.read_bytes())
+    found = gate(read_side(new, tmp_path / "runs"), read_side(name_of(played, "old"), played), tolerance=0.1)
+    assert any("unpaired" in note for note in found.notes)
+    assert not any("within one run" in note or "left out" in note for note in found.notes)
+    assert "regression" not in {found for figure, found in outcomes(found).items() if figure != "verdict"}
+    assert found.exit_code == (0 if shared == 0 else 6)
+
+
 def test_one_run_is_no_proof_and_a_variant_is(played: Path) -> None:
     old = name_of(played, "old")
     with pytest.raises(ConfigError, match="one run proves no regression"):
@@ -143,11 +206,12 @@ def two_races(tmp_path: Path) -> Callable[..., Gate]:
         racefolders.change(tmp_path / name, level="standard", race_id=name)
 
     def compared(**fields: dict[str, Any]) -> Gate:
+        asked = fields.pop("race", {})
         entries = [
             entry.model_copy(update=fields.get(entry.id.replace("-", "_"), {}))
             for entry in read_race(tmp_path / "two").variants
         ]
-        racefolders.change(tmp_path / "two", variants=[one.model_dump() for one in entries], winner=None)
+        racefolders.change(tmp_path / "two", variants=[one.model_dump() for one in entries], winner=None, **asked)
         return gate(read_side("two", tmp_path), read_side("one", tmp_path), tolerance=0.1)
 
     return compared
@@ -168,6 +232,47 @@ def test_a_variant_that_is_rejected_now_is_a_regression(two_races: Callable[...,
     assert worse.sentence == "PASS before, REJECTED now: accuracy 70 %"
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"quality": "accuracy>=0.99"}, r"quality: accuracy>=0\.85, drop<=0\.01 and accuracy>=0\.99"),
+        ({"slo": "p99<=1ms, rate>=40/s"}, "SLO: .* and p99<=1ms, rate>=40/s"),
+        ({"fingerprints": {"local": "f" * 12}}, "of one and .* of two cannot be compared: the environment differs"),
+    ],
+)
+def test_races_that_asked_something_else_are_refused(
+    two_races: Callable[..., Gate], asked: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(NotComparableError, match=told):
+        two_races(race=asked)
+
+
+def test_a_race_in_which_nothing_was_loaded_is_judged_whatever_its_fingerprint(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        racefolders.write_finished(tmp_path / name)
+        racefolders.change(tmp_path / name, level="standard", race_id=name)
+    entries = [
+        {**entry.model_dump(), "status": "REJECTED", "rank": None, "runs": (), "hold": None, "server_max_rps": None}
+        for entry in read_race(tmp_path / "two").variants
+    ]
+    racefolders.change(tmp_path / "two", variants=entries, winner=None, fingerprints={"local": "f" * 12})
+    for path in (tmp_path / "two").rglob("*-hold.*"):
+        path.unlink()
+    assert gate(read_side("two", tmp_path), read_side("one", tmp_path), tolerance=0.1).exit_code == 5
+
+
+def test_an_emulated_variant_is_never_gated(tmp_path: Path) -> None:
+    race = racefolders.write_finished(tmp_path / "one")
+    entries = [
+        {**entry.model_dump(), "emulated": entry.id == "food11-ort-int8"}
+        for entry in read_race(tmp_path / "one").variants
+    ]
+    racefolders.change(tmp_path / "one", variants=entries, winner=race.winner)
+    with pytest.raises(ConfigError, match=r"food11-ort-int8 on local of .* is emulated, never gated"):
+        read_side("one/food11-ort-int8", tmp_path)
+    assert list(read_side("one/food11-ort-fp32", tmp_path).subjects) == ["food11-ort-fp32 on local"]
+
+
 def test_a_void_variant_cannot_be_told(two_races: Callable[..., Gate]) -> None:
     found = two_races(food11_ort_int8={"status": "VOID", "reasons": ("late",), "rank": None})
     assert "regression" not in {case.outcome for case in found.cases}
@@ -175,58 +280,33 @@ def test_a_void_variant_cannot_be_told(two_races: Callable[..., Gate]) -> None:
     assert (verdict.outcome, found.exit_code) == ("not judged", 6)
 
 
-def subject(name: str, status: str = "PASS", capacity: tuple[float, float] | None = None) -> Subject:
-    found = None if capacity is None else Capacity(value=sum(capacity) / 2, low=capacity[0], high=capacity[1])
-    return Subject(name, status, (), None, found)  # type: ignore[arg-type]
+def stretch(runs: Path, name: str, factors: Sequence[float]) -> None:
+    """Let the answers of each block of a bench take so many times as long."""
+    for path, factor in zip(sorted((runs / name).rglob("*.samples")), factors, strict=True):
+        content = path.read_bytes()
+        data = np.frombuffer(content[16:], dtype=np.dtype("<i8,<i8,<i8,<i8,<i4,?,V1,<u2")).copy()
+        data["f3"] = data["f2"] + ((data["f3"] - data["f2"]) * factor).astype(np.int64)
+        path.write_bytes(content[:16] + data.tobytes())
 
 
-def side(*subjects: Subject) -> GateSide:
-    return GateSide("race", "standard", {one.name: one for one in subjects})
-
-
-@pytest.mark.parametrize(
-    ("now", "outcome"), [((95, 110), "ok"), ((85, 89), "regression"), ((85, 91), "ok"), ((200, 220), "ok")]
-)
-def test_a_smaller_largest_rate_is_a_regression_where_the_intervals_are_apart(
-    now: tuple[float, float], outcome: str
-) -> None:
-    found = gate(side(subject("a", capacity=now)), side(subject("a", capacity=(100, 120))), tolerance=0.1)
-    assert outcomes(found)["server_max_rps"] == outcome
-
-
-def test_a_subject_that_is_gone_cannot_be_told_and_a_new_one_is_noted() -> None:
-    found = gate(side(subject("a"), subject("c")), side(subject("a"), subject("b")), tolerance=0.1)
-    assert found.notes == ("c is not in the baseline",)
-    gone = next(case for case in found.cases if case.subject == "b")
-    assert (gone.outcome, found.exit_code) == ("not judged", 6)
-    with pytest.raises(ConfigError, match="no variant in common"):
-        gate(side(subject("a"), subject("b")), side(subject("c")), tolerance=0.1)
-
-
-def test_blocks_that_disagree_prove_nothing(tmp_path: Path) -> None:
-    old = play(tmp_path, "old", 5.0)
-    new = play(tmp_path, "new", 9.0)
-    for number, path in enumerate(sorted((tmp_path / "runs" / new).rglob("*.samples"))):
-        data = np.frombuffer(path.read_bytes()[16:], dtype=np.dtype("<i8,<i8,<i8,<i8,<i4,?,V1,<u2")).copy()
-        data["f3"] = data["f2"] + (data["f3"] - data["f2"]) * (1 + number)
-        path.write_bytes(path.read_bytes()[:16] + data.tobytes())
+@pytest.mark.parametrize("factors", [(1, 2, 3, 4, 5), (1 / 3, 1 / 2, 1, 2, 3)])
+def test_blocks_that_disagree_prove_nothing_and_let_nothing_through(tmp_path: Path, factors: Sequence[float]) -> None:
+    old, new = play(tmp_path, "old", 5.0), play(tmp_path, "new", 5.0)
+    stretch(tmp_path / "runs", new, factors)
     found = gate(read_side(new, tmp_path / "runs"), read_side(old, tmp_path / "runs"), tolerance=0.0)
-    assert "regression" not in {case.outcome for case in found.cases if case.figure != "verdict"}
+    assert {outcomes(found)[figure] for figure in JUDGED} == {"not judged"}
+    assert all("the blocks disagree" in case.sentence for case in found.cases if case.figure in JUDGED)
+    assert (outcomes(found)["verdict"], found.exit_code) == ("ok", 6)
 
 
-def test_junit_tells_failures_from_what_cannot_be_told() -> None:
-    cases = (
-        Case("a on b", "p50", "regression", "1.3 times <&> \x1b[31m"),
-        Case("a on b", "p99", "not judged", "the blocks disagree"),
-        Case("a on b", "verdict", "ok", "PASS before, PASS now"),
-    )
-    suite = ET.fromstring(junit_text(Gate("new", "old", 0.1, cases, ("a note",))))  # noqa: S314
-    assert suite.attrib["failures"] == "1"
-    assert suite.attrib["skipped"] == "1"
-    failure = suite.find("testcase/failure")
-    assert failure is not None
-    assert failure.attrib["message"] == "1.3 times <&> \\x1b[31m"
-    assert suite.findtext("system-out") == "a note"
+def test_a_schedule_that_varies_is_no_disagreement_of_pairs(tmp_path: Path) -> None:
+    servers = (("old", 5.0), ("new", 5.0), ("bad", 7.0))
+    names = [play(tmp_path, name, service_ms, noise=1) for name, service_ms in servers]
+    for name in names:
+        stretch(tmp_path / "runs", name, range(1, 6))
+    old, new, bad = (read_side(name, tmp_path / "runs") for name in names)
+    assert gate(new, old, tolerance=0.1).exit_code == 0
+    assert outcomes(gate(bad, old, tolerance=0.1))["p50"] == "regression"
 
 
 def test_the_command_writes_junit_and_ends_with_the_code(
@@ -241,3 +321,21 @@ def test_the_command_writes_junit_and_ends_with_the_code(
     assert ET.parse(tmp_path / "gate.xml").getroot().attrib["failures"] != "0"  # noqa: S314
     assert run(["gate", names["same"], *words, "--tolerance", "ten"]) == 2
     assert run(["gate", names["same"], *words, "--tolerance", "200%"]) == 2
+
+
+def test_a_former_file_does_not_stand_for_sides_that_cannot_be_compared(played: Path, tmp_path: Path) -> None:
+    words = [
+        "gate",
+        name_of(played, "same"),
+        "--runs",
+        str(played),
+        "--junit",
+        str(tmp_path / "gate.xml"),
+        "--baseline",
+    ]
+    assert run([*words, name_of(played, "old")]) == 0
+    assert (tmp_path / "gate.xml").is_file()
+    assert run([*words, name_of(played, "quick")]) == 3
+    assert not (tmp_path / "gate.xml").exists()
+    (tmp_path / "gate.xml").mkdir()
+    assert run([*words, name_of(played, "old")]) == 4
