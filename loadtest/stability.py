@@ -73,7 +73,8 @@ def spread(latencies: Sequence[Floats], quantile: float) -> Spread | None:
 
 
 def _by_chance(blocks: Sequence[Floats], quantile: float) -> float:
-    parts = [part for block in blocks for part in np.array_split(block, _PARTS)]
+    # A block of fewer requests than parts has empty ones, and a hand of nothing else has no percentile.
+    parts = [part for block in blocks for part in np.array_split(block, _PARTS) if part.size]
     # Of a part only what may lie above the percentile of a block can decide it.
     longest = _PARTS * max(part.size for part in parts)
     above = longest - math.ceil(quantile * longest - _ROUNDING) + 1

@@ -34,7 +34,7 @@ EXTRAS = {
         Extra("bench", ("hdrh", "jinja2", "PIL", "scipy"), (), "load-test, judge and report"),
         Extra(
             "build",
-            ("nncf", "onnx", "onnxscript", "sklearn", "scipy"),
+            ("nncf", "onnx", "onnxruntime", "onnxscript", "sklearn", "scipy"),
             ("serve-ort", "serve-openvino", "serve-torch"),
             "train models and build variants",
         ),

@@ -85,3 +85,10 @@ def test_more_than_the_limit_and_more_than_chance_are_both_needed() -> None:
     assert not Spread(0.3, 0.35).exceeds(0.2)
     assert not Spread(0.15, 0.05).exceeds(0.2)
     assert not Spread(0.3).exceeds(0.2)
+
+
+def test_blocks_of_fewer_requests_than_they_are_dealt_in_have_a_spread() -> None:
+    found = spread([np.array([0.1]), np.array([0.4]), np.array([0.9])], 0.99)
+    assert found is not None
+    assert found.by_chance is not None
+    assert not found.exceeds(0.2)

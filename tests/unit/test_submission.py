@@ -248,7 +248,7 @@ _LATENCY = st.tuples(_METRICS, st.integers(1, 60_000)).map(lambda pair: f"{pair[
 _SPACES = st.sampled_from(["", " ", "  "])
 
 
-@given(_LATENCY, st.integers(1, 20_000), st.integers(0, 100), _SPACES)
+@given(_LATENCY, st.integers(1, 20_000), st.integers(1, 100), _SPACES)
 def test_every_slo_of_the_grammar_is_accepted_and_written_back(
     tmp_path_factory: pytest.TempPathFactory, latency: str, rate: int, errors: int, space: str
 ) -> None:
