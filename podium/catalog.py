@@ -1,5 +1,7 @@
 """The variants of a store with what was measured of each, and those that nothing asks for any more.
 
+What is not understood is nobody's to delete: it may be a newer release's, or a disk that will answer again.
+
 Reads only, but for `prune`. Of several machines' figures the newest are shown, with the machine's fingerprint; other
 figures are in `podium describe variant`.
 """
@@ -16,9 +18,9 @@ from podium.quantities import format_bytes, format_duration
 from predictors.errors import ArtifactError
 from predictors.manifest import MEASURED, Variant, read_variant
 from predictors.measured import EnginePoint, Measured, read_measured
-from predictors.store import Store
+from predictors.store import Store, is_damaged
 
-__all__ = ["Prunable", "list_variants", "prunable", "prune"]
+__all__ = ["Prunable", "list_variants", "not_understood", "prunable", "prune"]
 
 _COLUMNS = ("ID", "ADDRESS", "RUNTIME", "PRECISION", "SIZE", "QUALITY", "P50_MS", "ITEMS_PER_S", "AGE")
 _NUMBERS = ("SIZE", "QUALITY", "P50_MS", "ITEMS_PER_S", "AGE")
@@ -26,13 +28,17 @@ _NUMBERS = ("SIZE", "QUALITY", "P50_MS", "ITEMS_PER_S", "AGE")
 
 @dataclass(frozen=True, slots=True)
 class Prunable:
-    """Something in the store that may go: `name` is a variant's id, or what else it is; `reason` says why."""
+    """Something in the store that may go: `name` is a variant's id, or what else it is; `reason` says why.
+
+    `problem` is why an artifact that has to stay was not understood.
+    """
 
     name: str
     address: str
     folder: Path
     bytes: int
     reason: str
+    problem: str = ""
 
 
 def list_variants(store: Store) -> Listing:
@@ -72,13 +78,26 @@ def prunable(store: Store, *, keep: int = 1) -> Sequence[Prunable]:
     for folder in store.folders():
         try:
             name = read_variant(folder).id
-        except ArtifactError:
-            found.append(_prunable(folder.parent.name, folder, "damaged"))
+        except ArtifactError as error:
+            if is_damaged(folder, error):
+                found.append(_prunable(folder.parent.name, folder, "damaged"))
             continue
         seen[name] = seen.get(name, 0) + 1
         if seen[name] > keep:
             found.append(_prunable(name, folder, "superseded"))
     found += [_prunable("unfinished build", folder, "abandoned") for folder in store.abandoned()]
+    return found
+
+
+def not_understood(store: Store) -> Sequence[Prunable]:
+    """List the artifacts that cannot be read now or were written by a newer release; they stay."""
+    found: list[Prunable] = []
+    for folder in store.folders():
+        try:
+            read_variant(folder)
+        except ArtifactError as error:
+            if not is_damaged(folder, error) and folder.exists():
+                found.append(_prunable(folder.parent.name, folder, "not understood, kept", str(error)))
     return found
 
 
@@ -151,6 +170,12 @@ def _cell(part: Json, name: str, form: str) -> str:
     return format(part[name], form) if isinstance(part, dict) else ""
 
 
-def _prunable(name: str, folder: Path, reason: str) -> Prunable:
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Prunable(name, folder.name, folder, size, reason)
+def _prunable(name: str, folder: Path, reason: str, problem: str = "") -> Prunable:
+    return Prunable(name, folder.name, folder, sum(_bytes(path) for path in folder.rglob("*")), reason, problem)
+
+
+def _bytes(path: Path) -> int:
+    """Return a file's size; what goes meanwhile, or cannot be looked at, counts nothing."""
+    with suppress(OSError):
+        return path.stat().st_size if path.is_file() else 0
+    return 0

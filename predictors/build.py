@@ -115,6 +115,7 @@ class _Build:
         key = self._key(plan)
         known = self._store.by_build_key(self._card.name, key)
         if known is not None and self._is_whole(known):
+            self._store.use(known)
             return known, True
         parent = None
         if len(plan.steps) > 1:
@@ -129,8 +130,9 @@ class _Build:
 
     def _is_whole(self, known: StoredVariant) -> bool:
         """Drop a damaged artifact: with the same address in the way, it could not be built again."""
+        variant = read_variant(known.folder)
         try:
-            verify_files(known.folder, read_variant(known.folder))
+            verify_files(known.folder, variant)
         except ArtifactError as error:
             self._progress(f"{error}; building it again")
             shutil.rmtree(known.folder)

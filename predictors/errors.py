@@ -7,6 +7,7 @@
     ├── BuildError       a recipe cannot be found or did not do its work
     ├── QualityError     predictions cannot be compared
     ├── ArtifactError    the artifact is missing, damaged or wrong
+    │   └── ManifestError    its manifest was read and is not what this release understands
     ├── InputError       the request means nothing to the model (the field is named)
     ├── OverloadError    the queue is full
     ├── DeadlineError    the answer would come too late
@@ -25,6 +26,7 @@ __all__ = [
     "DeadlineError",
     "InputError",
     "ListenError",
+    "ManifestError",
     "NotReadyError",
     "OverloadError",
     "PredictorError",
@@ -66,6 +68,14 @@ class QualityError(PredictorError):
 
 class ArtifactError(PredictorError):
     """An artifact is missing, damaged, or gives wrong answers."""
+
+
+class ManifestError(ArtifactError):
+    """A manifest was read and does not hold; `is_newer` where it has what this release does not know."""
+
+    def __init__(self, sentence: str, hint: str = "", *, is_newer: bool = False) -> None:
+        super().__init__(sentence, hint)
+        self.is_newer = is_newer
 
 
 class InputError(PredictorError):

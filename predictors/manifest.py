@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from predictors.errors import ArtifactError
+from predictors.errors import ArtifactError, ManifestError
 from predictors.strict import Strict, problem
 
 __all__ = [
@@ -213,23 +213,28 @@ def read_variant(folder: Path) -> Variant:
     """Parse the manifest of an artifact folder.
 
     Raises:
-        ArtifactError: There is none, it is too large, not YAML, or does not say what a manifest must.
+        ManifestError: It is too large, not YAML, or does not say what a manifest must.
+        ArtifactError: There is none, or it cannot be read now.
     """
     path = folder / MANIFEST
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise ArtifactError(f"{path} is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "rebuild the variant")
+            raise ManifestError(f"{path} is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "rebuild the variant")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ArtifactError(f"{folder} holds no {MANIFEST}", "build it with `podium build`") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error}", "check the folder and its rights") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} cannot be read: {error}", "rebuild the variant") from error
     try:
         return Variant.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise ArtifactError(f"{path} is not YAML", "rebuild the variant") from error
+        raise ManifestError(f"{path} is not YAML", "rebuild the variant") from error
     except ValidationError as error:
-        raise ArtifactError(f"{path}: {problem(error)}", "rebuild the variant") from error
+        is_newer = any(fault["type"] == "extra_forbidden" or fault["loc"] == ("schema",) for fault in error.errors())
+        hint = "rebuild the variant, or read it with the release that wrote it" if is_newer else "rebuild the variant"
+        raise ManifestError(f"{path}: {problem(error)}", hint, is_newer=is_newer) from error
 
 
 def write_variant(folder: Path, variant: Variant) -> None:

@@ -1,8 +1,8 @@
 """The artifact store: `<root>/<model>/<address>/`, and `<root>/<model>/builds/<key>` naming an address.
 
 Folders are content-addressed and never change once they are in; a folder appears by one rename, so that a
-reader sees all of it or nothing. The newest address of an id is the one put last. Building and checking
-happen elsewhere.
+reader sees all of it or nothing. The newest address of an id is the one put, or found for a build, last. Building and
+checking happen elsewhere.
 """
 
 import errno
@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from predictors.errors import ArtifactError
+from predictors.errors import ArtifactError, ManifestError
 from predictors.manifest import MANIFEST, address_of, read_variant
 
-__all__ = ["Store", "StoredVariant", "default_store"]
+__all__ = ["Store", "StoredVariant", "default_store", "is_damaged"]
 
 _BUILDS = "builds"
 _STAGING = ".staging"
@@ -36,6 +36,22 @@ class StoredVariant:
 def default_store() -> Path:
     """Name the store's folder: `PODIUM_STORE`, else `.podium/store`."""
     return Path(os.environ.get("PODIUM_STORE") or ".podium/store")
+
+
+def is_damaged(folder: Path, error: ArtifactError) -> bool:
+    """Tell from why a manifest was refused whether its artifact is no longer what was put into the store.
+
+    Whoever deletes asks here: what cannot be read now, or was written by a newer release, is nobody's to take away.
+    """
+    if not isinstance(error, ManifestError) or error.is_newer:
+        return False
+    try:
+        return address_of(folder) != folder.name
+    except OSError:
+        return False
+    except ArtifactError:
+        # A link, which nobody could have put.
+        return True
 
 
 class Store:
@@ -74,7 +90,11 @@ class Store:
     def by_build_key(self, model: str, key: str) -> StoredVariant | None:
         """Find what was built for a key; None if nothing was, or it is gone.
 
-        One whose manifest is damaged is taken away: in its place it could not be built again.
+        One whose manifest is damaged is taken away: in its place it could not be built again. One that a newer release
+        wrote stays beside what is built anew.
+
+        Raises:
+            ArtifactError: It is there and cannot be read.
         """
         path = self.root / model / _BUILDS / key
         try:
@@ -86,14 +106,25 @@ class Store:
             return None
         try:
             return StoredVariant(read_variant(folder).id, address, folder)
-        except ArtifactError:
-            shutil.rmtree(folder)
+        except ManifestError as error:
+            if is_damaged(folder, error):
+                shutil.rmtree(folder)
             return None
+
+    def use(self, stored: StoredVariant) -> None:
+        """Note that it is what a build asks for now: it becomes the newest of its id."""
+        # A store that cannot be written serves what it has.
+        with suppress(OSError):
+            os.utime(stored.folder / MANIFEST)
 
     def folders(self) -> Sequence[Path]:
         """List the folders of all artifacts, damaged ones too, the newest first."""
-        manifests = sorted(self.root.glob(f"*/*/{MANIFEST}"), key=lambda path: (-path.stat().st_mtime_ns, str(path)))
-        return [path.parent for path in manifests if path.parent.parent.name != _STAGING]
+        found: list[tuple[int, str, Path]] = []
+        for path in self.root.glob(f"*/*/{MANIFEST}"):
+            # One that goes while others are listed is not there.
+            with suppress(FileNotFoundError):
+                found.append((-path.stat().st_mtime_ns, str(path), path.parent))
+        return [folder for _, _, folder in sorted(found) if folder.parent.name != _STAGING]
 
     def abandoned(self, *, older_than_s: float = 86_400.0) -> Sequence[Path]:
         """List the staging folders that no build has written to for so long."""
@@ -101,12 +132,17 @@ class Store:
         return [path for path in sorted((self.root / _STAGING).glob("*")) if _newest(path) < limit]
 
     def remove(self, folder: Path) -> None:
-        """Take a folder out of the store: for readers it is gone at once, and then its bytes."""
+        """Take a folder out of the store: for readers it is gone at once, and then its bytes.
+
+        Of one that somebody else takes out meanwhile, nothing is left to do.
+        """
         if folder.parent != self.root / _STAGING:
-            gone = self.staging() / folder.name
-            folder.rename(gone)
-            folder = gone.parent
-        shutil.rmtree(folder)
+            gone = self.staging()
+            with suppress(FileNotFoundError):
+                folder.rename(gone / folder.name)
+            folder = gone
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
     def list(self) -> Sequence[StoredVariant]:
         """List all variants, the newest first; one with a damaged manifest stands in nobody's way."""

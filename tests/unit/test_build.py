@@ -1,5 +1,6 @@
 """Building: every variant once, found again by its key, and never half in the store."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from podium.catalog import prunable
 from predictors.build import Built, RecipePlan, build, plan
 from predictors.card import load_card
 from predictors.errors import BuildError, SourceError
@@ -94,6 +96,25 @@ def test_a_second_build_is_found_in_the_store(source: Path, store: Store, built:
         assert again.cached
         assert not first.cached
         assert (again.address, again.folder) == (first.address, first.folder)
+
+
+def test_what_a_build_finds_is_what_pruning_keeps(source: Path, tmp_path: Path) -> None:
+    """Weights are changed and changed back: the first artifact is the one that the next race takes."""
+    store, folder = Store(tmp_path / "store"), shutil.copytree(source, tmp_path / "source")
+    original = (folder / "model.onnx").read_bytes()
+
+    def made() -> Built:
+        return build(load_card(folder), folder, step(folder, "stripes-ort-fp32"), store)
+
+    first = made()
+    onnx.save(stripes_graph(shift=1.0), folder / "model.onnx")
+    second = made()
+    for age, item in enumerate((second, first)):
+        os.utime(item.folder / "variant.yaml", (1000 - age, 1000 - age))
+    (folder / "model.onnx").write_bytes(original)
+    again = made()
+    assert (again.cached, again.address) == (True, first.address)
+    assert [item.folder for item in prunable(store)] == [second.folder]
 
 
 def test_the_same_build_elsewhere_has_the_same_address_for_every_recipe(source: Path, tmp_path: Path) -> None:

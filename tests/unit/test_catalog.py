@@ -3,12 +3,15 @@
 import io
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from podium import cli
-from podium.catalog import list_variants, prunable
+from podium.catalog import list_variants, not_understood, prunable, prune
+from predictors.manifest import address_of
 from predictors.measured import write_measured
 from predictors.store import Store
 from tests import artifacts
@@ -121,3 +124,93 @@ def test_pruning_shows_asks_and_then_deletes(
     assert not any((store.root / ".staging").iterdir())
     assert cli.run(["prune", "--yes", "--store", str(store.root)]) == 0
     assert capsys.readouterr().err == "nothing to prune\n"
+
+
+def cut(folder: Path) -> None:
+    text = (folder / "variant.yaml").read_text(encoding="utf-8")
+    (folder / "variant.yaml").write_text(text[: text.index("golden:")], encoding="utf-8")
+
+
+def no_yaml(folder: Path) -> None:
+    (folder / "variant.yaml").write_text("id: [", encoding="utf-8")
+
+
+def no_text(folder: Path) -> None:
+    (folder / "variant.yaml").write_bytes(b"\xff\xfe\x00")
+
+
+def link(folder: Path) -> None:
+    no_yaml(folder)
+    (folder / "more").symlink_to("model.onnx")
+
+
+@pytest.mark.parametrize("damage", [cut, no_yaml, no_text, link])
+def test_a_manifest_that_is_no_longer_what_was_put_is_damaged(store: Store, damage: Callable[[Path], None]) -> None:
+    folder = store.folders()[0]
+    damage(folder)
+    assert (folder, "damaged") in [(item.folder, item.reason) for item in prunable(store, keep=3)]
+    assert not not_understood(store)
+
+
+def new_key(text: str) -> str:
+    return text + "sparsity: 0.5\n"
+
+
+def new_schema(text: str) -> str:
+    return text.replace("podium.dev/variant/v1", "podium.dev/variant/v2")
+
+
+def new_type(text: str) -> str:
+    return text.replace("dtype: float32", "dtype: bfloat16")
+
+
+@pytest.mark.parametrize("change", [new_key, new_schema, new_type])
+def test_what_a_newer_release_wrote_is_listed_and_kept(
+    store: Store, capsys: pytest.CaptureFixture[str], change: Callable[[str], str]
+) -> None:
+    """Filed under its own address, as that release does."""
+    manifest = store.folders()[0] / "variant.yaml"
+    changed = change(manifest.read_text(encoding="utf-8"))
+    assert changed != manifest.read_text(encoding="utf-8")
+    manifest.write_text(changed, encoding="utf-8")
+    folder = manifest.parent.rename(manifest.parent.with_name(address_of(manifest.parent)))
+    assert get(store, capsys, "prune", "--yes", "--keep", "2").splitlines()[1].endswith("not understood, kept")
+    document = json.loads(get(store, capsys, "prune", "--yes", "-o", "json"))
+    assert [item["address"] for item in document["kept"]] == [folder.name]
+    assert "variant.yaml" in document["kept"][0]["problem"]
+    assert folder.name not in [item["address"] for item in document["pruned"]]
+    assert folder.is_dir()
+
+
+def test_what_cannot_be_read_now_is_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The superuser may read everything: what a file system refuses is planted.
+    newest = store.folders()[0]
+    read_text = Path.read_text
+
+    def refuse(self: Path, encoding: str | None = None, errors: str | None = None) -> str:
+        if self == newest / "variant.yaml":
+            raise PermissionError(13, "Permission denied")
+        return read_text(self, encoding, errors)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert cli.run(["prune", "--yes", "--keep", "2", "--store", str(store.root)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].endswith("not understood, kept")
+    assert "Permission denied" in captured.err
+    assert "nothing to prune" in captured.err
+    assert len(store.folders()) == 3
+
+
+def test_what_goes_meanwhile_is_pruned_too(store: Store) -> None:
+    newest, *others = store.folders()
+    dead = store.staging()
+    os.utime(dead, (1000, 1000))
+    items = prunable(store)
+    assert len(items) == 3
+    for folder in (others[0], dead):
+        shutil.rmtree(folder)
+    prune(store, items)
+    assert store.folders() == [newest]
+    assert not any((store.root / ".staging").iterdir())

@@ -152,3 +152,55 @@ def test_a_staging_folder_that_goes_while_it_is_looked_at_is_in_use(
     assert store.abandoned() == [folder]
     monkeypatch.setattr(Path, "rglob", lambda *_: [folder / "gone"])
     assert store.abandoned() == []
+
+
+def test_a_build_takes_nothing_away_that_it_does_not_understand(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = put(store, key="abc")
+    manifest = stored.folder / "variant.yaml"
+    whole = manifest.read_text(encoding="utf-8")
+    manifest.write_text(whole + "sparsity: 0.5\n", encoding="utf-8")
+    assert store.by_build_key("tiny", "abc") is None
+    assert stored.folder.is_dir()
+    manifest.write_text(whole, encoding="utf-8")
+
+    read_text = Path.read_text
+
+    def refuse(self: Path, encoding: str | None = None, errors: str | None = None) -> str:
+        if self == manifest:
+            raise OSError(errno.EIO, "Input/output error")
+        return read_text(self, encoding, errors)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(ArtifactError, match="Input/output error"):
+        store.by_build_key("tiny", "abc")
+    assert stored.folder.is_dir()
+
+
+def test_what_is_used_becomes_the_newest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = put(store), put(store, version="2")
+    for number, stored in enumerate((first, second)):
+        os.utime(stored.folder / "variant.yaml", (1000 + number, 1000 + number))
+    store.use(first)
+    assert store.find(first.id) == first
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    store.use(second)
+    assert store.find(first.id) == first
+
+
+def test_an_artifact_that_goes_while_others_are_listed_is_not_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stays, goes = put(store), put(store, version="2")
+    glob = Path.glob
+
+    def and_then_it_goes(self: Path, pattern: str) -> list[Path]:
+        found = list(glob(self, pattern))
+        shutil.rmtree(goes.folder, ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(Path, "glob", and_then_it_goes)
+    assert store.folders() == [stays.folder]
