@@ -11,13 +11,13 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from podium.builder import Builder, RefusedError
 from podium.errors import MachineError
@@ -114,10 +114,26 @@ class RayPool:
         self._address, self._place, self._most, self._note = address, place, workers, note
         self._idle: list[Any] = []
         self._all: list[Any] = []
-        # Ray says on standard output that a worker died, where a person wants JSON.
-        self._aside = contextlib.redirect_stdout(sys.stderr)
+        self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        self._join()
+        # From here on all is undone, whatever fails, also while it is undone.
+        with contextlib.ExitStack() as undo:
+            # Ray says on standard output that a worker died, where a person wants JSON.
+            undo.enter_context(contextlib.redirect_stdout(sys.stderr))
+            undo.callback(ray.shutdown if self._address else LocalRay.leave)
+            undo.callback(self._dismiss)
+            self._hire()
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def _join(self) -> None:
         if self._address:
             try:
                 # Ray itself would try for minutes.
@@ -134,24 +150,6 @@ class RayPool:
                 LocalRay.enter(len(os.sched_getaffinity(0)))
             except RuntimeError as error:
                 raise MachineError(str(error), hint="Give it 2 GiB of memory and a writable /tmp.") from error
-        self._aside.__enter__()
-        try:
-            self._hire()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for worker in self._all:
-            ray.kill(worker)
-        if self._address:
-            ray.shutdown()
-        else:
-            LocalRay.leave()
-        self._aside.__exit__(None, None, None)
 
     def work(self, ledger: Ledger) -> None:
         """Do all jobs, as many at once as there are workers.
@@ -160,6 +158,7 @@ class RayPool:
             MachineError: No worker can be had any more.
         """
         running: dict[Any, tuple[Any, Job]] = {}
+        lost = 0
         while not ledger.is_over:
             for job in ledger.ready()[: len(self._idle)]:
                 worker = self._idle.pop()
@@ -170,41 +169,83 @@ class RayPool:
                     if name.startswith("build:")
                 }
                 running[worker.do.remote(job, folders)] = (worker, job)
+            if lost:
+                # The others have work while this waits for Ray to place a new one.
+                self._replace()
+                lost -= 1
+                continue
             finished, _ = ray.wait(list(running), num_returns=1)
             worker, job = running.pop(finished[0])
-            self._take(ledger, worker, job, finished[0])
+            lost += not self._take(ledger, worker, job, finished[0])
 
-    def _take(self, ledger: Ledger, worker: Any, job: Job, answer: Any) -> None:
+    def _take(self, ledger: Ledger, worker: Any, job: Job, answer: Any) -> bool:
+        """Take what came of a job; tell whether its worker can do another one."""
+        is_fit = True
         try:
             outcome = ray.get(answer)
-        except RayActorError:
-            self._all.remove(worker)
-            worker, outcome = self._hired(), Outcome(lost="its process was killed")
-        self._idle.append(worker)
+        except RayError as error:
+            # Whatever it was, the worker's child may be in the middle of something.
+            self._drop(worker)
+            is_fit = False
+            outcome = Outcome(lost="its process was killed" if isinstance(error, RayActorError) else _reason(error))
+        else:
+            self._idle.append(worker)
         for line in outcome.notes:
             self._note(line)
         if not outcome.lost:
             ledger.end(job, outcome)
         elif ledger.lose(job, outcome.lost):
             self._note(f"{job.variant_id or job.name}: the worker ended ({outcome.lost}); another one tries")
+        return is_fit
 
     def _hire(self) -> None:
         have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         room = min(int(have.get("CPU", 1)), int(have.get("memory", _WORKER_BYTES) // _WORKER_BYTES))
         count = max(1, min(self._most, room))
         self._idle = [self._hired() for _ in range(count)]
+        self._check(self._idle)
+        self._note(f"{count} Ray workers")
+
+    def _replace(self) -> None:
+        """Hire a worker for one that died, unless there is no place for it or it cannot build; the others go on.
+
+        Raises:
+            MachineError: There are no others.
+        """
+        worker = self._hired()
+        try:
+            self._check([worker])
+        except MachineError as error:
+            self._drop(worker)
+            if not self._all:
+                raise
+            self._note(f"a worker that ended has no successor; workers left: {len(self._all)}. {error}")
+        else:
+            self._idle.append(worker)
+
+    def _check(self, workers: Sequence[Any]) -> None:
+        """Prove that the workers run, see the same folders and have the same version.
+
+        Raises:
+            MachineError: One does not, or does not answer in time.
+        """
         proof = self._place.store / f".{uuid.uuid4().hex}"
         self._place.store.mkdir(parents=True, exist_ok=True)
         proof.touch()
         try:
-            seen = ray.get([worker.sees.remote(proof.name) for worker in self._idle], timeout=_CHECK_S)
-        except RayError as error:
+            seen = ray.get([worker.sees.remote(proof.name) for worker in workers], timeout=_CHECK_S)
+        except GetTimeoutError as error:
             raise MachineError(
                 f"The Ray cluster gave no worker within {_CHECK_S:.0f} s.",
                 hint="A worker needs a processor, 2 GiB and this version of podium with podium[build,serve-ray].",
             ) from error
+        except RayError as error:
+            raise MachineError(
+                f"A Ray worker failed before it had a job: {_reason(error)}.",
+                hint="A worker needs 2 GiB, the store and the model folder, and podium[build,serve-ray].",
+            ) from error
         finally:
-            proof.unlink()
+            proof.unlink(missing_ok=True)
         mine = importlib.metadata.version("podium")
         for answer in seen:
             if answer != mine:
@@ -213,7 +254,6 @@ class RayPool:
                     f"A Ray worker cannot build here: {problem}.",
                     hint="Mount the same folders at the same paths on all nodes, and install the same version.",
                 )
-        self._note(f"{count} Ray workers")
 
     def _hired(self) -> Any:
         # The memory is promised to each; what is lost is tried anew by us, not by Ray.
@@ -221,3 +261,19 @@ class RayPool:
         worker = hire(Worker).remote(self._place)
         self._all.append(worker)
         return worker
+
+    def _drop(self, worker: Any) -> None:
+        self._all.remove(worker)
+        # One that is gone already, or whose cluster is, needs no ending.
+        with contextlib.suppress(RayError):
+            ray.kill(worker)
+
+    def _dismiss(self) -> None:
+        while self._all:
+            self._drop(self._all[-1])
+
+
+def _reason(error: RayError) -> str:
+    """Return what an error of Ray's says after the trace of where it arose."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip().removesuffix(".") if lines else type(error).__name__
