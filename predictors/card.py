@@ -81,7 +81,8 @@ class ModelCard(StrictYaml):
     metric: Literal["accuracy"] = Field(default="accuracy", description="Measure of quality.")
     data: DataSection = Field(description="Images for training, calibration and test.")
     recipes: str | None = Field(
-        default=None, description="Recipe list beside the card, or a shipped one: default or full; null: default."
+        default=None,
+        description="Recipe list beside the card, or a shipped one: default, full or ray; null: default.",
     )
 
     @field_validator("module")

@@ -1,13 +1,15 @@
 """`podium build`: build a model's variants into the store, and check their quality, without racing them."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from podium.console import Json, Output, print_document, print_table
+from podium.errors import MachineError
 
 if TYPE_CHECKING:
     from podium.entry import Quality
@@ -28,7 +30,7 @@ def register(app: typer.Typer) -> None:
             str, typer.Option(help="Patterns over ids without the model's name, with commas between.")
         ] = "auto",
         recipes: Annotated[
-            str | None, typer.Option(help="Recipe list: a file, `default` or `full`; the default is the card's.")
+            str | None, typer.Option(help="Recipe list: a file, `default`, `full` or `ray`; the default is the card's.")
         ] = None,
         quality: Annotated[
             bool, typer.Option("--quality", help="Measure each variant's quality too; a race then finds it done.")
@@ -105,15 +107,12 @@ def _with_quality(
 ) -> "list[tuple[Built, Quality | None]]":
     """Build in a child process, as a race does, and measure each variant against the source."""
     from dataclasses import fields
-    from tempfile import mkdtemp
 
     from podium.builder import Builder
     from podium.gate import quality_mark
     from predictors.build import Built
 
-    # Of a child that fails the log is named, so that it must stay.
-    folder = Path(mkdtemp(prefix="podium-build-"))
-    with Builder(log=folder / "build.log", progress=_note) as builder:
+    with _logs() as logs, Builder(log=logs / "build.log", progress=_note) as builder:
 
         def built(variant_id: str) -> Built:
             done = builder.build(model_folder=model, variant_id=variant_id, store=store, recipes=recipes)
@@ -130,8 +129,27 @@ def _with_quality(
 
         found = _each(plans, judged)
         builder.payloads(model_folder=model)
-    shutil.rmtree(folder)
     return found
+
+
+@contextmanager
+def _logs(is_wanted: Callable[[], bool] = lambda: False) -> Iterator[Path]:
+    """Give a folder for logs, which stays where it `is_wanted`, and where a child failed: that error names its log."""
+    from tempfile import mkdtemp
+
+    folder = Path(mkdtemp(prefix="podium-build-"))
+    try:
+        yield folder
+    except MachineError:
+        # Where no child was started there is no log either.
+        with suppress(OSError):
+            folder.rmdir()
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if not is_wanted():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _on_ray(
@@ -144,7 +162,6 @@ def _on_ray(
 ) -> "list[tuple[Built, Quality | None]]":
     """Build, and with a source judge, on a Ray cluster."""
     from dataclasses import fields
-    from tempfile import mkdtemp
 
     from podium.entry import Quality
     from podium.fanout import Ledger, jobs_of
@@ -154,16 +171,10 @@ def _on_ray(
 
     ledger = Ledger(jobs_of(plans, source))
     against, mark = (source.variant_id, quality_mark()) if source else ("", "")
-    logs = Path(mkdtemp(prefix="podium-build-"))
-    place = Place(model, store, recipes, logs=logs, source=against, mark=mark)
-    try:
+    with _logs(lambda: bool(ledger.failed)) as logs:
+        place = Place(model, store, recipes, logs=logs, source=against, mark=mark)
         with RayPool("" if address == "local" else address, place, workers=len(ledger.jobs), note=_note) as pool:
             pool.work(ledger)
-    except KeyboardInterrupt:
-        shutil.rmtree(logs, ignore_errors=True)
-        raise
-    if not ledger.failed:
-        shutil.rmtree(logs, ignore_errors=True)
 
     def made(recipe: "RecipePlan") -> "tuple[Built, Quality | None]":
         name = recipe.variant_id

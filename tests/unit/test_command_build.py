@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 import yaml
 
 from podium import cli
+from podium.builder import Builder
+from predictors.card import ModelCard
+from predictors.recipes.registry import SHIPPED
 from predictors.store import Store
-from tests.sources import card_text, stripes_source
+from tests.sources import card_text, stripes_graph, stripes_source
 
 
 @pytest.fixture
@@ -126,3 +130,51 @@ def test_a_list_of_recipes_may_be_named_for_one_build(
     assert made["quality"]["flips"] == 0
     assert cli.run(["build", str(folder), "--recipes", "none.yaml"]) == 3
     assert "none.yaml cannot be read" in capsys.readouterr().err
+
+
+def test_help_names_every_list_that_is_shipped(capsys: pytest.CaptureFixture[str]) -> None:
+    said = (ModelCard.model_fields["recipes"].description or "").replace(",", "").replace(";", "").split()
+    assert set(SHIPPED) <= set(said)
+    assert cli.run(["build", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert [name for name in SHIPPED if f"`{name}`" not in printed] == []
+
+
+@pytest.fixture
+def drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that temporary ones are made in."""
+    folder = tmp_path / "drafts"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setenv("PODIUM_DATA", str(tmp_path / "data"))
+    return folder
+
+
+def test_a_refused_or_interrupted_build_with_quality_leaves_no_logs(
+    folder: Path, drafts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(stripes_graph(shift=1e5), folder / "model.onnx")
+    command = ["build", str(folder), "--variants", "ort-int8", "--quality"]
+    assert cli.run(command) == 3
+    assert "answers nothing like" in capsys.readouterr().err
+    assert list(drafts.iterdir()) == []
+
+    def interrupted(*_: object, **__: object) -> None:
+        assert [path.name[:13] for path in drafts.iterdir()] == ["podium-build-"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Builder, "_ask", interrupted)
+    assert cli.run(command) == 130
+    assert list(drafts.iterdir()) == []
+
+
+def test_the_log_of_a_child_that_ended_stays(folder: Path, drafts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Builder, "build", lambda self, **_: self._ask({"job": "nothing"}))
+    assert cli.run(["build", str(folder), "--variants", "ort-fp32", "--quality"]) == 4
+    (kept,) = drafts.iterdir()
+    assert "KeyError" in (kept / "build.log").read_text()
+
+
+def test_where_no_cluster_is_no_folder_for_its_logs_stays(folder: Path, drafts: Path) -> None:
+    assert cli.run(["build", str(folder), "--ray", "127.0.0.1:1"]) == 4
+    assert list(drafts.iterdir()) == []
