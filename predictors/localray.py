@@ -25,9 +25,9 @@ __all__ = ["LocalRay"]
 # The least that Ray takes. What is larger than 100 kB passes through it, and a batch of images is a few MB.
 _STORE_BYTES = 80 << 20
 _TRIES = 3
+# Ray reads it when it is imported. Only where it is unset a start sets it to "token" and reads it again.
+_AUTH = "RAY_AUTH_MODE"
 _ENVIRONMENT = {
-    # Whatever the user's environment says: without it Ray runs the code of anybody who reaches a port of it.
-    "RAY_AUTH_MODE": "token",
     # Nothing is reported to anybody.
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
@@ -93,8 +93,9 @@ class LocalRay:
         if shutil.which("bash") is None:
             path = f"{_write_shell(cls._folder)}{os.pathsep}{path}"
         wanted = {**_ENVIRONMENT, "RAY_AUTH_TOKEN": cls._token, "PYTHONPATH": _python_path(), "PATH": path}
-        cls._before = {name: os.environ.get(name) for name in wanted}
+        cls._before = {name: os.environ.get(name) for name in (*wanted, _AUTH)}
         os.environ.update(wanted)
+        os.environ.pop(_AUTH, None)
         try:
             with _quiet():
                 ray.init(
@@ -108,6 +109,8 @@ class LocalRay:
                     _node_ip_address="127.0.0.1",
                     _temp_dir=str(cls._folder),
                 )
+            if os.environ.get(_AUTH) != "token":
+                raise RuntimeError("this version of Ray does not ask for a token by itself")
         except BaseException:
             cls._stop()
             raise

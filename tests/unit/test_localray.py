@@ -78,12 +78,22 @@ def test_who_leaves_twice_does_not_count_twice(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_call_needs_the_token_while_it_runs_and_not_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, str] = {}
+    def init(**_: object) -> None:
+        """As Ray does: what the environment says counts, and where it says nothing the token is needed."""
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setattr("predictors.localray.ray.init", lambda **_: seen.update(os.environ))
+    monkeypatch.setattr("predictors.localray.ray.init", init)
     LocalRay.enter(1)
     try:
-        assert (seen["RAY_AUTH_MODE"], len(seen["RAY_AUTH_TOKEN"])) == ("token", 64)
+        assert (os.environ["RAY_AUTH_MODE"], len(os.environ["RAY_AUTH_TOKEN"])) == ("token", 64)
     finally:
         LocalRay.leave()
     assert os.environ["RAY_AUTH_MODE"] == "disabled"
+
+
+def test_a_ray_that_asks_for_no_token_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("predictors.localray.ray.init", lambda **_: None)
+    with pytest.raises(RuntimeError, match="does not ask for a token"):
+        LocalRay.enter(1)
+    assert "RAY_AUTH_TOKEN" not in os.environ
