@@ -32,7 +32,10 @@ _CONFIDENCE: Final = 0.97
 _FAR: Final = 2.0
 # Runs up to this much above the bracket say how misses clump at the edge: chosen by rate, never by how they came out.
 _ABOUT: Final = 1.2
-_EDGES: Final = np.arange(-0.6, 0.6001, 0.008)
+# Edges that are tried, as logarithms about the bracket. Where the interval does not end within the first span, the next
+# one is tried; beyond the last, a factor of 120, it is open.
+_SPANS: Final = (0.6, 1.2, 2.4, 4.8)
+_STEP: Final = 0.008
 # Log-normal service times near a light load make the share grow with the third to fourth power of the rate, and
 # constant ones near full load with the fiftieth.
 _POWERS: Final = np.geomspace(3.0, 60.0, 26)
@@ -71,17 +74,30 @@ def edge_interval(seen: Sequence[Seen], near: float) -> tuple[float, float] | No
         near: about where the edge is, per second.
 
     Returns:
-        None where the runs cannot say: fewer than two of them, or no miss at all.
+        None where the runs cannot say: fewer than two of them, or no miss at all. An end that they leave open is 0 or
+        infinite.
     """
     runs = [one for one in seen if one.requests and near / _FAR <= one.rate <= near * _FAR]
     if len(runs) < 2 or not any(one.misses or one.is_cut for one in runs) or runs[0].allowed <= 0:
         return None
     scale = _clumping(runs, near)
     misses = np.array([_missed(one) for one in runs]) / scale
-    likelihood = _likelihood(runs, misses, near, scale)
     quantile = float(stats.t.ppf((1 + _CONFIDENCE) / 2, max(1, len(runs) - 2) + _SMALL_SAMPLE))
-    inside = _EDGES[2 * (likelihood.max() - likelihood) <= quantile**2]
-    return near * math.exp(float(inside.min())), near * math.exp(float(inside.max()))
+    cuts = sorted(one.rate for one in runs if one.is_cut)
+    is_open = (False, False)
+    low, high, most = near, near, math.inf
+    for span in _SPANS:
+        edges = np.arange(-span, span + _STEP / 2, _STEP)
+        likelihood = _likelihood(runs, misses, near, scale, edges)
+        inside = 2 * (likelihood.max() - likelihood) <= quantile**2
+        low, high = (near * math.exp(float(end)) for end in edges[inside][[0, -1]])
+        # Two runs that were cut are a failure without any statistics, here as in a verdict: the edge is below them.
+        if inside[-1] and len(cuts) > 1 and cuts[1] <= high:
+            most = min(most, high)
+        is_open = bool(inside[0]), bool(inside[-1])
+        if not (is_open[0] or (is_open[1] and math.isinf(most))):
+            break
+    return 0.0 if is_open[0] else low, min(most, math.inf if is_open[1] else high)
 
 
 def _clumping(runs: Sequence[Seen], near: float) -> float:
@@ -96,13 +112,13 @@ def _missed(one: Seen) -> float:
     return max(float(one.misses), _CUT_MISSES * one.allowed * one.requests) if one.is_cut else float(one.misses)
 
 
-def _likelihood(runs: Sequence[Seen], misses: Floats, near: float, scale: float) -> Floats:
+def _likelihood(runs: Sequence[Seen], misses: Floats, near: float, scale: float, edges: Floats) -> Floats:
     """Return for each edge the logarithm of the likelihood of the best fit through it, `[edges]`."""
     away = np.log([one.rate / near for one in runs])
     requests = np.array([one.requests for one in runs], dtype=np.float64) / scale
-    powers = np.clip(_POWERS[None, :, None] * (away[None, None, :] - _EDGES[:, None, None]), -30, 30)
+    powers = np.clip(_POWERS[None, :, None] * (away[None, None, :] - edges[:, None, None]), -30, 30)
     expected = np.minimum(runs[0].allowed * np.exp(powers), 1.0) * requests
-    best = np.full(_EDGES.size, -np.inf)
+    best = np.full(edges.size, -np.inf)
     for scatter in _SCATTERS:
         size = 1 / scatter
         # What does not depend on the fit but on the scatter counts too: scatters are compared with each other.

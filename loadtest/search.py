@@ -140,6 +140,8 @@ class RateSearch:
         holding = min(passes, key=lambda one: one.margin)
         bracket = holds / self._widening(holding), max(high, holds * self._widening(holding))
         low, high = self._interval(holds if fails is None else math.sqrt(holds * fails)) or bracket
+        # An end that is open is the rate above which nobody asks.
+        high = min(high, self._ceiling)
         return SearchResult(
             value=holds,
             low=min(low, holds),

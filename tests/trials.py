@@ -125,7 +125,7 @@ def summary(found: Sequence[Found]) -> dict[str, float]:
     inside = [one for one in found if one.trial.ratio >= 1.05]
     clear = [one for one in found if one.trial.ratio <= 0.75 or one.trial.ratio >= 1.3]
     near = [one for one in found if one.trial.ratio in {0.9, 1.1}]
-    ranged = [one for one in found if one.low is not None and one.high is not None]
+    ranged = [(one.low, one.truth, one.high) for one in found if one.low is not None and one.high is not None]
     if not (beyond and inside and clear and near and ranged):
         raise ValueError("too few trials to say anything of")
 
@@ -146,7 +146,7 @@ def summary(found: Sequence[Found]) -> dict[str, float]:
         "decided_near": share(near, "PASS", "FAIL"),
         "void": share(found, "VOID"),
         "unranked": sum(one.status == "PASS" and not one.is_ranked for one in found) / len(found),
-        "covered": sum(one.low <= one.truth <= one.high for one in ranged if one.low and one.high) / len(ranged),
+        "covered": sum(low <= truth <= high for low, truth, high in ranged) / len(ranged),
         "requests_by_needed_median": float(np.median([one.requests / one.needed for one in clear])),
         "hold_by_needed_median": float(np.median([one.hold_requests / one.needed for one in clear])),
     }

@@ -61,3 +61,29 @@ def test_runs_that_cannot_say_give_none() -> None:
     assert edge_interval([Seen(90, 0.0, 1000, 1, 1.0), Seen(100, 0.0, 1000, 1, 1.0)], 100.0) is None
     # Far away from the edge nothing is known of it.
     assert edge_interval([Seen(10, 0.01, 1000, 1, 1.0), Seen(400, 0.01, 1000, 900, 900.0)], 100.0) is None
+
+
+def test_an_interval_that_is_wide_is_not_cut_at_the_first_rates_that_are_tried() -> None:
+    # Three misses of 2000 far below the edge: it lies above, and by how much hardly anybody knows.
+    found = edge_interval([Seen(60, 0.01, 1000, 1, 1.0), Seen(100, 0.01, 1000, 2, 2.0)], 100.0)
+    assert found is not None
+    assert found[0] < 100 * np.exp(0.6) < found[1]
+
+
+def test_an_end_that_the_runs_leave_open_is_open() -> None:
+    # A single clump: the whole of what was missed came at once, and says next to nothing.
+    found = edge_interval([Seen(90, 0.01, 1000, 0, 0.0), Seen(100, 0.01, 1000, 1, 50.0)], 100.0)
+    assert found is not None
+    assert found[1] == np.inf
+    closed = edge_interval([Seen(90, 0.01, 1000, 1, 1.0), Seen(110, 0.01, 1000, 200, 200.0)], 100.0)
+    assert closed is not None
+    assert 0 < closed[0] < closed[1] < 200
+
+
+def test_two_runs_that_were_cut_close_the_upper_end() -> None:
+    held = [Seen(90, 0.01, 1000, 0, 0.0), Seen(100, 0.01, 1000, 1, 50.0)]
+    once = edge_interval([*held, Seen(120, 0.01, 1000, 30, 900.0, is_cut=True)], 100.0)
+    twice = edge_interval([*held, *(Seen(120, 0.01, 1000, 30, 900.0, is_cut=True),) * 2], 100.0)
+    assert once is not None
+    assert twice is not None
+    assert twice[1] < 200 < once[1]
