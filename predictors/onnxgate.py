@@ -28,7 +28,7 @@ _NODE_ATTRIBUTE, _NODE_DOMAIN = 5, 7
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22, 23)
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 _SPARSE_TENSORS = (1, 2)
-_FUNCTION_NODE, _FUNCTION_DOMAIN = 7, 10
+_FUNCTION_NODE, _FUNCTION_DOMAIN, _FUNCTION_ATTRIBUTE = 7, 10, 11
 
 _Part = tuple[int, int]  # where a message begins and ends
 
@@ -67,6 +67,8 @@ class _Walk:
             for number, inner in self._fields(function):
                 if number == _FUNCTION_NODE:
                     self._node(inner, 1)
+                elif number == _FUNCTION_ATTRIBUTE:
+                    self._attribute(inner, 1)
         for number, inner in self._fields(part):
             if number == _MODEL_GRAPH:
                 self._graph(inner, 1)
@@ -88,13 +90,16 @@ class _Walk:
                 told = f"{self._name} has operators of the domain {self._text(inner)[:60]!r}"
                 raise ArtifactError(told, "export it with standard operators")
             if number == _NODE_ATTRIBUTE:
-                for kind, value in self._fields(inner):
-                    if kind in _ATTRIBUTE_TENSORS:
-                        self._tensor(value)
-                    elif kind in _ATTRIBUTE_GRAPHS:
-                        self._graph(value, depth + 1)
-                    elif kind in _ATTRIBUTE_SPARSE:
-                        self._sparse(value)
+                self._attribute(inner, depth)
+
+    def _attribute(self, part: _Part, depth: int) -> None:
+        for number, inner in self._fields(part):
+            if number in _ATTRIBUTE_TENSORS:
+                self._tensor(inner)
+            elif number in _ATTRIBUTE_GRAPHS:
+                self._graph(inner, depth + 1)
+            elif number in _ATTRIBUTE_SPARSE:
+                self._sparse(inner)
 
     def _sparse(self, part: _Part) -> None:
         for number, inner in self._fields(part):

@@ -230,6 +230,21 @@ def foreign() -> onnx.ModelProto:
     return graph
 
 
+def in_a_functions_default() -> onnx.ModelProto:
+    """Return a model whose weights are what a function of its own takes where nobody gives it any."""
+    weights = external("linked.bin").graph.initializer[0]
+    constant = helper.make_node("Constant", [], ["w"])
+    constant.attribute.add(name="value", ref_attr_name="w", type=onnx.AttributeProto.TENSOR)
+    graph, opsets = vector_graph(), [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    given, wanted = graph.graph.input[0].name, graph.graph.output[0].name
+    body = [constant, helper.make_node("MatMul", [given, "w"], [wanted])]
+    default = helper.make_attribute("w", weights)
+    function = helper.make_function("own", "Own", [given], [wanted], body, opsets[:1], attribute_protos=[default])
+    node = helper.make_node("Own", [given], [wanted], domain="own")
+    whole = helper.make_graph([node], "g", graph.graph.input, graph.graph.output)
+    return helper.make_model(whole, functions=[function], opset_imports=opsets, ir_version=9)
+
+
 def overlong(part: bytes, *fields: int) -> bytes:
     """Write the tags of a message's fields with a bit above the 32 that a tag has; the engine's parser drops it."""
     for field in fields:
@@ -272,6 +287,7 @@ WEAPONS: dict[str, Callable[[Path], onnx.ModelProto | bytes]] = {
     "device": lambda _: external("/dev/zero"),
     "in an attribute": lambda _: external("weights.bin", in_attribute=True),
     "in a branch": lambda _: in_branch(external("weights.bin").graph),
+    "in a function's default": lambda _: in_a_functions_default(),
     "overlong tag": lambda _: hidden_data(),
     "foreign operator": lambda _: foreign(),
     "foreign operator in a branch": lambda _: in_branch(foreign().graph),
@@ -290,7 +306,7 @@ def armed(folder: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.row("S16", "external data in 9 forms and foreign operators refused before an engine reads the file")
+@pytest.mark.row("S16", "external data in 10 forms and foreign operators refused before an engine reads the file")
 @pytest.mark.parametrize("name", WEAPONS)
 def test_a_model_that_reaches_out_is_refused(tmp_path: Path, name: str, record_property: Record) -> None:
     path = armed(tmp_path, name)
@@ -300,7 +316,7 @@ def test_a_model_that_reaches_out_is_refused(tmp_path: Path, name: str, record_p
 
 
 @pytest.mark.control("S16")
-@pytest.mark.parametrize("name", ["hard link", "overlong tag"])
+@pytest.mark.parametrize("name", ["hard link", "in a function's default", "overlong tag"])
 def test_the_engine_alone_reads_through_a_hard_link(tmp_path: Path, name: str) -> None:
     session = onnxruntime.InferenceSession(armed(tmp_path, name), providers=["CPUExecutionProvider"])
     (answer,) = session.run(None, {"x": np.ones((1, 4), dtype=np.float32)})
