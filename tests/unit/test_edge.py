@@ -67,7 +67,8 @@ def test_an_interval_that_is_wide_is_not_cut_at_the_first_rates_that_are_tried()
     # Three misses of 2000 far below the edge: it lies above, and by how much hardly anybody knows.
     found = edge_interval([Seen(60, 0.01, 1000, 1, 1.0), Seen(100, 0.01, 1000, 2, 2.0)], 100.0)
     assert found is not None
-    assert found[0] < 100 * np.exp(0.6) < found[1]
+    assert found[0] < 100
+    assert 300 < found[1] < np.inf
 
 
 def test_an_end_that_the_runs_leave_open_is_open() -> None:
