@@ -80,7 +80,8 @@ def check_calibrated(work: Work, found: tuple[float, float] | None) -> None:
 
     Args:
         work: The job; its samples are images of the model, prepared as when served.
-        found: Smallest and largest input that the network's first scale can express; None where there is no scale.
+        found: Smallest and largest value of the calibration images, or what the network's first scale can express of
+            them where nothing else tells; None where there is no scale.
 
     Raises:
         BuildError: That range is far wider or narrower than the images', as it gets with another normalization.
