@@ -100,7 +100,7 @@ class _Asked:
                 "race in the platform's namespace with -n podium",
             )
         nodes = read_nodes(self.cluster, leaving=RACE_LABEL)
-        yield from self._classes()
+        yield from self._classes(nodes)
         generators = self._generators(nodes)
         services = [self._service(one) for one in self.specimens]
         yield from self._room(nodes, services)
@@ -111,12 +111,10 @@ class _Asked:
                 yield lack
         yield from (lack for _, lack in full)
 
-    def _classes(self) -> Iterator[Lack]:
+    def _classes(self, nodes: Sequence[Node]) -> Iterator[Lack]:
         for node_class in {one.node_class.name: one.node_class for one in self.specimens}.values():
             try:
-                check_nodes(self.cluster, node_class)
-            except UnreachableError:
-                raise
+                check_nodes(node_class, nodes, self.cluster.context)
             except ClusterError as error:
                 yield Lack(str(error), error.hint)
 

@@ -7,7 +7,7 @@ served goes on serving, because the chart never takes a pod away before its succ
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from podium.cluster.kinds import (
     condition,
     name_of,
 )
-from podium.cluster.site import Platform, bringing, nodes_of, read_nodes
+from podium.cluster.site import Node, Platform, bringing, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
 from podium.placement import helm_values
 from predictors.manifest import Variant
@@ -112,7 +112,7 @@ def check_site(cluster: Cluster, platform: Platform, release: Release) -> None:
             f"The namespace {cluster.namespace} has no claim {platform.claim!r}, which holds the artifacts",
             "deploy into the platform's namespace with -n podium, or make the claim there",
         )
-    check_nodes(cluster, release.node_class)
+    check_nodes(release.node_class, read_nodes(cluster), cluster.context)
 
 
 def has_namespace(cluster: Cluster) -> bool:
@@ -123,21 +123,18 @@ def has_namespace(cluster: Cluster) -> bool:
         return True
 
 
-def check_nodes(cluster: Cluster, node_class: NodeClass) -> None:
-    """Refuse a class that no node of the cluster belongs to.
+def check_nodes(node_class: NodeClass, everything: Sequence[Node], context: str) -> None:
+    """Refuse a class that no node of those of a cluster belongs to.
 
     Raises:
         ClusterError: there is none, or none that is ready or has the GPU resource.
     """
-    everything = read_nodes(cluster)
     found = nodes_of(node_class, everything)
     remedy = (
         f"podium describe class {node_class.name} shows its selector; kubectl get nodes --show-labels what there is"
     )
     if not found:
-        raise ClusterError(
-            f"No node of {cluster.context} is of class {node_class.name} ({len(everything)} nodes)", remedy
-        )
+        raise ClusterError(f"No node of {context} is of class {node_class.name} ({len(everything)} nodes)", remedy)
     names = ", ".join(node.name for node in found)
     if not any(node.ready for node in found):
         raise ClusterError(f"No node of class {node_class.name} is ready ({names})", "kubectl describe node says why")
