@@ -105,6 +105,8 @@ def test_slow_clients_are_given_up(start: Starter, vector_folder: Path, kind: st
     files = cost.files()
     with honest(server, busy):
         connections = crowd(server.http_port, BEGINNINGS[kind])
+        # Gone is only what was there.
+        eventually(lambda: cost.files() >= files + len(connections) // 2, pause_s=0.01)
         began = time.monotonic()
         # Who does not read is seen by the server only: nothing more can be sent to it either.
         eventually(
@@ -113,6 +115,7 @@ def test_slow_clients_are_given_up(start: Starter, vector_folder: Path, kind: st
             pause_s=0.2,
         )
         seconds = time.monotonic() - began
+    assert busy
     for connection in connections:
         connection.close()
     eventually(lambda: cost.files() <= files + 2)
