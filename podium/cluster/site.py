@@ -114,10 +114,14 @@ def read_platform(cluster: Reader) -> Platform:
 
 
 def read_nodes(cluster: Reader, *, leaving: str = "") -> tuple[Node, ...]:
-    """Return all nodes with what is free on each; pods with the label `leaving` count as gone."""
+    """Return all nodes with what is free on each.
+
+    With a label as `leaving` it is what will be free soon: pods that have it, and pods that are being deleted, count as
+    gone.
+    """
     asked: dict[str, dict[str, float]] = {}
     for pod in _running_pods(cluster):
-        if leaving and leaving in labels_of(pod):
+        if leaving and (leaving in labels_of(pod) or "deletionTimestamp" in pod["metadata"]):
             continue
         node = str(pod["spec"].get("nodeName") or "")
         sums = asked.setdefault(node, {"pods": 0.0})

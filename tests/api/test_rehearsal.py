@@ -102,6 +102,11 @@ def test_a_class_whose_nodes_are_full_is_told_with_what_is_free(kserve: KServe, 
     # Pods of races go, and are no reason to refuse the next one.
     kserve.has("v1/pods", busy("podium.dev/race"))
     assert lacks(cluster) == []
+    # Nor is one that is being deleted: the former winner, where one race follows another.
+    leaving = busy("app")
+    leaving["metadata"]["deletionTimestamp"] = "2026-11-22T01:37:00Z"
+    kserve.has("v1/pods", leaving)
+    assert lacks(cluster) == []
 
 
 def test_load_generators_that_do_not_fit_on_their_nodes_are_counted(kserve: KServe, cluster: Cluster) -> None:
