@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
+
 from podium.autoscaling.fleet import PodModel
 from podium.autoscaling.policy import Behavior, HpaPolicy, Replicas, ScalingPolicy, ScalingRules
 from podium.autoscaling.traces import SHAPES, Trace, made_trace
@@ -127,7 +129,10 @@ def suggest(
     searched: Sequence[Trace],
     held_out: Sequence[Trace],
 ) -> Suggestion:
-    """Search the settings one after the other, again and again, until nothing gets better or the trials are used up.
+    """Try settings drawn at random, then better the best of them one by one, until nothing helps or the trials end.
+
+    Drawn first, because settings pay for each other: a lower target costs pods that a shorter window saves, and neither
+    alone is better than the baseline. The draw has a fixed seed.
 
     Args:
         baseline: what is to be beaten; its controller and sampling are the suggestion's.
@@ -152,7 +157,7 @@ def suggest(
             tried[knobs] = _loss(pooled(try_policies(searched, [policy], model)), before)
         return tried[knobs]
 
-    best = _descend(loss, lambda: len(tried) < trials, baseline.replicas.max)
+    best = _searched(loss, trials, baseline.replicas.max)
     policy = _policy(best, baseline, metric, full)
     judged = try_policies(held_out, [baseline, policy], model)
     return Suggestion(
@@ -177,20 +182,32 @@ def values_of_policy(policy: HpaPolicy) -> dict[str, Json] | None:
     return {"mode": "Standard", "replicas": policy.replicas.model_dump(by_alias=True), "autoscaling": scaling}
 
 
-def _descend(loss: Callable[[Knobs], tuple[float, ...]], goes_on: Callable[[], bool], most_pods: int) -> Knobs:
-    best = _BEGIN
-    loss(best)
-    while goes_on():
+def _searched(loss: Callable[[Knobs], tuple[float, ...]], trials: int, most_pods: int) -> Knobs:
+    """Return the best settings that at most so many different ones hold."""
+    known = dict.fromkeys([_BEGIN, *_drawn(most_pods, trials // 2)])
+    best = min(known, key=loss)
+    while True:
         former = best
         for name, value in _moves(most_pods):
             other = _with(best, name, value)
-            if not goes_on():
-                return best
+            if other not in known:
+                if len(known) >= trials:
+                    return best
+                known[other] = None
             if loss(other) < loss(best):
                 best = other
         if best == former:
             return best
-    return best
+
+
+def _drawn(most_pods: int, count: int) -> Iterator[Knobs]:
+    random = np.random.default_rng(0)
+    for _ in range(count):
+        drawn = _BEGIN
+        for name, choices in _CHOICES.items():
+            value = choices[int(random.integers(len(choices)))]
+            drawn = _with(drawn, name, value if name != "least" else min(value, most_pods))
+        yield drawn
 
 
 def _moves(most_pods: int) -> Iterator[tuple[str, float]]:

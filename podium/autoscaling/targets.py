@@ -22,6 +22,8 @@ Mode = Literal["Standard", "Knative"]
 KNATIVE_UTILIZATION = 0.7
 # The chart takes whole numbers; a concurrency that rounding moves by more than this is no target.
 _MOST_ROUNDING = 0.15
+# Below it, one request that waits doubles what Knative sees, and the pods with it.
+_LEAST_CONCURRENCY = 2
 _MOST_CONCURRENCY = 1000
 _MOST_TARGET = 100_000
 
@@ -81,7 +83,7 @@ def compute_targets(
     concurrency = None if in_flight is None else in_flight / KNATIVE_UTILIZATION
     metric, target = _knative(concurrency, rate / KNATIVE_UTILIZATION)
     if metric == "rps" and concurrency is not None:
-        notes.append(f"Knative counts rps, as a concurrency of {concurrency:.2g} is no whole number that says the same")
+        notes.append(f"Knative counts rps, as a concurrency of {concurrency:.2g} is too coarse in whole numbers")
     return Targets(
         rate=rate,
         safe_rate=capacity.safe_rate,
@@ -140,7 +142,7 @@ def _cpu_percent(capacity: PodCapacity, rate: float, *, has_gpu: bool, notes: li
 def _knative(concurrency: float | None, rps: float) -> tuple[Literal["concurrency", "rps"], int]:
     if concurrency is not None:
         whole = round(concurrency)
-        if 1 <= whole <= _MOST_TARGET and abs(whole - concurrency) <= _MOST_ROUNDING * concurrency:
+        if _LEAST_CONCURRENCY <= whole <= _MOST_TARGET and abs(whole - concurrency) <= _MOST_ROUNDING * concurrency:
             return "concurrency", whole
     return "rps", max(1, min(_MOST_TARGET, math.floor(rps)))
 

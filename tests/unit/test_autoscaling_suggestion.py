@@ -38,6 +38,14 @@ def test_a_slow_default_is_beaten_within_the_trials() -> None:
     assert best.cost_ratio <= 1.05
 
 
+def test_a_lower_target_on_cpu_is_paid_for_by_a_shorter_window() -> None:
+    """Neither alone is better: one costs too much, the other serves no better."""
+    best = suggest(baseline(), MODEL, full=71.0, metric="cpu", trials=60, searched=SEARCHED, held_out=HELD_OUT)
+    assert best.is_better
+    assert best.policy.target < 71
+    assert best.policy.down_window_s < 300
+
+
 def test_the_same_search_finds_the_same() -> None:
     assert found(6).policy == found(6).policy
 

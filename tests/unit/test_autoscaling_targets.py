@@ -52,6 +52,10 @@ def test_a_concurrency_that_no_whole_number_says_becomes_a_rate() -> None:
     assert found.knative_concurrency == pytest.approx(0.5)
     assert (found.knative_metric, found.knative_target) == ("rps", 100)
     assert any("rps" in note for note in found.notes)
+    # One in flight is a whole number, and one that waits would be twice as many.
+    single = compute_targets(pod(points=(LoadPoint(100, 0.010),)), 0.7)
+    assert single.knative_concurrency == pytest.approx(1)
+    assert single.knative_metric == "rps"
 
 
 def test_the_hard_limit_is_what_a_pod_answers_within_the_latency_clause() -> None:
