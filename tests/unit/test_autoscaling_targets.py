@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.autoscaling.capacity import LoadPoint, PodCapacity, capacity_of, choose_entry, in_flight_at, load_points
@@ -18,7 +18,7 @@ from podium.errors import AmbiguousError, ConfigError
 from podium.racefile import read_race
 from tests import racefolders, races
 
-ROOT = Path(__file__).parents[2]
+SCHEMA = (Path(__file__).parents[2] / "charts" / "variant" / "values.schema.json").read_text(encoding="utf-8")
 WINNER = "food11-openvino-int8"
 
 
@@ -95,6 +95,7 @@ def test_a_lower_plan_never_has_a_higher_target(
     assert below.hard_limit <= above.hard_limit
 
 
+@settings(max_examples=40)
 @given(
     safe=st.floats(0.5, 5000),
     latency=st.floats(1e-4, 60),
@@ -106,7 +107,7 @@ def test_the_chart_takes_the_values(
     safe: float, latency: float, limit: float | None, share: float, most: int | None
 ) -> None:
     found = compute_targets(pod(safe, safe * 2, (LoadPoint(safe, latency),), limit), share)
-    schema = json.loads((ROOT / "charts/variant/values.schema.json").read_text())
+    schema = json.loads(SCHEMA)
     standard = helm_values(found, "Standard", most_pods=most)
     knative = helm_values(found, "Knative", most_pods=most)
     for values in (standard, knative):
