@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from loadtest.profile import Profile
 from loadtest.runrecord import RunRecord
+from podium.autoscaling.policy import policy_schema
 from podium.benchfile import Bench
 from podium.nodeclass import NodeClass
 from podium.racefile import Race
@@ -40,6 +41,7 @@ SCHEMAS: Mapping[str, Callable[[], Mapping[str, object]]] = {
     "loadtest/schemas/run.json": _of(RunRecord),
     "podium/schemas/bench.json": _of(Bench),
     "podium/schemas/node-class.json": _of(NodeClass),
+    "podium/schemas/policy.json": policy_schema,
     "podium/schemas/race.json": _of(Race),
     "podium/schemas/submission.json": submission_schema,
     "predictors/schemas/measured.json": _of(Measured),

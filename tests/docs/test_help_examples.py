@@ -6,7 +6,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -17,16 +19,34 @@ from tests import racefolders
 from tests.colors import colors_source
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = sorted(path.stem for path in Path(podium.commands.__path__[0]).glob("[a-z]*.py"))
+MODULES = sorted(path.stem for path in Path(podium.commands.__path__[0]).glob("[a-z]*.py"))
 # These train, build, measure or serve for minutes; the contract tier and the demo run them.
 LONG = {"benchmark", "build", "serve", "train"}
 # These need a cluster; its tier runs what they do.
 REMOTE = {"delete", "deploy"}
 
 
+def command_of(name: str) -> Any:
+    """Return the command of one word, or the part of a group that two words name."""
+    command: Any = typer.main.get_command(build_app(name.partition(" ")[0]))
+    for word in name.split():
+        command = command.commands[word]
+    return command
+
+
+def runnable() -> Iterator[str]:
+    """Name every command that can be run: a group cannot, its parts can."""
+    for name in MODULES:
+        parts = getattr(command_of(name), "commands", None)
+        yield from [name] if parts is None else (f"{name} {part}" for part in parts)
+
+
+COMMANDS = list(runnable())
+
+
 def example_of(name: str) -> list[str]:
     """Return the words of the example, without the program's own name."""
-    command = typer.main.get_command(build_app(name)).commands[name]  # type: ignore[attr-defined]
+    command = command_of(name)
     assert command.epilog, f"the help of podium {name} has no example"
     assert command.epilog.startswith("Example: podium "), command.epilog
     return shlex.split(command.epilog.removeprefix("Example: podium "))
@@ -67,11 +87,9 @@ def place(tmp_path: Path, runs: Path) -> Path:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_example_parses(name: str) -> None:
-    words = example_of(name)
-    assert words[0] == name
-    group = typer.main.get_command(build_app(name))
-    command = group.commands[name]  # type: ignore[attr-defined]
-    with command.make_context(name, words[1:]) as context:
+    words, path = example_of(name), name.split()
+    assert words[: len(path)] == path
+    with command_of(name).make_context(name, words[len(path) :]) as context:
         assert context.params
 
 

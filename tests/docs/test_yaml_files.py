@@ -15,6 +15,7 @@ import yaml
 
 from k8s.airgap.versions import load as load_versions
 from loadtest.profile import load_profile
+from podium.autoscaling.policy import load_policy
 from podium.nodeclass import read_node_class
 from podium.submission import load_submission
 from predictors.card import load_card
@@ -72,6 +73,7 @@ KINDS = (
         read_node_class,
     ),
     Kind("recipe list", "predictors/recipes/*.yaml", "predictors/schemas/recipes.json", read_list),
+    Kind("autoscaling policy", "podium/autoscaling/policies/*.yaml", "podium/schemas/policy.json", load_policy),
     Kind("profile", "loadtest/profiles/*.yaml", "loadtest/schemas/profile.json", load_profile),
 )
 OURS_WITHOUT_SCHEMA = (

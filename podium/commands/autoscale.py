@@ -1,0 +1,348 @@
+"""`podium autoscale`: targets from a race, and policies on a simulator."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from podium.console import Json, Output, print_document, print_styled, print_table
+
+if TYPE_CHECKING:
+    from podium.autoscaling.capacity import PodCapacity
+    from podium.autoscaling.setting import Setting
+    from podium.autoscaling.suggestion import Suggestion
+    from podium.autoscaling.targets import Targets
+
+__all__ = ["register"]
+
+
+class Metric(StrEnum):
+    """What a suggested HPA watches."""
+
+    CPU = "cpu"
+    RATE = "rate"
+    IN_FLIGHT = "in-flight"
+
+
+class Mode(StrEnum):
+    """KServe's deployment mode."""
+
+    STANDARD = "Standard"
+    KNATIVE = "Knative"
+
+
+# Of `replicas.max` in the chart `variant`.
+_MOST_PODS = 1000
+_RACE = "Race by id, `latest`, or folder."
+_Runs = Annotated[Path, typer.Option(help="Where races are kept.")]
+_Variant = Annotated[str | None, typer.Option(help="Variant id; the default is the winner.")]
+_NodeClass = Annotated[str | None, typer.Option(help="Node class, where the variant ran on several.")]
+_Output = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
+_Peak = Annotated[str | None, typer.Option(help="Largest total rate, as 400/s; the default is what four pods hold.")]
+_Length = Annotated[str, typer.Option(help="Length of a named shape.")]
+_MaxPods = Annotated[int | None, typer.Option(min=1, max=1000, help="Most pods, of every policy.")]
+_Start = Annotated[str | None, typer.Option(help="From wanted to ready, as 4s; the default is the race's.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    group = typer.Typer(help="Compute autoscaling targets from a race, and simulate policies.", no_args_is_help=True)
+    group.command(epilog="Example: podium autoscale targets latest -o yaml")(targets)
+    group.command(
+        epilog="Example: podium autoscale simulate --trace burst --policy kserve-default --policy computed-cpu"
+    )(simulate)
+    group.command(epilog="Example: podium autoscale suggest latest --trials 5 --length 2m")(suggest)
+    app.add_typer(group, name="autoscale", epilog="Example: podium autoscale targets latest")
+
+
+def targets(
+    race: Annotated[str, typer.Argument(help=_RACE)],
+    variant: _Variant = None,
+    node_class: _NodeClass = None,
+    utilization: Annotated[
+        str | None, typer.Option(help="Planned share of the safe rate; the default is the race's.")
+    ] = None,
+    peak: Annotated[str | None, typer.Option(help="Largest total rate, as 400/s; sets the most replicas.")] = None,
+    mode: Annotated[Mode, typer.Option(help="Mode that the values of -o yaml are for.")] = Mode.STANDARD,
+    output: Annotated[Output, typer.Option("-o", "--output", help="yaml: values of the chart `variant`.")] = (
+        Output.TABLE
+    ),
+    runs: _Runs = Path("runs"),
+) -> None:
+    """Compute what an autoscaler should hold each pod at, from the rate that a race proved.
+
+    With -o yaml the output is values of the chart `variant` for `helm --values`, and holds only what that chart takes.
+    """
+    from podium.autoscaling.setting import measured_pod
+    from podium.autoscaling.targets import helm_values
+    from podium.errors import ConfigError
+
+    pod = measured_pod(
+        race,
+        runs,
+        variant=variant,
+        node_class=node_class,
+        utilization=None if utilization is None else _share(utilization),
+        peak=None if peak is None else _rate(peak),
+    )
+    capacity, found = pod.capacity, pod.targets
+    most = max(2, found.pods["peak"]) if "peak" in found.pods else None
+    if most is not None and most > _MOST_PODS:
+        raise ConfigError(
+            f"--peak {peak} needs {most:,} pods of {capacity.variant}, and the chart takes {_MOST_PODS:,} at most",
+            "name a smaller rate, or a variant that holds more",
+        )
+    if output is Output.JSON:
+        print_document(_document(capacity, found), output)
+        return
+    if output is Output.TABLE:
+        print_styled(f"{capacity.variant} on {capacity.node_class}, one pod")
+        print_table(("TARGET", "VALUE", "FROM", "GOES TO"), _rows(found), right={"VALUE"})
+        for note in found.notes:
+            print_styled(note)
+        return
+    try:
+        values = helm_values(found, mode.value, most_pods=most)
+    except ValueError as error:
+        raise ConfigError(
+            f"there is no CPU target for {capacity.variant}, and the chart's HPA takes no other: {found.notes[0]}",
+            "add --mode Knative, or look at the other targets with -o table",
+        ) from error
+    print_document(values, output)
+
+
+def simulate(
+    policy: Annotated[list[str], typer.Option(help="Policy file or name; again for each one to compare.")],
+    trace: Annotated[
+        list[str], typer.Option(help="step, burst, ramp, diurnal; a profile with stages; or a file of arrivals.")
+    ],
+    race: Annotated[str, typer.Option(help=f"What a pod can do. {_RACE}")] = "latest",
+    variant: _Variant = None,
+    node_class: _NodeClass = None,
+    peak: _Peak = None,
+    length: _Length = "6m",
+    seed: Annotated[int, typer.Option(min=0, help="Moves the parts of a named shape about.")] = 0,
+    max_pods: _MaxPods = None,
+    start: _Start = None,
+    output: _Output = Output.TABLE,
+    runs: _Runs = Path("runs"),
+) -> None:
+    """Replay a load against autoscaling policies, on a model of the autoscaler and of the pods that a race measured.
+
+    Policies by name: kserve-default, knative-default, and computed-cpu, computed-rate, computed-in-flight and
+    computed-knative, which follow from the race. What comes out is simulated, not measured.
+    """
+    from podium.autoscaling.traces import load_trace
+    from podium.autoscaling.trial import COLUMNS, NUMBERS, document, row, try_policies
+    from podium.errors import UsageError
+
+    setting = _setting(race, runs, variant, node_class, peak, start, max_pods)
+    policies = [setting.policy(name) for name in policy]
+    if len({one.name for one in policies}) < len(policies):
+        raise UsageError("two policies have one name", "give each file a name of its own")
+    seconds = _seconds(length)
+    traces = [load_trace(name, peak=setting.peak, seconds=seconds, seed=seed) for name in trace]
+    trials = try_policies(traces, policies, setting.model)
+    if output is not Output.TABLE:
+        print_document([document(one) for one in trials], output)
+        return
+    print_styled(setting.told)
+    print_table(COLUMNS, [row(one) for one in trials], right=NUMBERS)
+
+
+def suggest(
+    race: Annotated[str, typer.Argument(help=_RACE)] = "latest",
+    variant: _Variant = None,
+    node_class: _NodeClass = None,
+    metric: Annotated[Metric, typer.Option(help="What the HPA watches; the chart takes cpu.")] = Metric.CPU,
+    baseline: Annotated[str, typer.Option(help="HPA policy to beat, by name or file.")] = "kserve-default",
+    trials: Annotated[int, typer.Option(min=1, max=2000, help="Most policies that are simulated.")] = 80,
+    seed: Annotated[int, typer.Option(min=0, help="Of the traces, those searched on and those judged on.")] = 0,
+    peak: _Peak = None,
+    length: _Length = "6m",
+    max_pods: _MaxPods = None,
+    start: _Start = None,
+    output: Annotated[Output, typer.Option("-o", "--output", help="yaml: the suggested policy as a file.")] = (
+        Output.TABLE
+    ),
+    runs: _Runs = Path("runs"),
+) -> None:
+    """Search HPA settings on the simulator, and show the best against a baseline on traces that it was not fitted to.
+
+    A suggestion is simulated and not verified: try it under load before you rely on it.
+    """
+    from podium.autoscaling.policy import HpaPolicy
+    from podium.autoscaling.suggestion import suggest as search
+    from podium.autoscaling.suggestion import training_traces
+    from podium.errors import UsageError
+
+    setting = _setting(race, runs, variant, node_class, peak, start, max_pods)
+    beaten = setting.policy(baseline)
+    if not isinstance(beaten, HpaPolicy):
+        raise UsageError(f"--baseline {baseline} is of kind kpa, and an HPA is searched", "name one of kind hpa")
+    full = setting.full(metric.value)
+    seconds = _seconds(length)
+    searched, held_out = (
+        training_traces(peak=setting.peak, seconds=seconds, seed=seed, held_out=judged) for judged in (False, True)
+    )
+    found = search(
+        beaten, setting.model, full=full, metric=metric.value, trials=trials, searched=searched, held_out=held_out
+    )
+    if output is Output.YAML:
+        print_document(found.policy.model_dump(by_alias=True, mode="json", exclude_none=True), output)
+    elif output is Output.JSON:
+        print_document(_suggested(found), output)
+    else:
+        _show(found, setting.told)
+
+
+def _show(found: "Suggestion", told: str) -> None:
+    from podium import figures
+    from podium.autoscaling.trial import COLUMNS, NUMBERS, row
+
+    print_styled(told)
+    print_table(COLUMNS, [row(one) for one in found.held_out], right=NUMBERS)
+    before, after = found.before, found.after
+    ratio = figures.NONE if found.violation_ratio is None else f"{found.violation_ratio:.2f} times"
+    print_styled(
+        f"{found.policy.name} against {found.held_out[0].policy} on held-out traces: SLO violated "
+        f"{after.violation_s:,} s against {before.violation_s:,} s ({ratio}), pod-seconds {found.cost_ratio:.2f} times"
+    )
+    words = [f"{key}: {value}" for key, value in _settings(found).items()]
+    print_styled(f"{found.policy.name} ({figures.plural(found.trials, 'trial')}): {', '.join(words)}")
+    if not found.is_better:
+        print_styled("no settings were found that violate less for about the same pods: keep what you have")
+    print_styled("simulated, not verified live: -o yaml writes the policy, -o json the values of the chart")
+
+
+def _settings(found: "Suggestion") -> dict[str, Json]:
+    policy = found.policy
+    up, down = policy.behavior.scale_up.policies, policy.behavior.scale_down
+    return {
+        "metric": policy.metric,
+        "target": policy.target,
+        "min": policy.replicas.min,
+        "pods up in 15 s": up[-1].value,
+        "window down s": down.stabilization_window_seconds,
+        "percent down in 60 s": down.policies[0].value,
+    }
+
+
+def _suggested(found: "Suggestion") -> Json:
+    from dataclasses import asdict
+
+    from podium.autoscaling.suggestion import values_of_policy
+    from podium.autoscaling.trial import document
+
+    return {
+        "simulated": True,
+        "verified_live": False,
+        "is_better": found.is_better,
+        "trials": found.trials,
+        "violation_ratio": found.violation_ratio,
+        "cost_ratio": found.cost_ratio,
+        "before": asdict(found.before),
+        "after": asdict(found.after),
+        "policy": found.policy.model_dump(by_alias=True, mode="json", exclude_none=True),
+        "values": values_of_policy(found.policy),
+        "held_out": [document(one, with_seconds=False) for one in found.held_out],
+    }
+
+
+def _setting(
+    race: str,
+    runs: Path,
+    variant: str | None,
+    node_class: str | None,
+    peak: str | None,
+    start: str | None,
+    max_pods: int | None,
+) -> "Setting":
+    from podium.autoscaling.setting import measured_pod, setting_of
+    from podium.quantities import parse_duration
+
+    return setting_of(
+        measured_pod(race, runs, variant=variant, node_class=node_class),
+        peak=None if peak is None else _rate(peak),
+        start_s=None if start is None else parse_duration(start),
+        most_pods=max_pods,
+    )
+
+
+def _seconds(length: str) -> int:
+    from podium.errors import UsageError
+    from podium.quantities import parse_duration
+
+    seconds = round(parse_duration(length))
+    if not 30 <= seconds <= 86_400:
+        raise UsageError(f"--length {length} is not between 30s and 24h", "write for example 6m")
+    return seconds
+
+
+def _share(text: str) -> float:
+    from loadtest.amounts import parse_share
+    from podium.errors import UsageError
+
+    try:
+        share = parse_share(text)
+    except ValueError as error:
+        raise UsageError(f"--utilization: {error}", "write for example 70%") from error
+    if not 0 < share <= 1:
+        raise UsageError(f"--utilization {text} is not above 0% and at most 100%", "write for example 70%")
+    return share
+
+
+def _rate(text: str) -> float:
+    from podium.errors import UsageError
+
+    try:
+        rate = float(text.removesuffix("/s"))
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 1e6:
+        raise UsageError(f"--peak {text} is no rate above 0/s and at most 1,000,000/s", "write --peak 400/s")
+    return rate
+
+
+def _rows(found: "Targets") -> list[tuple[str, str, str, str]]:
+    from podium import figures
+
+    cpu = figures.NONE if found.cpu_percent is None else f"{found.cpu_percent} %"
+    limit = f"{found.hard_limit}" if found.hard_limit else "none"
+    planned = f"{found.utilization * 100:g} % of the safe rate"
+    rows = [
+        ("safe rate", figures.rate(found.safe_rate), "low end of the largest rate that held", ""),
+        ("planned rate", figures.rate(found.rate), planned, "HPA on a rate per pod (not in the chart yet)"),
+        ("CPU", cpu, "planned rate of the offline rate", "autoscaling.targetUtilization"),
+        ("in flight", figures.number(found.in_flight), "Little's law", "HPA on in flight (not in the chart yet)"),
+        ("Knative concurrency", figures.number(found.knative_concurrency), "in flight, of which it plans 70 %", ""),
+        ("Knative rps", figures.number(found.knative_rps), "planned rate, of which it plans 70 %", ""),
+        ("Knative target", str(found.knative_target), found.knative_metric, "knative.metric, knative.target"),
+        ("hard limit", limit, "what a pod answers within the latency clause", "knative.containerConcurrency"),
+    ]
+    return rows + [
+        (f"pods at {name} rate", str(count), "", "replicas.max" if name == "peak" else "")
+        for name, count in found.pods.items()
+    ]
+
+
+def _document(capacity: "PodCapacity", found: "Targets") -> Json:
+    return {
+        "variant": capacity.variant,
+        "node_class": capacity.node_class,
+        "safe_rate": found.safe_rate,
+        "saturated_rate": capacity.saturated_rate,
+        "utilization": found.utilization,
+        "hpa": {"cpu_percent": found.cpu_percent, "in_flight": found.in_flight, "rate": found.rate},
+        "knative": {
+            "metric": found.knative_metric,
+            "target": found.knative_target,
+            "concurrency": found.knative_concurrency,
+            "rps": found.knative_rps,
+            "container_concurrency": found.hard_limit,
+        },
+        "pods": dict(found.pods),
+        "latency_from": capacity.latency_from,
+        "notes": list(found.notes),
+    }
