@@ -144,5 +144,5 @@ def test_an_interrupted_build_leaves_no_process_and_no_draft(tmp_path: Path, bui
     os.killpg(building.pid, signal.SIGINT)
     building.communicate(timeout=60)
     assert building.returncode == 130
-    eventually(lambda: alive(processes) == [], deadline_s=30)
+    eventually(lambda: alive(processes) == [])
     assert list((tmp_path / "store").glob(".staging/*")) == []

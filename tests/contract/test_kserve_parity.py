@@ -285,7 +285,7 @@ def rpc_outcome(port: int | None, request: bytes) -> tuple[Any, Any]:
     """Give the status code, and the answer or the sentence of the refusal."""
     with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_retries", 0)]) as channel:
         try:
-            answer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(request, timeout=20)
+            answer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(request, timeout=60)
         except grpc.RpcError as error:
             return error.code(), error.details()
     message = messages.ModelInferResponse.FromString(answer)

@@ -54,7 +54,7 @@ def nearest_rank(values: npt.NDArray[np.float64], percent: float) -> float:
 
 def look_at(endpoint: Endpoint) -> dict[str, list[float]]:
     """Return what the server says about itself."""
-    with urllib.request.urlopen(endpoint.url, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(endpoint.url, timeout=60) as answer:  # noqa: S310
         facts: dict[str, list[float]] = json.load(answer)
     return facts
 

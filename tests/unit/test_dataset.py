@@ -104,7 +104,7 @@ def test_a_generator_that_fails_leaves_nothing_half(tmp_path: Path) -> None:
 @pytest.mark.parametrize("guard", [_GUARD, ""])
 def test_a_script_without_a_main_guard_is_told_so_and_not_started_for_ever(tmp_path: Path, guard: str) -> None:
     words = script(tmp_path, guard=guard, count=2)
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     made = [path.name for path in (tmp_path / "food11").iterdir()]
     if guard:
         assert (ended.returncode, len(made)) == (0, 1), ended.stderr

@@ -34,7 +34,7 @@ def test_a_child_runs_on_its_cores_with_its_environment_and_log(
     command = [str(program(tmp_path, code))]
     log = tmp_path / "log"
     with start(command, log=log, environment={"WORD": "pie"}, cores=frozenset({core}), without="K6_") as child:
-        usage = wait_all([child], 20.0)[0]
+        usage = wait_all([child], 60.0)[0]
     assert log.read_text().split("\n")[0] == f"pie {{{core}}} False"
     assert usage.code == 3
     assert usage.cpu_seconds > 0
@@ -47,7 +47,7 @@ def test_output_can_be_kept_apart_from_the_log(tmp_path: Path) -> None:
     command = [str(program(tmp_path, "import sys\nprint('data')\nprint('word', file=sys.stderr)\n"))]
     out = tmp_path / "out"
     with start(command, log=tmp_path / "log", environment={}, cores=None, output=out) as child:
-        wait_all([child], 20.0)
+        wait_all([child], 60.0)
     assert (out.read_text(), (tmp_path / "log").read_text()) == ("data\n", "word\n")
 
 
@@ -119,7 +119,7 @@ def test_a_child_that_is_killed_says_by_which_signal(tmp_path: Path) -> None:
     with start(command, log=log, environment={}, cores=None) as child:
         eventually(lambda: log.read_text() == "up\n")
         os.killpg(child.process.pid, signal.SIGTERM)
-        assert wait_all([child], 20.0)[0].code == -signal.SIGTERM
+        assert wait_all([child], 60.0)[0].code == -signal.SIGTERM
 
 
 def test_a_program_that_is_not_there_and_cores_that_are_not_ours_are_errors(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_a_child_runs_on_the_cores_it_was_given(tmp_path: Path) -> None:
         log=tmp_path / "log",
         cores=core,
     )
-    assert child.wait(20) == 0
+    assert child.wait(60) == 0
     assert (tmp_path / "log").read_text().strip() == str(sorted(core))
 
 
@@ -39,7 +39,7 @@ def test_a_childs_environment_is_the_parents_without_what_is_kept_from_it(
     for without, seen in ((None, "300ms"), ("PREDICTOR_", "None")):
         log = tmp_path / f"{without}.log"
         child = processes.start([sys.executable, "-c", code], log=log, environment={"OWN": "x"}, without=without)
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
         assert log.read_text().strip() == f"{seen} pie x"
 
 
@@ -81,7 +81,7 @@ def test_a_child_dies_with_its_parent_even_when_that_is_killed(tmp_path: Path, e
 
 def test_the_ending_tells_exit_code_and_log(tmp_path: Path) -> None:
     child = processes.start([sys.executable, "-c", "import sys; print('why'); sys.exit(3)"], log=tmp_path / "log")
-    child.wait(20)
+    child.wait(60)
     assert processes.ending(child) == "exit code 3"
     assert processes.last_lines(tmp_path / "log") == "why"
     assert processes.last_lines(tmp_path / "none") == ""

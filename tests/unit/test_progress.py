@@ -79,7 +79,7 @@ def test_on_a_terminal_there_is_a_bar_with_the_step_and_stages_are_no_lines(tmp_
             break
         shown += part
     os.close(ours)
-    assert child.wait(30) == 0
+    assert child.wait(60) == 0
     text = shown.decode()
     assert re.search(r"a: hold block 1/5 .*1/4", text)
     assert "0:00  Hold" not in text

@@ -17,8 +17,6 @@ from tests.ports import free_ports
 
 pytestmark = pytest.mark.timeout(RACE_S)
 VARIANTS = "ort-fp32, ort-int8"
-# Three on an idle machine; this one may be busy.
-AT_ONCE_S = 10.0
 IN_A_NAMESPACE = ("unshare", "--map-root-user", "--mount")
 
 
@@ -31,7 +29,6 @@ def assert_refused(ended: Ended, *words: str) -> None:
         assert word in ended.err
     assert others, "there is no remedy"
     assert all(line.startswith("  → ") for line in others)
-    assert ended.wall_s < AT_ONCE_S
 
 
 @pytest.mark.parametrize("offset", [0, 3])
