@@ -18,6 +18,7 @@ from tests.artifacts import image_artifact, jpeg
 from tests.contract.conftest import Starter
 from tests.contract.server import Server
 from tests.eventually import eventually
+from tests.running import is_running
 
 # Ray's start alone takes seven processes that import it; on a busy machine that is long.
 pytestmark = pytest.mark.timeout(300)
@@ -78,10 +79,8 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pids: Sequence[int]) -> list[int]:
-    """Return those that have not ended; one that nobody has waited for yet has."""
-    table = subprocess.run(["ps", "-wweo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
-    running = {int(line.split()[0]) for line in table.splitlines() if not line.split()[1].startswith("Z")}
-    return [pid for pid in pids if pid in running]
+    """Return those that have not ended."""
+    return [pid for pid in pids if is_running(pid)]
 
 
 def below(server: Server, words: str) -> int:

@@ -8,20 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from loadtest import process
 from loadtest.errors import GeneratorError
 from loadtest.process import last_lines, prefer, start, throttled_periods, wait_all
 from tests.eventually import eventually
 from tests.loads import program
+from tests.running import is_running
 
 WAITS = "import sys, time\nprint('up', flush=True)\ntime.sleep(60)\n"
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_a_child_runs_on_its_cores_with_its_environment_and_log(
@@ -68,6 +62,22 @@ def test_whatever_ends_the_block_ends_the_child(tmp_path: Path, ending: BaseExce
     assert not is_running(pids[0])
 
 
+def test_an_interruption_right_after_the_start_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids = []
+
+    def interrupted(pid: int) -> None:
+        pids.append(pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "prefer", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        start([str(program(tmp_path, WAITS))], log=tmp_path / "log", environment={}, cores=None),
+    ):
+        pass
+    assert not is_running(pids[0])
+
+
 def test_the_whole_group_of_a_child_ends_with_it(tmp_path: Path) -> None:
     code = "import subprocess, sys, time\n"
     code += "print(subprocess.Popen(['sleep', '60']).pid, flush=True)\ntime.sleep(60)\n"
@@ -76,12 +86,7 @@ def test_the_whole_group_of_a_child_ends_with_it(tmp_path: Path) -> None:
     with start(command, log=log, environment={}, cores=None):
         eventually(lambda: log.read_text().endswith("\n"))
     grandchild = int(log.read_text())
-
-    def is_gone() -> bool:
-        stat = Path(f"/proc/{grandchild}/stat")
-        return not stat.exists() or stat.read_text().split(") ")[1].startswith("Z")
-
-    eventually(is_gone)
+    eventually(lambda: not is_running(grandchild))
 
 
 def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
