@@ -118,11 +118,11 @@ def test_no_process_outlives_a_caller_that_was_killed(tmp_path: Path, number: si
     words = script(tmp_path, guard=_GUARD, count=100_000)
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     with subprocess.Popen(words, cwd=tmp_path, env=environment, start_new_session=True) as process:
-        eventually(lambda: any(tmp_path.glob("food11/*/*.jpg")), 60.0)
+        eventually(lambda: any(tmp_path.glob("food11/*/*.jpg")))
         assert len(processes_in(tmp_path)) > 2
         process.send_signal(number)
         process.wait(60)
-    eventually(lambda: not processes_in(tmp_path), 30.0)
+    eventually(lambda: not processes_in(tmp_path))
 
 
 def test_whoever_is_second_takes_what_the_first_made(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Place(ResultsPlace):
         process = subprocess.Popen([sys.executable, "-m", "loadtest.cluster_runner", *words], env=known)
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
-        eventually(lambda: any(one["runner"] == index for one in self.board.runners()), 30)
+        eventually(lambda: any(one["runner"] == index for one in self.board.runners()))
         return process
 
 
