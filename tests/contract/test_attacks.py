@@ -105,7 +105,7 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             return False
 
     try:
-        eventually(is_ready, deadline_s=90, pause_s=0.2)
+        eventually(is_ready, deadline_s=200, pause_s=0.2)
         yield http_port
     finally:
         process.send_signal(signal.SIGKILL)
