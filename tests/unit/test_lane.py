@@ -3,19 +3,18 @@
 import asyncio
 import threading
 
-from predictors.server.lane import Lane, Outcome
+from predictors.server.lane import Lane
 
 
 async def test_what_is_raised_is_an_answer_and_the_next_piece_of_work_is_done() -> None:
     lane = Lane("engine", asyncio.get_running_loop())
-    answers: list[Outcome[int]] = []
-    done = asyncio.Event()
-    lane.put(lambda: 1 // 0, answers.append)
-    lane.put(lambda: 7, lambda outcome: (answers.append(outcome), done.set()))
+    loop = asyncio.get_running_loop()
+    failed, done = loop.create_future(), loop.create_future()
+    lane.put(lambda: 1 // 0, failed.set_result)
+    lane.put(lambda: 7, done.set_result)
     async with asyncio.timeout(60):
-        await done.wait()
-    assert isinstance(answers[0].error, ZeroDivisionError)
-    assert answers[1].result() == 7
+        assert isinstance((await failed).error, ZeroDivisionError)
+        assert (await done).result() == 7
     assert lane.close(60)
 
 
