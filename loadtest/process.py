@@ -114,10 +114,9 @@ def start(
                 raise GeneratorError(
                     f"{command[0]} cannot be started: {error.strerror}", "run ./scripts/build-k6"
                 ) from error
-        prefer(process.pid)
-        child = Child(process, log, time.monotonic(), held, stolen_seconds(held))
         try:
-            yield child
+            prefer(process.pid)
+            yield Child(process, log, time.monotonic(), held, stolen_seconds(held))
         finally:
             _kill(process)
 

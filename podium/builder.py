@@ -25,6 +25,9 @@ from predictors.errors import PredictorError
 __all__ = ["Builder", "RefusedError"]
 
 _Emit = Callable[[str], None]
+# For the end of an idle child, and of one that is building: it takes its draft out of the store, as soon as the library
+# that it is in comes back and this machine lets it.
+_IDLE_S, _BUILDING_S = 0.5, 10.0
 
 
 class RefusedError(PredictorError):
@@ -46,7 +49,7 @@ class Builder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process is not None:
-            processes.stop(self._process, grace_s=0.5)
+            processes.stop(self._process, grace_s=_IDLE_S if error is None else _BUILDING_S)
 
     def build(self, *, model_folder: Path, variant_id: str, store: Path, recipes: str | None = None) -> dict[str, Any]:
         """Build one variant, or find it in the store: `{variant_id, address, folder, cached, seconds}`.

@@ -58,11 +58,12 @@ class ClusterPlace:
             ClusterError: something is missing, or would be refused.
         """
         from podium.cluster.rehearsal import Specimen, missing, refuse
+        from podium.cluster.release import Served
         from podium.cluster.site import read_platform
 
         specimens = {
             (recipe.runtime, one.name): Specimen(
-                recipe.variant_id, plan.card.name, recipe.runtime, recipe.precision, one
+                Served(recipe.variant_id, plan.card.name, recipe.runtime, recipe.precision), one
             )
             for recipe, one in plan.entries
         }

@@ -7,8 +7,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], deadline_s: float = 10.0, pause_s: float = 0.05) -> T:
-    """Return the first truthy answer of `check`; fail with the last one at the deadline."""
+def eventually(check: Callable[[], T], deadline_s: float = 60.0, pause_s: float = 0.05) -> T:
+    """Return the first truthy answer of `check`; fail with the last one at the deadline, which only ends a hang."""
     end = time.monotonic() + deadline_s
     while True:
         last = check()

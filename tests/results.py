@@ -39,7 +39,7 @@ class ResultsPlace:
         path: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float = 60.0,
     ) -> tuple[int, bytes]:
         """Send a request and return the status and the answer, whatever they are."""
         request = urllib.request.Request(  # noqa: S310

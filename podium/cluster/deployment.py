@@ -19,7 +19,7 @@ from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm, find_helm
 from podium.cluster.kinds import INFERENCE_SERVICE, Document, annotations_of, labels_of
 from podium.cluster.leftovers import RACE_LABEL, label_of, sweep
-from podium.cluster.release import Mode, Release, check_site, install, remove, values_of
+from podium.cluster.release import Mode, Release, Served, check_site, install, remove, values_of
 from podium.cluster.site import Platform, read_platform
 from podium.console import Json, notes
 from podium.errors import ConfigError, UsageError
@@ -211,7 +211,7 @@ def _release(wish: Wish, platform: Platform) -> Release:
         )
     return Release(
         name=name,
-        variant=variant,
+        variant=Served.of(variant),
         address=wish.stored.address,
         node_class=node_class,
         mode=wish.mode,

@@ -16,7 +16,7 @@ from podium.cluster.deployment import refuse_unmanaged, url_of
 from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import INFERENCE_SERVICE, Document, annotations_of, uid_of
-from podium.cluster.release import Release, install
+from podium.cluster.release import Release, Served, install
 from podium.cluster.site import Platform
 from podium.entry import Entry
 from podium.nodeclass import NodeClass
@@ -89,7 +89,7 @@ def promote(
     serving = None if incumbent is None else annotations_of(incumbent)
     release = Release(
         name=name,
-        variant=read_variant(stored.folder),
+        variant=Served.of(read_variant(stored.folder)),
         address=stored.address,
         node_class=node_class,
         replicas=_REPLICAS,

@@ -17,16 +17,16 @@ from podium.cluster.errors import ClusterError, DeniedError, UnreachableError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import CLUSTER_RUNTIME, INFERENCE_SERVICE, POD, PVC, QUOTA, Document, labels_of, name_of
 from podium.cluster.leftovers import RACE_LABEL
-from podium.cluster.release import check_nodes, has_namespace
+from podium.cluster.release import Served, check_nodes, has_namespace, load_values_of, race_release, values_of
 from podium.cluster.site import Node, Platform, amounts_of, bringing, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
-from podium.placement import helm_values
 from podium.quantities import parse_quantity
 
 __all__ = ["Lack", "Specimen", "missing", "refuse"]
 
 _LOADGEN = "loadgen"
 _LABEL = "r000000"
+_ADDRESS = "0" * 64
 # Set by the cluster for each pod, and nothing that a pod made by hand could bring along.
 _ACCOUNT = ("serviceAccountName", "serviceAccount")
 
@@ -35,10 +35,7 @@ _ACCOUNT = ("serviceAccountName", "serviceAccount")
 class Specimen:
     """One variant of those that share a runtime and a node class: what holds for it holds for all of them."""
 
-    variant_id: str
-    model: str
-    runtime: str
-    precision: str
+    variant: Served
     node_class: NodeClass
 
 
@@ -146,11 +143,7 @@ class _Asked:
                     f"kubectl label node NAME podium.dev/node-class={_LOADGEN}; never one whose pods are measured",
                 ),
             )
-        values = {
-            "run": {"race": _LABEL, "labels": {}},
-            "image": self.platform.images["loadtest"],
-            "runners": self.runners,
-        }
+        values = load_values_of(_LABEL, self.platform, runners=self.runners)
         documents = self._rendered(f"{_LABEL}-load", "loadtest", values)
         lacks += tuple(self._refused(documents, "the load generators"))
         pods = []
@@ -167,30 +160,17 @@ class _Asked:
         return _Made(lacks, pods=tuple(pods))
 
     def _service(self, one: Specimen) -> _Made:
-        found = self.cluster.get(CLUSTER_RUNTIME, f"podium-{one.runtime}")
-        what = f"{one.variant_id} on {one.node_class.name}"
+        found = self.cluster.get(CLUSTER_RUNTIME, f"podium-{one.variant.runtime}")
+        what = f"{one.variant.id} on {one.node_class.name}"
         if found is None:
             known = ", ".join(sorted(self.platform.images)) or "none"
-            sentence = f"There is no serving runtime podium-{one.runtime} on {self.cluster.context} (images: {known})"
-            return _Made((Lack(sentence, f"{bringing(one.runtime)} brings it"),))
-        address = "0" * 64
-        values = {
-            "variant": {
-                "id": one.variant_id,
-                "model": one.model,
-                "address": address,
-                "runtime": one.runtime,
-                "precision": one.precision,
-            },
-            "storageUri": f"pvc://{self.platform.claim}/{one.model}/{address}",
-            "replicas": {"min": 1, "max": 1},
-            "autoscaling": {"enabled": False},
-            "pdb": {"enabled": False},
-            "networkPolicy": {"enabled": False},
-            "labels": {RACE_LABEL: _LABEL},
-            **helm_values(one.node_class),
-        }
-        documents = self._rendered(f"{_LABEL}-{one.runtime}-{one.node_class.name}", "variant", values)
+            sentence = (
+                f"There is no serving runtime podium-{one.variant.runtime} on {self.cluster.context} (images: {known})"
+            )
+            return _Made((Lack(sentence, f"{bringing(one.variant.runtime)} brings it"),))
+        name = f"{_LABEL}-{one.variant.runtime}-{one.node_class.name}"
+        release = race_release(name, one.variant, _ADDRESS, one.node_class, _LABEL)
+        documents = self._rendered(name, "variant", values_of(release, self.platform))
         lacks = tuple(self._refused(documents, what))
         service = next(document for document in documents if document["kind"] == INFERENCE_SERVICE.kind)
         pod = _predictor_pod(service, found)

@@ -1,4 +1,4 @@
-"""A variant on a cluster: values for the chart `variant`, a release of it, and the wait until all of it serves.
+"""A variant on a cluster: values for the charts, a release of `variant`, and the wait until all of it serves.
 
 A release that cannot become ready is taken back: to the revision that served before, or away. Until then whatever
 served goes on serving, because the chart never takes a pod away before its successor is ready.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from podium.cluster.adapter import Cluster
@@ -26,17 +26,47 @@ from podium.cluster.kinds import (
     condition,
     name_of,
 )
+from podium.cluster.leftovers import RACE_LABEL
 from podium.cluster.site import Node, Platform, bringing, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
 from podium.placement import helm_values
 from predictors.manifest import Variant
 
-__all__ = ["Mode", "Release", "check_nodes", "check_site", "has_namespace", "install", "remove", "values_of"]
+__all__ = [
+    "Mode",
+    "Release",
+    "Served",
+    "check_nodes",
+    "check_site",
+    "has_namespace",
+    "install",
+    "load_values_of",
+    "race_release",
+    "remove",
+    "values_of",
+]
 
 Mode = Literal["Standard", "Knative"]
 _CHART = "variant"
 _GONE_S = 90.0
 _LOOK_EVERY_S = 1.0
+# A pod of a race is gone as soon as it may be: nobody routes to it any more.
+_IN_A_RACE: Mapping[str, Any] = {"preStop": "0s", "gracePeriodSeconds": 10, "networkPolicy": {"enabled": False}}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the chart is told of a variant; it is known before the variant is built."""
+
+    id: str
+    model: str
+    runtime: str
+    precision: str
+
+    @classmethod
+    def of(cls, variant: Variant) -> Served:
+        """Return what the manifest of a built one says."""
+        return cls(variant.id, variant.model.name, variant.runtime.name, variant.precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +74,7 @@ class Release:
     """What is to be deployed: one variant on one node class, under one name."""
 
     name: str
-    variant: Variant
+    variant: Served
     address: str
     node_class: NodeClass
     mode: Mode = "Standard"
@@ -55,20 +85,22 @@ class Release:
 
     def storage_uri(self, claim: str) -> str:
         """Return where the artifact lies on the cluster."""
-        return f"pvc://{claim}/{self.variant.model.name}/{self.address}"
+        return f"pvc://{claim}/{self.variant.model}/{self.address}"
+
+
+def race_release(name: str, variant: Served, address: str, node_class: NodeClass, label: str) -> Release:
+    """Return what a race measures: one frozen pod, with everything labeled as the race's."""
+    race = {RACE_LABEL: label}
+    return Release(
+        name, variant, address, node_class, replicas=(1, 1), is_race=True, labels=race, annotations=dict(race)
+    )
 
 
 def values_of(release: Release, platform: Platform) -> dict[str, Any]:
     """Return the values of the chart for a release."""
     low, high = release.replicas
     return {
-        "variant": {
-            "id": release.variant.id,
-            "model": release.variant.model.name,
-            "address": release.address,
-            "runtime": release.variant.runtime.name,
-            "precision": release.variant.precision,
-        },
+        "variant": {**asdict(release.variant), "address": release.address},
         "storageUri": release.storage_uri(platform.claim),
         "mode": release.mode,
         "replicas": {"min": low, "max": high},
@@ -78,7 +110,13 @@ def values_of(release: Release, platform: Platform) -> dict[str, Any]:
         "labels": dict(release.labels),
         "annotations": dict(release.annotations),
         **helm_values(release.node_class),
+        **(_IN_A_RACE if release.is_race else {}),
     }
+
+
+def load_values_of(label: str, platform: Platform, *, runners: int) -> dict[str, Any]:
+    """Return the values of the chart `loadtest` for the load generators of a race."""
+    return {"run": {"race": label, "labels": {}}, "image": platform.images["loadtest"], "runners": runners}
 
 
 def check_site(cluster: Cluster, platform: Platform, release: Release) -> None:
@@ -94,7 +132,7 @@ def check_site(cluster: Cluster, platform: Platform, release: Release) -> None:
             str(INFERENCE_SERVICE),
             "./scripts/cluster-up installs it on the test cluster; elsewhere install KServe 0.19 or later",
         )
-    runtime = release.variant.runtime.name
+    runtime = release.variant.runtime
     suffix = "" if release.mode == "Standard" else "-knative"
     if cluster.get(CLUSTER_RUNTIME, f"podium-{runtime}{suffix}") is None:
         known = ", ".join(sorted(platform.images)) or "none"
@@ -153,7 +191,6 @@ def install(
     platform: Platform,
     *,
     timeout_s: float,
-    more: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Document:
     """Install or change a release, wait until all of it serves, and return its InferenceService.
@@ -164,7 +201,6 @@ def install(
         release: what.
         platform: what the cluster has.
         timeout_s: gives up after this.
-        more: values that stand above those of the release.
         say: is told what is waited for.
 
     Raises:
@@ -172,7 +208,7 @@ def install(
     """
     before = helm.revision(release.name)
     try:
-        helm.upgrade(release.name, _CHART, {**values_of(release, platform), **(more or {})})
+        helm.upgrade(release.name, _CHART, values_of(release, platform))
         return _wait_ready(cluster, release, timeout_s=timeout_s, say=say)
     except (ClusterError, KeyboardInterrupt):
         _take_back(cluster, helm, release.name, before)

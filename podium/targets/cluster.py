@@ -18,7 +18,6 @@ from loadtest.errors import GeneratorError
 from loadtest.fleet import Fleet
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot
-from podium import ANNOTATION_PREFIX
 from podium.cluster.adapter import Cluster
 from podium.cluster.diagnosis import diagnose, is_leaving, pods_of
 from podium.cluster.errors import ClusterError
@@ -37,7 +36,7 @@ from podium.cluster.kinds import (
 )
 from podium.cluster.leftovers import RACE_LABEL, race_label, sweep
 from podium.cluster.placed import placement_of
-from podium.cluster.release import Release, check_site, install, remove
+from podium.cluster.release import Served, check_site, install, race_release, remove
 from podium.cluster.site import Node, Platform, node_of, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
 from podium.quantities import parse_quantity
@@ -50,8 +49,6 @@ __all__ = ["RACE_LABEL", "ClusterTarget", "race_label"]
 READY_DEADLINE_S = 180.0
 _METRICS_PORT = 8082
 _GONE_S = 60.0
-# A pod of a race is gone as soon as it may be: nobody routes to it any more.
-_OVERRIDES = {"preStop": "0s", "gracePeriodSeconds": 10, "networkPolicy": {"enabled": False}}
 
 
 class ClusterTarget:
@@ -121,16 +118,8 @@ class ClusterTarget:
         known = self._up.get(name)
         if known is not None and self._is_same(known):
             return known
-        release = Release(
-            name=name,
-            variant=read_variant(candidate.folder),
-            address=candidate.address,
-            node_class=self._classes[candidate.node_class],
-            replicas=(1, 1),
-            is_race=True,
-            labels={RACE_LABEL: self._label},
-            annotations={f"{ANNOTATION_PREFIX}race": self._label},
-        )
+        variant, node_class = Served.of(read_variant(candidate.folder)), self._classes[candidate.node_class]
+        release = race_release(name, variant, candidate.address, node_class, self._label)
         self._refuse_foreign(name)
         check_site(self._cluster, self._platform, release)
         install(
@@ -139,7 +128,6 @@ class ClusterTarget:
             release,
             self._platform,
             timeout_s=READY_DEADLINE_S,
-            more=_OVERRIDES,
             say=lambda text: self._say(f"{candidate.variant_id} on {candidate.node_class}: {text}"),
         )
         deployment = self._deployed(candidate, name)

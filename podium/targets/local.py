@@ -136,7 +136,6 @@ class LocalTarget:
             # Settings of a person's own servers would change what is measured.
             without="PREDICTOR_",
         )
-        prefer(process.pid)
         endpoint = Endpoint(
             url=f"http://{_HOST}:{port + 2 if self._speaks_grpc else port}",
             protocol=self._protocol,
@@ -145,6 +144,7 @@ class LocalTarget:
         )
         deployment = Deployment(candidate, endpoint, 0.0, f"pid {process.pid}")
         self._servers[candidate.variant_id] = (process, deployment)
+        prefer(process.pid)
         self._wait_ready(process, f"http://{_HOST}:{port + 1}/healthz/ready", log, candidate)
         deployment = Deployment(candidate, endpoint, time.monotonic() - began, f"pid {process.pid}")
         self._servers[candidate.variant_id] = (process, deployment)

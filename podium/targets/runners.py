@@ -17,6 +17,7 @@ from podium.cluster.diagnosis import Patience, pod_fault
 from podium.cluster.errors import ClusterError, DeadlineError
 from podium.cluster.helm import Helm
 from podium.cluster.kinds import DEPLOYMENT, JOB, POD, Document, condition, name_of
+from podium.cluster.release import load_values_of
 from podium.cluster.site import Platform
 
 __all__ = ["RunnerPods"]
@@ -81,11 +82,7 @@ class RunnerPods:
         if former is not None and not _is_active(former):
             # A Job that has ended cannot be started again.
             self.remove()
-        values = {
-            "run": {"race": self._label, "labels": {}},
-            "image": self._platform.images["loadtest"],
-            "runners": self._count,
-        }
+        values = load_values_of(self._label, self._platform, runners=self._count)
         self._helm.upgrade(self.release, _CHART, values)
         try:
             self._cluster.wait(

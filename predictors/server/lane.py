@@ -68,8 +68,9 @@ class Lane:
             # Whatever an engine raises must reach the request that waits for it, not end the thread.
             with outcome:
                 outcome.value = work()
-            if self._loop.is_closed():
-                return
-            self._loop.call_soon_threadsafe(done, outcome)
+            try:
+                self._loop.call_soon_threadsafe(done, outcome)
+            except RuntimeError:
+                return  # the loop is closed: nobody waits for it any more
             # What is done with must not wait for the next piece of work: it may hold megabytes of a body.
             del item, work, done, outcome

@@ -5,6 +5,7 @@ because the engine's process can end without this one.
 """
 
 import asyncio
+import logging
 import time
 
 from predictors.errors import OverloadError
@@ -17,6 +18,7 @@ from predictors.server.timing import BATCH, COMPUTE, QUEUE
 __all__ = ["Relay"]
 
 _SMOOTHING = 0.1
+_log = logging.getLogger(__name__)
 
 
 class Relay:
@@ -38,6 +40,7 @@ class Relay:
         self.in_flight = 0
         self.batches: dict[int, int] = {}
         self._guard = loop.create_task(self._stand_guard())
+        self._guard.add_done_callback(_tell_why)
 
     @property
     def waiting(self) -> int:
@@ -142,6 +145,12 @@ class Relay:
     async def _stand_guard(self) -> None:
         while True:
             await self._runtime.guard()
+
+
+def _tell_why(guard: asyncio.Task[None]) -> None:
+    # From here on every request is refused, and nobody else reads what the reason was.
+    if not guard.cancelled() and (error := guard.exception()) is not None:
+        _log.error("the engine is not started again", exc_info=error)
 
 
 def _prepared(job: Job) -> None:

@@ -41,7 +41,7 @@ class Api:
             await self._outer.__aenter__()
             return str(self.server.url)
 
-        self.url = asyncio.run_coroutine_threadsafe(begin(), self._loop).result(10)
+        self.url = asyncio.run_coroutine_threadsafe(begin(), self._loop).result(60)
         self.does(self._declare)
 
     def stop(self) -> None:
@@ -52,9 +52,9 @@ class Api:
             await self._outer.__aexit__(None, None, None)
             await self.server.__aexit__(None, None, None)
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def does(self, action: Callable[[], T]) -> T:
@@ -63,7 +63,7 @@ class Api:
         async def inside() -> T:
             return action()
 
-        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(60)
 
     def refuses(self, request: str, code: int, message: str, *, always: bool = False) -> None:
         """Refuse the first request so, or all."""
@@ -134,7 +134,7 @@ def kubeconfig(api: Api, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cluster(kubeconfig: Path) -> Iterator[Cluster]:
-    found = Cluster.connect(Access(kubeconfig=kubeconfig), patience_s=3.0)
+    found = Cluster.connect(Access(kubeconfig=kubeconfig), patience_s=30.0)
     yield found
     found.close()
 

@@ -40,7 +40,7 @@ def test_an_object_is_applied_read_listed_and_deleted(cluster: Cluster) -> None:
     assert cluster.delete(CONFIG_MAP, "a") is True
     assert cluster.get(CONFIG_MAP, "a") is None
     assert cluster.delete(CONFIG_MAP, "a") is False
-    cluster.wait_gone(CONFIG_MAP, "a", timeout_s=1)
+    cluster.wait_gone(CONFIG_MAP, "a", timeout_s=60)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_is_refused_is_told_at_once(
 
 
 def test_a_server_that_stays_away_is_given_up_on_in_time(cluster: Cluster, api: Api) -> None:
-    cluster.patience_s = 1.0
+    cluster.patience_s = 3.0
     api.does(lambda: api.server[f"get {PODS}/a"] << 503)
     with pytest.raises(ClusterError, match="answered 503"):
         cluster.get(POD, "a")
@@ -112,14 +112,14 @@ def test_a_wait_says_what_it_last_saw(cluster: Cluster, api: Api) -> None:
         looks.append(found)
         api.keeps("v1/pods", pod("a", phase="Running"))
 
-    assert cluster.wait(POD, "a", missing, timeout_s=5, meanwhile=comes_up) is not None
+    assert cluster.wait(POD, "a", missing, timeout_s=60, meanwhile=comes_up) is not None
     assert len(looks) == 1
 
 
 def test_a_wait_outlives_a_server_that_is_replaced(cluster: Cluster, api: Api) -> None:
     api.keeps("v1/pods", pod("a", phase="Running"))
     api.answers(f"get {PODS}/a", 503, 504, 503)
-    assert cluster.wait(POD, "a", lambda found: "" if found else "it is not there", timeout_s=5) is not None
+    assert cluster.wait(POD, "a", lambda found: "" if found else "it is not there", timeout_s=60) is not None
 
 
 def test_a_kind_that_is_not_installed_is_told(cluster: Cluster) -> None:

@@ -10,6 +10,7 @@ from podium.cluster.deployment import helm_on
 from podium.cluster.errors import ClusterError, UnreachableError
 from podium.cluster.kinds import Document
 from podium.cluster.rehearsal import Specimen, missing, refuse
+from podium.cluster.release import Served
 from podium.cluster.site import Platform
 from podium.nodeclass import load_node_class
 from tests.api.conftest import Api
@@ -23,7 +24,7 @@ SERVICE = "patch /apis/serving.kserve.io/v1beta1/namespaces/podium/inferenceserv
 
 
 def specimen(runtime: str = "ort") -> Specimen:
-    return Specimen(f"tiny-{runtime}-fp32", "tiny", runtime, "fp32", load_node_class("epyc"))
+    return Specimen(Served(f"tiny-{runtime}-fp32", "tiny", runtime, "fp32"), load_node_class("epyc"))
 
 
 def lacks(cluster: Cluster, platform: Platform = PLATFORM, *specimens: Specimen) -> list[str]:

@@ -19,7 +19,7 @@ X = np.array([[0.0, 1.0, 2.0, 3.0], [1.0, 0.0, 0.0, -1.0]], dtype=np.float32)
 async def kserve_rest(address: str, model: str) -> dict[str, Any]:
     import kserve
 
-    config = kserve.RESTConfig(protocol="v2", retries=0, timeout=20)
+    config = kserve.RESTConfig(protocol="v2", retries=0, timeout=60)
     base = f"http://{address}"
     found: dict[str, Any] = {}
     async with kserve.InferenceRESTClient(config) as client:
@@ -35,7 +35,7 @@ async def kserve_rest(address: str, model: str) -> dict[str, Any]:
         found["live"] = await client.is_server_live(base)
         found["ready"] = await client.is_server_ready(base)
         found["model_ready"] = await client.is_model_ready(base, model)
-    config = kserve.RESTConfig(protocol="v1", retries=0, timeout=20)
+    config = kserve.RESTConfig(protocol="v1", retries=0, timeout=60)
     async with kserve.InferenceRESTClient(config) as client:
         found["model_ready_v1"] = await client.is_model_ready(base, model)
     return found
@@ -76,7 +76,7 @@ async def kserve_grpc(address: str, model: str) -> dict[str, Any]:
     import kserve
 
     found: dict[str, Any] = {}
-    async with kserve.InferenceGRPCClient(address, retries=0, timeout=20) as client:
+    async with kserve.InferenceGRPCClient(address, retries=0, timeout=60) as client:
         for is_binary in (False, True):
             tensor = kserve.InferInput("x", [2, 4], "FP32")
             tensor.set_data_from_numpy(X, binary_data=is_binary)

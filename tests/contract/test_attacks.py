@@ -79,9 +79,9 @@ def test_only_the_routes_that_are_listed_answer(server: Server, record_property:
         for service in services:
             for name in RPCS:
                 with pytest.raises(grpc.RpcError) as caught:
-                    channel.unary_unary(f"/{service}/{name}")(b"", timeout=10)
+                    channel.unary_unary(f"/{service}/{name}")(b"", timeout=60)
                 assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-        assert channel.unary_unary(f"/{messages.INFERENCE}/ModelInfer")(good_call(), timeout=10)
+        assert channel.unary_unary(f"/{messages.INFERENCE}/ModelInfer")(good_call(), timeout=60)
     assert server.ask("GET", "/v2/models/tiny/ready").status == 200
     record_property("S9", f"{asked} requests and {len(services) * len(RPCS)} calls, {len(ANSWERED)} routes answer")
 
@@ -105,11 +105,11 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             return False
 
     try:
-        eventually(is_ready, deadline_s=90, pause_s=0.2)
+        eventually(is_ready, deadline_s=200, pause_s=0.2)
         yield http_port
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.mark.control("S9")

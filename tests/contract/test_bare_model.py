@@ -156,7 +156,7 @@ def refusal(*arguments: str) -> str:
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert ended.returncode == 3

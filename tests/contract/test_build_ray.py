@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually
+from tests.running import is_running
 from tests.sources import stripes_source
 
 pytestmark = pytest.mark.timeout(300)
@@ -96,14 +97,7 @@ def parent(pid: int) -> int:
 
 
 def alive(pids: dict[int, str]) -> list[int]:
-    return [pid for pid in pids if Path(f"/proc/{pid}").exists() and not _has_ended(pid)]
-
-
-def _has_ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    return [pid for pid in pids if is_running(pid)]
 
 
 def same(left: Path, right: Path) -> bool:
@@ -144,5 +138,5 @@ def test_an_interrupted_build_leaves_no_process_and_no_draft(tmp_path: Path, bui
     os.killpg(building.pid, signal.SIGINT)
     building.communicate(timeout=60)
     assert building.returncode == 130
-    eventually(lambda: alive(processes) == [], deadline_s=30)
+    eventually(lambda: alive(processes) == [])
     assert list((tmp_path / "store").glob(".staging/*")) == []

@@ -32,7 +32,7 @@ def speak(client: str, port: int, model: str) -> subprocess.CompletedProcess[str
         [sys.executable, "-W", "ignore", "-m", "tests.contract.speak", client, f"127.0.0.1:{port}", model],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=200,
         check=False,
         cwd=ROOT,
     )

@@ -36,7 +36,7 @@ def test_it_serves_until_it_is_told_to_stop(vector_folder: Path) -> None:
             state = connection.makefile("rb").read().partition(b"\r\n\r\n")[2]
         assert json.loads(state)["queue"] == 7
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=200)
         assert process.returncode == 0
         assert out == ""
     finally:
@@ -50,7 +50,7 @@ def test_a_port_in_use_is_exit_code_four(vector_folder: Path) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         arguments = [str(vector_folder), *FREE, "--http-port", port]
-        ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 4
     assert f"127.0.0.1:{port}: the port is in use" in ended.stderr
 
@@ -58,7 +58,7 @@ def test_a_port_in_use_is_exit_code_four(vector_folder: Path) -> None:
 @pytest.mark.parametrize("program", [COMMAND, [sys.executable, "-m", "predictors.server"]])
 def test_an_address_that_is_not_ours_is_exit_code_four(vector_folder: Path, program: list[str]) -> None:
     arguments = [str(vector_folder), *FREE, "--host", "192.0.2.1"]
-    ended = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 4
     assert "cannot listen on 192.0.2.1:0: Cannot assign requested address" in ended.stderr
     assert "choose another address" in ended.stderr
@@ -70,7 +70,7 @@ def test_an_address_that_is_not_ours_is_exit_code_four(vector_folder: Path, prog
     [(["nothing-ort-fp32", *FREE], "there is no variant"), (["x", *FREE, "--queue", "0"], "queue")],
 )
 def test_what_cannot_be_served_is_exit_code_three(arguments: list[str], told: str) -> None:
-    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 3
     assert told in ended.stderr
 

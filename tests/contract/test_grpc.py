@@ -17,6 +17,7 @@ from predictors.server.rpc import messages
 from tests.artifacts import WEIGHTS, jpeg, vector_artifact, vector_graph
 from tests.bare_models import identity_graph, saved
 from tests.contract.conftest import Starter
+from tests.contract.holding import held, hold, waiting, with_a_gate
 from tests.contract.server import Server
 from tests.eventually import eventually
 
@@ -30,7 +31,7 @@ class Rpc:
     def __init__(self, server: Server) -> None:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", [("grpc.enable_retries", 0)])
 
-    def ask(self, method: str, request: bytes, *, timeout_s: float = 20, headers: Any = None) -> tuple[bytes, Any]:
+    def ask(self, method: str, request: bytes, *, timeout_s: float = 60, headers: Any = None) -> tuple[bytes, Any]:
         """Give the answer's bytes and its trailing metadata."""
         call = self.channel.unary_unary(f"/{method}")
         answer, done = call.with_call(request, timeout=timeout_s, metadata=headers)
@@ -220,16 +221,7 @@ def test_every_typed_field_goes_through(
     rpc.channel.close()
 
 
-@pytest.fixture(scope="module")
-def slow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact whose engine takes about a tenth of a second."""
-    return vector_artifact(tmp_path_factory.mktemp("slow"), name="slow", work=1100)
-
-
-SLOW = ("--gather", "1", "--max-batch", "1")
-
-
-def code_of(rpc: Rpc, request: Any, timeout_s: float = 20) -> Any:
+def code_of(rpc: Rpc, request: Any, timeout_s: float = 60) -> Any:
     try:
         rpc.infer(request, timeout_s=timeout_s)
     except grpc.RpcError as error:
@@ -237,24 +229,29 @@ def code_of(rpc: Rpc, request: Any, timeout_s: float = 20) -> Any:
     return Code.OK
 
 
-def test_a_full_queue_is_resource_exhausted(start: Starter, slow_folder: Path) -> None:
-    server = start(slow_folder, *SLOW, "--queue", "2")
+def test_a_full_queue_is_resource_exhausted(start: Starter, vector_folder: Path) -> None:
+    server = with_a_gate(start, vector_folder, "--queue", "2")
     rpc = Rpc(server)
-    with ThreadPoolExecutor(12) as pool:
-        codes = list(pool.map(lambda _: code_of(rpc, raw(X[:1], name="slow")), range(12)))
-    assert set(codes) == {Code.OK, Code.RESOURCE_EXHAUSTED}
-    assert server.state()["requests"]["v2-grpc 503"] == codes.count(Code.RESOURCE_EXHAUSTED)
+    with ThreadPoolExecutor(2) as pool:
+        with held(server):
+            accepted = [pool.submit(code_of, rpc, raw(X[:1])) for _ in range(2)]
+            waiting(server, 3)
+            assert {code_of(rpc, raw(X[:1])) for _ in range(9)} == {Code.RESOURCE_EXHAUSTED}
+        assert {future.result() for future in accepted} == {Code.OK}
+    assert server.state()["requests"]["v2-grpc 503"] == 9
     rpc.channel.close()
 
 
-def test_a_deadline_takes_the_work_out_of_the_queue(start: Starter, slow_folder: Path) -> None:
-    server = start(slow_folder, *SLOW)
+def test_a_deadline_takes_the_work_out_of_the_queue(start: Starter, vector_folder: Path) -> None:
+    server = with_a_gate(start, vector_folder)
     rpc = Rpc(server)
-    with ThreadPoolExecutor(8) as pool:
-        codes = list(pool.map(lambda _: code_of(rpc, raw(X[:1], name="slow"), 0.15), range(8)))
-    assert Code.DEADLINE_EXCEEDED in codes
-    eventually(lambda: server.state()["in_flight"] == 0)
-    assert sum(server.state()["batches"].values()) < 8, "who has left is not computed for"
+    before = sum(server.state()["batches"].values())
+    with held(server):
+        with ThreadPoolExecutor(8) as pool:
+            codes = list(pool.map(lambda _: code_of(rpc, raw(X[:1]), 0.15), range(8)))
+        eventually(lambda: server.state()["in_flight"] == 1)
+    assert set(codes) == {Code.DEADLINE_EXCEEDED}
+    assert sum(server.state()["batches"].values()) - before == 1, "who has left is not computed for"
     rpc.channel.close()
 
 
@@ -276,65 +273,86 @@ def leave(rpc: Rpc, seen: list[Any]) -> None:
     rpc.channel.close()
 
 
-def test_the_pre_stop_margin_is_served_and_then_clients_are_sent_away(start: Starter, vector_folder: Path) -> None:
+def health_watch(rpc: Rpc) -> Iterator[int]:
+    """Give the health of the model, now and whenever it changes."""
+    asked = messages.HealthCheckRequest(service="tiny").SerializeToString()
+    watch = rpc.channel.unary_stream("/grpc.health.v1.Health/Watch")(asked, timeout=200)
+    return (messages.HealthCheckResponse.FromString(status).status for status in watch)
+
+
+def test_the_pre_stop_margin_is_served(start: Starter, vector_folder: Path) -> None:
+    """The margin is longer than any test takes, so that it ends with the test and not by itself."""
+    server = start(vector_folder, "--pre-stop", "9m", "--grace", "10m")
+    rpc = Rpc(server)
+    told = health_watch(rpc)
+    assert next(told) == 1
+    server.process.send_signal(signal.SIGTERM)
+    assert next(told) == 2, "a watcher hears of it at once"
+    assert rpc.health() == "NOT_SERVING"
+    assert rpc.infer(raw()).id == "q", "who has not heard yet is served"
+    server.stop(signal.SIGKILL)
+    rpc.channel.close()
+
+
+def test_in_the_pre_stop_margin_clients_are_sent_away(start: Starter, vector_folder: Path) -> None:
     server = start(vector_folder, "--pre-stop", "1500ms")
     rpc = Rpc(server)
     rpc.infer(raw())
     seen: list[Any] = []
     rpc.channel.subscribe(seen.append)
     watcher = Rpc(server)
-    asked = messages.HealthCheckRequest(service="tiny").SerializeToString()
-    watch = watcher.channel.unary_stream("/grpc.health.v1.Health/Watch")(asked, timeout=20)
-    told = (messages.HealthCheckResponse.FromString(status).status for status in watch)
+    told = health_watch(watcher)
     assert next(told) == 1
     server.process.send_signal(signal.SIGTERM)
-    assert next(told) == 2, "a watcher hears of it at once"
-    assert rpc.health() == "NOT_SERVING"
-    assert rpc.infer(raw()).id == "q", "who has not heard yet is served"
-    eventually(lambda: grpc.ChannelConnectivity.IDLE in seen, deadline_s=10)
-    assert server.process.wait(20) == 0
-    assert list(told) == [], "the watch has ended with an answer"
+    eventually(lambda: grpc.ChannelConnectivity.IDLE in seen)
+    assert server.process.wait(60) == 0
+    assert list(told) == [2], "the watch has ended with an answer"
     assert code_of(rpc, raw()) is Code.UNAVAILABLE
     leave(rpc, seen)
     watcher.channel.close()
 
 
-def test_calls_in_flight_are_finished_before_the_end(start: Starter, slow_folder: Path) -> None:
-    server = start(slow_folder, *SLOW, "--pre-stop", "1s")
+def test_calls_in_flight_are_finished_before_the_end(start: Starter, vector_folder: Path) -> None:
+    server = with_a_gate(start, vector_folder, "--pre-stop", "100ms", "--grace", "5m")
     rpc = Rpc(server)
     with ThreadPoolExecutor(8) as pool:
-        accepted = [pool.submit(code_of, rpc, raw(X[:1], name="slow")) for _ in range(8)]
-        eventually(lambda: server.state()["in_flight"] >= 2, pause_s=0.002)
-        assert server.stop() == 0
+        with held(server):
+            accepted = [pool.submit(code_of, rpc, raw(X[:1])) for _ in range(8)]
+            waiting(server, 9)
+            server.process.send_signal(signal.SIGTERM)
+            eventually(lambda: server.state()["state"] == "refusing", pause_s=0.005)
         assert [future.result() for future in accepted] == [Code.OK] * 8
+    assert server.process.wait(60) == 0
     rpc.channel.close()
 
 
-def test_at_the_end_clients_are_sent_away_and_their_calls_finished(start: Starter, tmp_path: Path) -> None:
-    server = start(vector_artifact(tmp_path, name="slow", work=2200), *SLOW)
+def test_at_the_end_clients_are_sent_away_and_their_calls_finished(start: Starter, vector_folder: Path) -> None:
+    server = with_a_gate(start, vector_folder, "--grace", "5m")
     rpc = Rpc(server)
     seen: list[Any] = []
     rpc.channel.subscribe(seen.append)
     with ThreadPoolExecutor(3) as pool:
-        accepted = [pool.submit(code_of, rpc, raw(X[:1], name="slow")) for _ in range(3)]
-        eventually(lambda: server.state()["in_flight"] == 3, pause_s=0.002)
-        server.process.send_signal(signal.SIGTERM)
-        eventually(lambda: grpc.ChannelConnectivity.IDLE in seen, pause_s=0.005)
-        assert not all(future.done() for future in accepted), "GOAWAY comes before the end"
+        with held(server):
+            accepted = [pool.submit(code_of, rpc, raw(X[:1])) for _ in range(3)]
+            waiting(server, 4)
+            server.process.send_signal(signal.SIGTERM)
+            # Nothing has been answered yet: GOAWAY comes before the end.
+            eventually(lambda: grpc.ChannelConnectivity.IDLE in seen, pause_s=0.005)
         assert [future.result() for future in accepted] == [Code.OK] * 3
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
     leave(rpc, seen)
 
 
-def test_killed_hard_it_loses_them(start: Starter, slow_folder: Path) -> None:
+def test_killed_hard_it_loses_them(start: Starter, vector_folder: Path) -> None:
     """The control: the calls above can fail."""
-    server = start(slow_folder, *SLOW)
+    server = with_a_gate(start, vector_folder)
     rpc = Rpc(server)
-    with ThreadPoolExecutor(8) as pool:
-        accepted = [pool.submit(code_of, rpc, raw(X[:1], name="slow")) for _ in range(8)]
-        eventually(lambda: server.state()["in_flight"] >= 2, pause_s=0.002)
+    with ThreadPoolExecutor(9) as pool:
+        hold(server, pool)
+        accepted = [pool.submit(code_of, rpc, raw(X[:1])) for _ in range(8)]
+        waiting(server, 9)
         server.stop(signal.SIGKILL)
-        assert Code.UNAVAILABLE in [future.result() for future in accepted]
+        assert [future.result() for future in accepted] == [Code.UNAVAILABLE] * 8
     rpc.channel.close()
 
 

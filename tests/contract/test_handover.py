@@ -24,14 +24,15 @@ from tests.contract.server import Server
 from tests.contract.service import Service
 from tests.eventually import eventually
 
-MARGIN_S = 3.0
+# A client that the machine holds up for longer would send to a replica that has gone.
+MARGIN_S = 8.0
 LAG_S = 0.5
 X = np.array([[0.0, 1.0, 0.0, 0.0]], dtype=np.float32)
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": X.ravel().tolist()}]})
 
 
 def http_client(port: int, is_over: threading.Event, seen: Counter[str]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     while not is_over.is_set():
         try:
             connection.request("POST", "/v2/models/tiny/infer", BODY, {"content-type": "application/json"})
@@ -53,7 +54,7 @@ def grpc_client(port: int, is_over: threading.Event, seen: Counter[str]) -> None
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         while not is_over.is_set():
             try:
-                call(body, timeout=20)
+                call(body, timeout=60)
                 seen["grpc ok"] += 1
             except grpc.RpcError as error:
                 seen[f"grpc {error.code().name} {error.details()}"] += 1
@@ -85,11 +86,11 @@ def replaced(start: Starter, folder: Path, make: Callable[[int], Service], margi
     for thread in clients:
         thread.start()
     try:
-        eventually(lambda: seen["http ok"] > 100 and seen["grpc ok"] > 100, deadline_s=30)
+        eventually(lambda: seen["http ok"] > 100 and seen["grpc ok"] > 100)
         hand_over(old, routes)
-        assert old.process.wait(30) == 0
+        assert old.process.wait(60) == 0
         before = dict(seen)
-        eventually(lambda: all(seen[kind] > before[kind] + 50 for kind in ("http ok", "grpc ok")), deadline_s=30)
+        eventually(lambda: all(seen[kind] > before[kind] + 50 for kind in ("http ok", "grpc ok")))
     finally:
         is_over.set()
         for thread in clients:

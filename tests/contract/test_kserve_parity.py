@@ -6,7 +6,6 @@ Where they differ, the case says in what (`statuses`: ours and theirs) and why (
 import base64
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from tests.artifacts import jpeg, vector_artifact
 from tests.contract.conftest import Starter
 from tests.contract.server import Answer, Server, ask_once
 from tests.eventually import eventually
+from tests.ports import free_ports
 
 JSON = {"content-type": "application/json"}
 CHANCE = np.random.default_rng(11)
@@ -172,14 +172,9 @@ class Sdk:
         return ask_once(self.http_port, "GET" if case.body is None else "POST", case.path, case.body, case.headers)
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def sdk_server(name: str, folder: Path, log: Path) -> Sdk:
-    http_port, grpc_port = free_port(), free_port()
+    http_port = free_ports(2)
+    grpc_port = http_port + 1
     flags = ["--http_port", str(http_port), "--grpc_port", str(grpc_port), "--enable_latency_logging", "false"]
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -196,7 +191,7 @@ def sdk_server(name: str, folder: Path, log: Path) -> Sdk:
         except OSError:
             return False
 
-    eventually(is_ready, deadline_s=90, pause_s=0.1)
+    eventually(is_ready, deadline_s=200, pause_s=0.1)
     return Sdk(http_port, grpc_port, process)
 
 
@@ -213,7 +208,7 @@ def both(
     finally:
         for _, sdk in pairs.values():
             sdk.process.kill()
-            sdk.process.wait(10)
+            sdk.process.wait(60)
 
 
 VECTORS = [(case, "tiny") for case in vector_cases()]
@@ -285,7 +280,7 @@ def rpc_outcome(port: int | None, request: bytes) -> tuple[Any, Any]:
     """Give the status code, and the answer or the sentence of the refusal."""
     with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_retries", 0)]) as channel:
         try:
-            answer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(request, timeout=20)
+            answer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(request, timeout=60)
         except grpc.RpcError as error:
             return error.code(), error.details()
     message = messages.ModelInferResponse.FromString(answer)

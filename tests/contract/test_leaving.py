@@ -4,11 +4,8 @@ The engine is held by one batch until it is told to let go, so that all others w
 """
 
 import json
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -16,36 +13,19 @@ import pytest
 
 from predictors.server.rpc import messages
 from tests.contract.conftest import Starter
+from tests.contract.holding import held, waiting, with_a_gate
 from tests.contract.openloop import request_of
 from tests.contract.server import Server
 from tests.eventually import eventually
 
 LEAVING = 200
 ROUNDS = 5
-WIDE = ("--pace", "5", "--gather", "1", "--max-batch", "1", "--queue", "5000", "--connections", "400")
+WIDE = ("--queue", "5000", "--connections", "400")
 BODY = json.dumps({"instances": [[0.0, 1.0, 0.0, 0.0]]}).encode()
-HOLD = {"instances": [[60_000.0, 0.0, 0.0, 0.0]]}
 
 
 def ran(server: Server) -> int:
     return sum(server.state()["batches"].values())
-
-
-def waiting(server: Server, at_least: int) -> bool:
-    return bool(server.state()["in_flight"] >= at_least)
-
-
-@contextmanager
-def held(server: Server) -> Iterator[None]:
-    """Keep the engine busy; at the end it lets go and answers who held it."""
-    with ThreadPoolExecutor(1) as pool:
-        holder = pool.submit(lambda: server.post_json("/v1/models/tiny:predict", HOLD, x_podium_timeout_ms="90000"))
-        eventually(lambda: server.state()["computing_s"] > 0, pause_s=0.005)
-        try:
-            yield
-        finally:
-            server.process.send_signal(signal.SIGUSR1)
-        assert holder.result().status == 200
 
 
 def come_and_leave(server: Server) -> None:
@@ -54,7 +34,7 @@ def come_and_leave(server: Server) -> None:
     for _ in range(LEAVING):
         clients.append(server.connect())
         clients[-1].sendall(request_of(BODY))
-    eventually(lambda: waiting(server, LEAVING + 1), pause_s=0.005)
+    waiting(server, LEAVING + 1)
     for client in clients:
         client.close()
 
@@ -63,7 +43,7 @@ def come_and_leave(server: Server) -> None:
 def test_a_thousand_who_leave_are_not_computed(
     start: Starter, vector_folder: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    server = start(vector_folder, *WIDE, program="tests.contract.stub")
+    server = with_a_gate(start, vector_folder, *WIDE)
     with held(server):
         for _ in range(ROUNDS):
             come_and_leave(server)
@@ -79,7 +59,7 @@ def test_a_thousand_who_leave_are_not_computed(
 def test_calls_that_are_canceled_are_not_computed(
     start: Starter, vector_folder: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    server = start(vector_folder, *WIDE, program="tests.contract.stub")
+    server = with_a_gate(start, vector_folder, *WIDE)
     tensor = messages.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 4])
     tensor.contents.fp32_contents.extend([0, 1, 0, 0])
     raw = messages.ModelInferRequest(model_name="tiny", inputs=[tensor]).SerializeToString()
@@ -87,21 +67,21 @@ def test_calls_that_are_canceled_are_not_computed(
         infer = channel.unary_unary(f"/{messages.INFERENCE}/ModelInfer")
         with held(server):
             calls = [infer.future(raw) for _ in range(LEAVING)]
-            eventually(lambda: waiting(server, LEAVING + 1), pause_s=0.005)
+            waiting(server, LEAVING + 1)
             for call in calls:
                 call.cancel()
             eventually(lambda: server.state()["in_flight"] == 1, pause_s=0.005)
-        assert infer(raw, timeout=20), "the channel serves on"
+        assert infer(raw, timeout=60), "the channel serves on"
     computed = ran(server) - 2
     assert computed <= 0.05 * LEAVING
-    assert server.state()["in_flight"] == 0
+    eventually(lambda: server.state()["in_flight"] == 0)
     record_property("R9", f"{computed} of {LEAVING} canceled over gRPC were computed")
 
 
 @pytest.mark.control("R9")
 def test_who_ignores_that_clients_leave_computes_for_nobody(start: Starter, vector_folder: Path) -> None:
-    server = start(vector_folder, *WIDE, "--without", "cancel", program="tests.contract.stub")
+    server = with_a_gate(start, vector_folder, *WIDE, "--without", "cancel")
     with held(server):
         come_and_leave(server)
-    eventually(lambda: server.state()["in_flight"] == 0, deadline_s=30)
+    eventually(lambda: server.state()["in_flight"] == 0)
     assert ran(server) - 1 > 0.5 * LEAVING

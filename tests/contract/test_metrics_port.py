@@ -90,7 +90,7 @@ def test_probes_and_refusals(server: Server) -> None:
 def test_serving_imports_no_engine_and_no_tool() -> None:
     script = "import sys, predictors.server.__main__; print(' '.join(sys.modules))"
     modules = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=200
     ).stdout.split()
     for name in ("torch", "ray", "onnx", "onnxruntime", "openvino", "scipy", "typer", "rich", "sklearn", "pandas"):
         assert name not in modules

@@ -36,7 +36,7 @@ def named(document: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def schemathesis(path: Path, port: int, *arguments: str, timeout_s: float = 110) -> subprocess.CompletedProcess[str]:
+def schemathesis(path: Path, port: int, *arguments: str, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     program = Path(sys.executable).parent / "schemathesis"
     flags = ["--url", f"http://127.0.0.1:{port}", "--checks", ",".join(CHECKS), "--seed", "6", "--no-color"]

@@ -8,7 +8,7 @@ the same load against a server whose queue has no bound, and a client that keeps
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,19 +16,27 @@ import pytest
 from tests.contract.conftest import Starter
 from tests.contract.openloop import Run, capacity, percentile, play
 from tests.contract.server import Server
+from tests.priority import going_first
 
 PACE_S = 0.02
 BOUND = 8
 PACED = ("--pace", str(PACE_S * 1000), "--gather", "1", "--max-batch", "1", "--queue", str(BOUND))
 BODY = json.dumps({"instances": [[0.0, 1.0, 0.0, 0.0]]}).encode()
 WITHIN_S = 1.0
-ATTEMPTS = 3
+ATTEMPTS = 5
 
 Record = Callable[[str, object], None]
 
 
 def is_right(body: bytes) -> bool:
     return b'"label":"cheese"' in body
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _priority() -> Iterator[None]:
+    """Let the client and the servers go first."""
+    with going_first():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from tests.artifacts import image_artifact, jpeg
 from tests.contract.conftest import Starter
 from tests.contract.server import Server
 from tests.eventually import eventually
+from tests.running import is_running
 
 # Ray's start alone takes seven processes that import it; on a busy machine that is long.
 pytestmark = pytest.mark.timeout(300)
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(start: Starter, folder: Path) -> Server:
     """The one server; it writes where Ray's processes find it."""
-    return start(folder, "--max-delay", "100ms", "--gather", "4", within_s=240)
+    return start(folder, "--max-delay", "100ms", "--gather", "4")
 
 
 def binary(server: Server, images: np.ndarray) -> np.ndarray:
@@ -78,10 +79,8 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pids: Sequence[int]) -> list[int]:
-    """Return those that have not ended; one that nobody has waited for yet has."""
-    table = subprocess.run(["ps", "-wweo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
-    running = {int(line.split()[0]) for line in table.splitlines() if not line.split()[1].startswith("Z")}
-    return [pid for pid in pids if pid in running]
+    """Return those that have not ended."""
+    return [pid for pid in pids if is_running(pid)]
 
 
 def below(server: Server, words: str) -> int:
@@ -134,7 +133,7 @@ def test_a_process_of_ray_that_computes_nothing_is_not_missed(server: Server) ->
     """The control for the next test: it is the replica's end that counts."""
     monitor = below(server, "log_monitor.py")
     subprocess.run(["kill", "-KILL", str(monitor)], check=True)
-    eventually(lambda: alive([monitor]) == [], deadline_s=10)
+    eventually(lambda: alive([monitor]) == [])
     assert (readiness(server), picture(server, 1)) == (200, 200)
 
 
@@ -142,7 +141,7 @@ def test_no_replica_is_not_ready_and_the_next_one_answers(server: Server) -> Non
     first = below(server, "ServeReplica")
     assert (readiness(server), picture(server, 1)) == (200, 200)
     subprocess.run(["kill", "-KILL", str(first)], check=True)
-    eventually(lambda: readiness(server) == 503, deadline_s=10, pause_s=0.02)
+    eventually(lambda: readiness(server) == 503, deadline_s=60, pause_s=0.02)
     refused = server.ask("POST", f"/v1/models/{MODEL}:predict", jpeg(1), {"content-type": "image/jpeg"})
     # A new replica may be there already; until then the client is told when to come again.
     assert refused.status == 200 or (refused.status == 503 and int(refused.headers["retry-after"]) >= 1)
@@ -156,4 +155,4 @@ def test_sigterm_ends_every_process_of_ray(server: Server) -> None:
     pids = alive(children(server.process.pid))
     assert len(pids) >= 4
     assert server.stop(signal.SIGTERM, timeout_s=60) == 0
-    eventually(lambda: alive(pids) == [], deadline_s=30, pause_s=0.1)
+    eventually(lambda: alive(pids) == [], deadline_s=60, pause_s=0.1)

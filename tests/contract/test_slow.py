@@ -137,7 +137,7 @@ def test_who_never_looks_at_the_clock_keeps_them(start: Starter, vector_folder: 
 def silent(server: Server) -> list[socket.socket]:
     """Connect to the gRPC port and say half of what comes first."""
     assert server.grpc_port is not None
-    found = [http2.connect(server.grpc_port, 0.01) for _ in range(50)]
+    found = [http2.connect(server.grpc_port) for _ in range(50)]
     for connection in found:
         connection.sendall(http2.PREFACE[:10])
     return found
@@ -197,8 +197,8 @@ def pour(server: Server, flood: Callable[[int], bytes], seconds: float) -> None:
     end = time.monotonic() + seconds
     assert server.grpc_port is not None
     while time.monotonic() < end:
-        with http2.connect(server.grpc_port, 0.5) as connection:
-            try:
+        try:
+            with http2.connect(server.grpc_port, 0.5) as connection:
                 connection.sendall(http2.opened())
                 number = 0
                 while time.monotonic() < end:
@@ -212,8 +212,8 @@ def pour(server: Server, flood: Callable[[int], bytes], seconds: float) -> None:
                         pass
                     finally:
                         connection.settimeout(0.5)
-            except OSError:
-                continue
+        except OSError:
+            continue
 
 
 @pytest.mark.row("S22", "floods of resets, continuations, pings, settings, windows: honest calls 0 failed")
@@ -225,12 +225,12 @@ def test_a_flood_of_frames_harms_nobody(server: Server, kind: str, record_proper
     waits: list[float] = []
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         infer = channel.unary_unary(f"/{messages.INFERENCE}/ModelInfer")
-        assert infer(good_call(), timeout=10)
+        assert infer(good_call(), timeout=60)
         flood = threading.Thread(target=pour, args=(server, FLOODS[kind], 1.0))
         flood.start()
         while flood.is_alive():
             began = time.monotonic()
-            assert infer(good_call(), timeout=10)
+            assert infer(good_call(), timeout=60)
             waits.append(time.monotonic() - began)
         flood.join()
     growth = cost.peak() - before
@@ -245,7 +245,8 @@ def pinged(server: Server, seconds: float) -> bytes:
     assert server.grpc_port is not None
     said = b""
     end = time.monotonic() + seconds
-    with http2.connect(server.grpc_port, 0.2) as connection:
+    # Every ping is answered, or the connection is closed.
+    with http2.connect(server.grpc_port, 60) as connection:
         try:
             connection.sendall(http2.opened())
             while time.monotonic() < end:
@@ -255,14 +256,15 @@ def pinged(server: Server, seconds: float) -> bytes:
                     break
                 said = (said + part)[-65536:]
         except OSError:
-            pass
+            # It has closed, and its last words may lie here still.
+            said += http2.read_all(connection)
     return said
 
 
 @pytest.mark.row("S22", "who pings all the time is sent away")
 def test_pings_without_end_are_sent_away(server: Server, record_property: Record) -> None:
     began = time.monotonic()
-    assert b"too_many_pings" in pinged(server, 20.0)
+    assert b"too_many_pings" in pinged(server, 60.0)
     record_property("S22", f"GOAWAY, closed after {time.monotonic() - began:.2f} s")
 
 

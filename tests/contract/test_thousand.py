@@ -42,7 +42,7 @@ class Kept:
     """A client that stays: good requests on one connection."""
 
     def __init__(self, port: int) -> None:
-        self._connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._connection = socket.create_connection(("127.0.0.1", port), timeout=60)
 
     def is_good(self) -> bool:
         self._connection.sendall(request_of(GOOD_BODY))
@@ -60,7 +60,7 @@ class Kept:
 
 def exchanged(port: int, case: Case) -> bytes:
     """Send a case and read until the server closes; what it refuses meanwhile is not sent to the end."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.setblocking(False)
         rest, parts = memoryview(case.data), []
         while True:
@@ -217,7 +217,7 @@ def test_malformed_calls_are_refused_and_the_server_goes_on(server: Server, reco
                 if seconds <= MAX_S:
                     break
             slowest = max(slowest, seconds)
-            if not infer(good_call(), timeout=10):
+            if not infer(good_call(), timeout=60):
                 wrong.append(f"{case.name}: a good call after it was not answered")
     assert not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong)
     assert slowest <= MAX_S

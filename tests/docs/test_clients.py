@@ -47,7 +47,7 @@ def shown(server: Server, text: str, language: str, folder: Path) -> str:
         text = text.replace(name, f"127.0.0.1:{port}")
     text = text.replace('"input"', '"x"').replace('"output"', '"logits"')
     command = ["sh", "-euc", text] if language == "sh" else [sys.executable, "-W", "ignore", "-c", text]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     return ended.stdout
 

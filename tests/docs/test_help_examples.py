@@ -102,7 +102,7 @@ def test_the_example_runs(name: str, place: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     # The doctor says with 4 that this machine lacks something, and the gate with 6 that so few requests prove nothing:

@@ -49,7 +49,7 @@ def test_the_readme_shows_the_two_commands() -> None:
 )
 def test_the_command_works_as_written(command: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        shlex.split(command), cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=100
+        shlex.split(command), cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() or done.stderr.strip()
@@ -63,7 +63,7 @@ def test_a_variant_is_served_as_the_readme_says(tmp_path: Path) -> None:
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=200,
     )
     assert built.returncode == 0, built.stderr
     words = [*shlex.split(command), "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
@@ -77,7 +77,7 @@ def test_a_variant_is_served_as_the_readme_says(tmp_path: Path) -> None:
         assert eventually(lambda: urllib.request.urlopen(url, timeout=5).status) == 200
     finally:
         server.terminate()
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
         if server.stdout is not None:
             server.stdout.close()
 

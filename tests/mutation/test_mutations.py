@@ -17,7 +17,7 @@ import pytest
 
 from tests.mutation.mutations import MUTATIONS, Mutation
 
-pytestmark = [pytest.mark.mutation, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.mutation, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("loadtest", "podium", "predictors", "tests", "examples", "k8s", "pyproject.toml")
@@ -45,7 +45,7 @@ def run_tests(tree: Path, tests: Iterable[str]) -> subprocess.CompletedProcess[s
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTEST_ADDOPTS", None)
     environment.pop("COVERAGE_PROCESS_START", None)
-    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=900)
 
 
 @pytest.fixture(scope="module")

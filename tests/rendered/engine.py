@@ -52,7 +52,7 @@ def _helm(*words: str, values: str = "") -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     if done.returncode != 0:

@@ -35,7 +35,7 @@ def kustomized(folder: Path) -> list[dict[str, Any]]:
     # A proxy that nobody listens at: whatever asks the network fails.
     offline = {"PATH": os.environ["PATH"], "HOME": os.devnull, "HTTPS_PROXY": "http://127.0.0.1:9"}
     done = subprocess.run(
-        [program, "kustomize", str(folder)], env=offline, capture_output=True, text=True, timeout=60, check=False
+        [program, "kustomize", str(folder)], env=offline, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]

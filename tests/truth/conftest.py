@@ -1,6 +1,5 @@
 """What this tier needs: k6 with our extension, and a core each for the generator and the server."""
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from loadtest.payloads import PayloadSet
 from loadtest.shot import Endpoint
 from loadtest.vegeta import find_vegeta
 from tests.loads import payloads
+from tests.priority import going_first
 
 CORES = sorted(os.sched_getaffinity(0))
 GENERATOR_CORES = frozenset(CORES[:1])
@@ -31,13 +31,9 @@ def need(reason: str) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _priority() -> Iterator[None]:
-    """Let the generator and the server go first, where that is allowed: others may be busy on this machine."""
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, -15)
-    yield
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, before)
+    """Let the generator and the server go first."""
+    with going_first():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def tensors(tmp_path: Path) -> PayloadSet:
 def look_at(endpoint: Endpoint) -> dict[str, list[float]]:
     """Return what the server says about itself."""
     with grpc.insecure_channel(endpoint.url.removeprefix("http://")) as channel:
-        answer = channel.unary_unary("/inference.GRPCInferenceService/Facts")(b"", timeout=10)
+        answer = channel.unary_unary("/inference.GRPCInferenceService/Facts")(b"", timeout=60)
     facts: dict[str, list[float]] = json.loads(answer)
     return facts
 

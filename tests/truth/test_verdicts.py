@@ -15,7 +15,7 @@ from tests.trials import ALLOWED, LIMIT_S, Found, play, summary, trials, true_ra
 from tests.virtual import Arena
 
 # All races are played in one fixture, on a machine that others may keep busy.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 RACES = 160
 PAIRS = 10

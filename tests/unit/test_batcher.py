@@ -38,7 +38,7 @@ class Bench:
         self.batcher = Batcher(self.run, loop, policy=policy, engine=self.lane, preparation=self.side)
 
     def run(self, batch: Tensors) -> Tensors:
-        self.gate.wait(10)
+        self.gate.wait(60)
         self.seen.append(batch["x"][:, 0].tolist())
         if self.error is not None:
             raise self.error
@@ -73,14 +73,14 @@ class Bench:
         return first
 
     async def until(self, check: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not check():
                 await asyncio.sleep(0.001)
 
     def close(self) -> None:
         self.gate.set()
-        assert self.lane.close(5)
-        assert self.side.close(5)
+        assert self.lane.close(60)
+        assert self.side.close(60)
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ async def test_a_job_canceled_before_its_preparation_is_not_prepared(bench: Benc
     prepared: list[int] = []
 
     def slow() -> Tensors:
-        blocked.wait(10)
+        blocked.wait(60)
         return {"x": np.zeros((1, 1), dtype=np.float32)}
 
     def noted() -> Tensors:
@@ -309,7 +309,7 @@ async def test_an_engine_that_answers_too_little_is_an_error(bench: Bench) -> No
 
 
 async def test_a_delay_lets_a_batch_fill(bench: Bench) -> None:
-    bench = Bench(BatchPolicy(max_items=4, gather=4, delay_s=0.05, queue=20))
+    bench = Bench(BatchPolicy(max_items=4, gather=4, delay_s=0.5, queue=20))
     jobs = [bench.submit(1)]
     await asyncio.sleep(0)
     jobs.append(bench.submit(2))
@@ -336,12 +336,13 @@ async def test_odd_sizes_are_padded_to_a_warm_shape() -> None:
 async def test_time_waited_and_time_computed_are_told_apart(bench: Bench) -> None:
     await bench.held()
     settled = bench.submit(1)
-    enough = time.monotonic() + 0.02
-    await bench.until(lambda: time.monotonic() > enough)
+    submitted_ns = time.monotonic_ns()
+    await bench.until(lambda: time.monotonic_ns() > submitted_ns + 20_000_000)
+    opened_ns = time.monotonic_ns()
     bench.gate.set()
     watch = (await settled).watch
-    assert watch.spent_ns[QUEUE] > 15_000_000
-    assert watch.spent_ns[COMPUTE] < 15_000_000
+    assert watch.spent_ns[QUEUE] >= opened_ns - submitted_ns
+    assert watch.spent_ns[COMPUTE] <= time.monotonic_ns() - opened_ns
     assert sum(watch.spent_ns) == watch.total_ns
 
 

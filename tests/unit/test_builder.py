@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,4 +149,32 @@ def test_leaving_ends_the_child(tmp_path: Path) -> None:
         with pytest.raises(RefusedError):
             builder.payloads(model_folder=tmp_path / "none")
         assert len(children() - before) == 1
+    assert children() <= before
+
+
+def test_an_interrupted_build_takes_its_draft_away_even_where_the_machine_holds_it_up(
+    model: Path, tmp_path: Path
+) -> None:
+    before, staging = children(), tmp_path
+
+    def interrupt(_: str) -> None:
+        (child,) = children() - before
+        os.kill(child, signal.SIGSTOP)
+        # What is told may be over already when it is heard.
+        if any(staging.iterdir()):
+            threading.Timer(1.0, os.kill, (child, signal.SIGCONT)).start()
+            raise KeyboardInterrupt
+        os.kill(child, signal.SIGCONT)
+
+    for number in range(20):
+        staging = tmp_path / str(number) / ".staging"
+        staging.mkdir(parents=True)
+        try:
+            with Builder(log=tmp_path / "log", progress=interrupt) as builder:
+                builder.build(model_folder=model, variant_id="stripes-ort-int8", store=staging.parent)
+        except KeyboardInterrupt:
+            break
+    else:
+        pytest.fail("no draft was seen in 20 builds")
+    assert list(staging.iterdir()) == []
     assert children() <= before

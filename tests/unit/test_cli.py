@@ -40,7 +40,7 @@ def podium_process(*words: str, program: str = "podium", **environment: str) -> 
         [sys.executable, "-c", code, *words],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env={**os.environ, **environment},
     )
@@ -151,7 +151,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(words: list[str], unbuffere
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     )
@@ -218,7 +218,7 @@ def test_help_imports_nothing_that_a_command_needs() -> None:
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)\n"
         "sys.exit(code)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert not HEAVY & set(done.stderr.split())
     assert "doctor" in done.stdout
 
@@ -238,7 +238,7 @@ def test_called_by_kubectl_the_program_names_itself_so() -> None:
 
 def test_the_module_is_the_program() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "podium", "--help"], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "podium", "--help"], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: podium [OPTIONS]")
@@ -257,7 +257,7 @@ def test_a_sign_that_the_terminal_cannot_show_is_spelled_out_and_no_bug(
     )
     code = running("shows", tmp_path)
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=False, env=environment)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode(encoding).rstrip() == shown
 
@@ -267,7 +267,7 @@ def test_a_bug_exits_with_1_and_says_that_it_is_one(tmp_path: Path) -> None:
         "def register(app):\n    @app.command()\n    def buggy():\n        raise ZeroDivisionError('by nothing')\n"
     )
     code = running("buggy", tmp_path)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: this is a bug in Podium: ZeroDivisionError: by nothing in buggy, line")
     assert "Traceback" not in done.stderr
@@ -290,7 +290,7 @@ def test_ctrl_c_or_sigterm_in_the_program_exits_with_130(tmp_path: Path, number:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        _, text = process.communicate(timeout=60)
+        _, text = process.communicate(timeout=120)
         assert process.returncode == 130
         assert text == ""
 

@@ -8,7 +8,7 @@ import pytest
 from podium.cluster import helm
 from podium.cluster.access import Access, kubeconfig_path
 from podium.cluster.errors import ConflictError, NotServedError, RefusedByClusterError, UnreachableError, WebhookError
-from podium.cluster.release import Release, values_of
+from podium.cluster.release import Release, Served, race_release, values_of
 from podium.cluster.site import Platform
 from podium.errors import ConfigError, MachineError
 from podium.nodeclass import load_node_class
@@ -25,12 +25,12 @@ PLATFORM = Platform(site="kind", claim="models", images={"ort": "a:1"})
 @pytest.fixture
 def release(tmp_path: Path) -> Release:
     variant = read_variant(vector_artifact(tmp_path / "tiny"))
-    return Release("pie", variant, "ab" * 32, load_node_class("epyc"))
+    return Release("pie", Served.of(variant), "ab" * 32, load_node_class("epyc"))
 
 
 def test_the_values_of_a_release(release: Release) -> None:
     values = values_of(release, PLATFORM)
-    assert values["storageUri"] == f"pvc://models/{release.variant.model.name}/{'ab' * 32}"
+    assert values["storageUri"] == f"pvc://models/{release.variant.model}/{'ab' * 32}"
     assert values["variant"]["id"] == release.variant.id
     assert (values["autoscaling"]["enabled"], values["pdb"]["enabled"]) == (True, False)
     assert values["nodeClass"] == "epyc"
@@ -116,6 +116,16 @@ def test_the_kubeconfig_that_is_meant(tmp_path: Path, monkeypatch: pytest.Monkey
     other.touch()
     assert kubeconfig_path(Access(), home=home) == str(other)
     assert kubeconfig_path(Access(home / ".kube" / "config"), home=home) == str(home / ".kube" / "config")
+
+
+def test_what_a_race_measures_is_one_pod_that_leaves_at_once_and_is_known_as_the_races(release: Release) -> None:
+    raced = race_release("r-pie", release.variant, release.address, release.node_class, "ra1b2c3")
+    values = values_of(raced, PLATFORM)
+    assert values["replicas"] == {"min": 1, "max": 1}
+    assert values["labels"] == values["annotations"] == {"podium.dev/race": "ra1b2c3"}
+    assert (values["preStop"], values["gracePeriodSeconds"]) == ("0s", 10)
+    assert not values["networkPolicy"]["enabled"]
+    assert "preStop" not in values_of(release, PLATFORM)
 
 
 def test_a_race_is_named_by_the_end_of_its_id() -> None:

@@ -104,7 +104,7 @@ def test_a_generator_that_fails_leaves_nothing_half(tmp_path: Path) -> None:
 @pytest.mark.parametrize("guard", [_GUARD, ""])
 def test_a_script_without_a_main_guard_is_told_so_and_not_started_for_ever(tmp_path: Path, guard: str) -> None:
     words = script(tmp_path, guard=guard, count=2)
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     made = [path.name for path in (tmp_path / "food11").iterdir()]
     if guard:
         assert (ended.returncode, len(made)) == (0, 1), ended.stderr
@@ -118,11 +118,11 @@ def test_no_process_outlives_a_caller_that_was_killed(tmp_path: Path, number: si
     words = script(tmp_path, guard=_GUARD, count=100_000)
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     with subprocess.Popen(words, cwd=tmp_path, env=environment, start_new_session=True) as process:
-        eventually(lambda: any(tmp_path.glob("food11/*/*.jpg")), 60.0)
+        eventually(lambda: any(tmp_path.glob("food11/*/*.jpg")))
         assert len(processes_in(tmp_path)) > 2
         process.send_signal(number)
         process.wait(60)
-    eventually(lambda: not processes_in(tmp_path), 30.0)
+    eventually(lambda: not processes_in(tmp_path))
 
 
 def test_whoever_is_second_takes_what_the_first_made(tmp_path: Path) -> None:

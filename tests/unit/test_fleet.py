@@ -59,7 +59,7 @@ class Place(ResultsPlace):
         process = subprocess.Popen([sys.executable, "-m", "loadtest.cluster_runner", *words], env=known)
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
-        eventually(lambda: any(one["runner"] == index for one in self.board.runners()), 30)
+        eventually(lambda: any(one["runner"] == index for one in self.board.runners()))
         return process
 
 
@@ -89,7 +89,7 @@ def test_two_runners_play_one_schedule_and_go_home_at_the_end(place: Place, gene
     assert len(again.samples) == len(found.samples)
     assert list((tmp_path / "data/results").iterdir()) == []
     fleet.end()
-    assert [process.wait(30) for process in processes] == [0, 0]
+    assert [process.wait(60) for process in processes] == [0, 0]
 
 
 def test_one_runner_sends_at_a_constant_rate_with_vegeta(place: Place, generators: None, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_runner_whose_server_is_away_ends_and_says_so(
 def test_a_runner_that_is_told_to_stop_ends_at_once(place: Place, generators: None) -> None:
     process = place.begin(0)
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
 def test_the_results_server_is_a_program_that_ends_when_it_is_told(tmp_path: Path) -> None:
@@ -235,6 +235,6 @@ def test_the_results_server_is_a_program_that_ends_when_it_is_told(tmp_path: Pat
             assert process.stdout is not None
             assert json.loads(process.stdout.readline())["port"] > 0
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()

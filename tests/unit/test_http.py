@@ -34,10 +34,10 @@ class Desk:
 class Site:
     """A port with its handler and address."""
 
-    def __init__(self, body_bytes: int = 1 << 20, connections: int = 4) -> None:
+    def __init__(self, body_bytes: int = 1 << 20, connections: int = 4, write_s: float = 60.0) -> None:
         self.desk = Desk()
         self.refused: list[int] = []
-        timeouts = Timeouts(write_s=0.3, linger_s=0.3)
+        timeouts = Timeouts(write_s=write_s, linger_s=0.3)
         self.port = Port(
             self.desk,
             limits=WireLimits(body_bytes=body_bytes),
@@ -64,15 +64,15 @@ async def site() -> AsyncIterator[Site]:
 
 
 async def until(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not check():
             await asyncio.sleep(0.005)
 
 
 async def read_body(reader: asyncio.StreamReader) -> bytes:
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-    return await asyncio.wait_for(reader.readexactly(length), 10)
+    return await asyncio.wait_for(reader.readexactly(length), 60)
 
 
 async def test_requests_sent_while_one_is_answered_come_in_order(site: Site) -> None:
@@ -122,7 +122,8 @@ async def test_a_client_that_leaves_is_noticed_while_it_waits(site: Site) -> Non
     assert not site.port.hall.connections
 
 
-async def test_a_client_that_does_not_read_is_cut_off(site: Site) -> None:
+async def test_a_client_that_does_not_read_is_cut_off() -> None:
+    site = await Site(write_s=0.3).open()
     site.desk.body = lambda exchange: b"x" * (8 << 20)
     sock = socket.create_connection(site.address)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -130,6 +131,7 @@ async def test_a_client_that_does_not_read_is_cut_off(site: Site) -> None:
     await until(lambda: len(site.port.hall.connections) == 1)
     await until(lambda: not site.port.hall.connections)
     sock.close()
+    await site.port.close()
 
 
 async def test_a_client_that_reads_late_but_in_time_gets_everything(site: Site) -> None:
@@ -157,7 +159,7 @@ async def test_an_answer_is_given_once(site: Site) -> None:
 async def test_after_a_refusal_nothing_is_read_for_long(site: Site) -> None:
     reader, writer = await site.connect()
     writer.write(b"nonsense\r\n\r\n" + b"x" * (1 << 20))
-    answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+    answer = await asyncio.wait_for(reader.readuntil(b"}"), 60)
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert site.refused == [400]
     await until(lambda: not site.port.hall.connections)
@@ -167,7 +169,7 @@ async def test_after_a_refusal_nothing_is_read_for_long(site: Site) -> None:
 async def test_a_refused_client_that_stays_is_cut_off(site: Site) -> None:
     reader, writer = await site.connect()
     writer.write(b"nonsense\r\n\r\n")
-    assert b"connection: close" in await asyncio.wait_for(reader.read(), 10)
+    assert b"connection: close" in await asyncio.wait_for(reader.read(), 60)
     await until(lambda: not site.port.hall.connections)
     writer.close()
 
@@ -175,7 +177,7 @@ async def test_a_refused_client_that_stays_is_cut_off(site: Site) -> None:
 async def test_a_broken_second_request_is_refused_after_the_first_answer(site: Site) -> None:
     reader, writer = await site.connect()
     writer.write(GET % b"1" + b"nonsense\r\n\r\n")
-    answers = await asyncio.wait_for(reader.read(), 10)
+    answers = await asyncio.wait_for(reader.read(), 60)
     assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 400 Bad Request") == 1
     writer.close()
 
@@ -186,7 +188,7 @@ async def test_draining_closes_each_connection_after_its_answer(site: Site) -> N
     assert await read_body(reader) == b"/1"
     site.port.drain()
     writer.write(GET % b"2")
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 60)
     assert b"connection: close" in answer
     writer.close()
 
@@ -206,7 +208,7 @@ async def test_bodies_on_their_way_in_share_one_budget() -> None:
     answered = 0
     for reader, writer in opened:
         writer.write(b"x")
-        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         answered += answer.startswith(b"HTTP/1.1 200 OK")
         writer.close()
     assert answered == 2

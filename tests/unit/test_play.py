@@ -6,11 +6,13 @@ The program in k6's place answers nothing and sends nothing; `tests/truth` plays
 import json
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from loadtest import interrupt
 from loadtest.errors import GeneratorError, ScheduleError
 from loadtest.k6 import find_k6
 from loadtest.play import Endpoint, Shot, play
@@ -121,17 +123,28 @@ def test_a_result_that_contradicts_itself_is_an_error(
         play(ENDPOINT, open_shot(), payloads(tmp_path / "p"), workdir=tmp_path, k6=program(tmp_path, PLAYS))
 
 
+@pytest.fixture
+def as_in_the_program() -> Iterator[None]:
+    """Have interruptions as the program has them: late by a moment while a process is being started."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    interrupt.as_exception()
+    yield
+    for number, former in before.items():
+        signal.signal(number, former)
+
+
+@pytest.mark.usefixtures("as_in_the_program")
 def test_an_interrupt_ends_the_generator_and_leaves_no_file(tmp_path: Path) -> None:
     work = tmp_path / "work"
     pid_file = tmp_path / "pid"
     code = f"import os, time\nopen({str(pid_file)!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(60)\n"
     k6 = program(tmp_path, code)
 
-    def interrupt() -> None:
+    def ask_to_end() -> None:
         eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"))
         signal.raise_signal(signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=ask_to_end)
     found = payloads(tmp_path / "p")
     thread.start()
     with pytest.raises(KeyboardInterrupt):

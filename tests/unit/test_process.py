@@ -8,20 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from loadtest import process
 from loadtest.errors import GeneratorError
 from loadtest.process import last_lines, prefer, start, throttled_periods, wait_all
 from tests.eventually import eventually
 from tests.loads import program
+from tests.running import is_running
 
 WAITS = "import sys, time\nprint('up', flush=True)\ntime.sleep(60)\n"
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_a_child_runs_on_its_cores_with_its_environment_and_log(
@@ -34,7 +28,7 @@ def test_a_child_runs_on_its_cores_with_its_environment_and_log(
     command = [str(program(tmp_path, code))]
     log = tmp_path / "log"
     with start(command, log=log, environment={"WORD": "pie"}, cores=frozenset({core}), without="K6_") as child:
-        usage = wait_all([child], 20.0)[0]
+        usage = wait_all([child], 60.0)[0]
     assert log.read_text().split("\n")[0] == f"pie {{{core}}} False"
     assert usage.code == 3
     assert usage.cpu_seconds > 0
@@ -47,7 +41,7 @@ def test_output_can_be_kept_apart_from_the_log(tmp_path: Path) -> None:
     command = [str(program(tmp_path, "import sys\nprint('data')\nprint('word', file=sys.stderr)\n"))]
     out = tmp_path / "out"
     with start(command, log=tmp_path / "log", environment={}, cores=None, output=out) as child:
-        wait_all([child], 20.0)
+        wait_all([child], 60.0)
     assert (out.read_text(), (tmp_path / "log").read_text()) == ("data\n", "word\n")
 
 
@@ -68,6 +62,22 @@ def test_whatever_ends_the_block_ends_the_child(tmp_path: Path, ending: BaseExce
     assert not is_running(pids[0])
 
 
+def test_an_interruption_right_after_the_start_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids = []
+
+    def interrupted(pid: int) -> None:
+        pids.append(pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "prefer", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        start([str(program(tmp_path, WAITS))], log=tmp_path / "log", environment={}, cores=None),
+    ):
+        pass
+    assert not is_running(pids[0])
+
+
 def test_the_whole_group_of_a_child_ends_with_it(tmp_path: Path) -> None:
     code = "import subprocess, sys, time\n"
     code += "print(subprocess.Popen(['sleep', '60']).pid, flush=True)\ntime.sleep(60)\n"
@@ -76,12 +86,7 @@ def test_the_whole_group_of_a_child_ends_with_it(tmp_path: Path) -> None:
     with start(command, log=log, environment={}, cores=None):
         eventually(lambda: log.read_text().endswith("\n"))
     grandchild = int(log.read_text())
-
-    def is_gone() -> bool:
-        stat = Path(f"/proc/{grandchild}/stat")
-        return not stat.exists() or stat.read_text().split(") ")[1].startswith("Z")
-
-    eventually(is_gone)
+    eventually(lambda: not is_running(grandchild))
 
 
 def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
@@ -119,7 +124,7 @@ def test_a_child_that_is_killed_says_by_which_signal(tmp_path: Path) -> None:
     with start(command, log=log, environment={}, cores=None) as child:
         eventually(lambda: log.read_text() == "up\n")
         os.killpg(child.process.pid, signal.SIGTERM)
-        assert wait_all([child], 20.0)[0].code == -signal.SIGTERM
+        assert wait_all([child], 60.0)[0].code == -signal.SIGTERM
 
 
 def test_a_program_that_is_not_there_and_cores_that_are_not_ours_are_errors(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def test_in_a_log_stages_and_notes_are_lines_and_steps_are_not(capsys: pytest.Ca
         progress.note("found [bold]what[/bold] was " + "long " * 40)
     seen = capsys.readouterr()
     assert seen.out == ""
-    lines = [line.rstrip() for line in seen.err.splitlines()]
+    # How long the machine took is not what this is about.
+    lines = [re.sub(r"^ \d:\d\d", " 0:00", line.rstrip()) for line in seen.err.splitlines()]
     assert lines == [
         " 0:00  Hold at 40/s",
         " 0:00  Search",
@@ -79,8 +80,8 @@ def test_on_a_terminal_there_is_a_bar_with_the_step_and_stages_are_no_lines(tmp_
             break
         shown += part
     os.close(ours)
-    assert child.wait(30) == 0
+    assert child.wait(60) == 0
     text = shown.decode()
     assert re.search(r"a: hold block 1/5 .*1/4", text)
-    assert "0:00  Hold" not in text
-    assert " 0:00  found [bold]something[/bold]" in text
+    assert not re.search(r"\d:\d\d  Hold", text)
+    assert re.search(r" \d:\d\d  found \[bold\]something\[/bold\]", text)

@@ -155,7 +155,7 @@ write_run(Path(sys.argv[1]), record(outcomes, passport=(proof,)), outcomes)
 def test_a_record_is_utf_8_whatever_the_machines_locale_is(tmp_path: Path) -> None:
     path = tmp_path / "01-hold.json"
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(Path.cwd())}
-    subprocess.run([sys.executable, "-c", WRITES, str(path)], check=True, env={**os.environ, **plain}, timeout=60)
+    subprocess.run([sys.executable, "-c", WRITES, str(path)], check=True, env={**os.environ, **plain}, timeout=120)
     assert read_record(path).passport[0].evidence == "its log ends: grüße"
 
 

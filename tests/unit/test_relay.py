@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 import numpy as np
 import pytest
 
-from predictors.errors import DeadlineError, InputError, OverloadError
+from predictors.errors import ArtifactError, DeadlineError, InputError, OverloadError
 from predictors.runtimes import Array, Asked, OwnBatches
 from predictors.server.answer import Tensors
 from predictors.server.batcher import BatchPolicy
@@ -31,6 +31,7 @@ class Doubler:
         self.gate.set()
         self.outage_s = 0.0
         self.error: Exception | None = None
+        self.refusal: Exception | None = None
         self.dropped = 0
 
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
@@ -55,6 +56,8 @@ class Doubler:
         await self.gone.wait()
         self.outage_s = 0.5
         await self.back.wait()
+        if self.refusal is not None:
+            raise self.refusal
         self.outage_s = 0.0
         self.gone.clear()
 
@@ -92,7 +95,7 @@ class Bench:
         assert [(await each).error for each in taken] == [None, None]
 
     async def until(self, check: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not check():
                 await asyncio.sleep(0.001)
 
@@ -102,7 +105,7 @@ async def bench() -> AsyncIterator[Bench]:
     bench = Bench()
     yield bench
     bench.relay.close()
-    assert bench.lane.close(5)
+    assert bench.lane.close(60)
 
 
 async def test_requests_are_asked_at_once_and_answered(bench: Bench) -> None:
@@ -204,6 +207,17 @@ async def test_an_engine_that_is_gone_takes_no_work_until_it_is_back(bench: Benc
     bench.engine.back.set()
     await bench.until(lambda: not bench.relay.is_lost)
     assert (await bench.submit(1)).error is None
+
+
+async def test_why_an_engine_is_not_started_again_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.engine.refusal = ArtifactError("model.onnx differs", "build it again")
+    bench.engine.gone.set()
+    bench.engine.back.set()
+    await bench.until(lambda: bool(caplog.records))
+    assert bench.relay.is_lost
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[1] is bench.engine.refusal
 
 
 async def test_an_engine_that_does_not_answer_shows(bench: Bench) -> None:

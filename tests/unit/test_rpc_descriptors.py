@@ -17,5 +17,5 @@ def test_the_descriptors_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize("other", ["kserve.protocol.grpc.grpc_predict_v2_pb2", "tritonclient.grpc.service_pb2"])
 def test_messages_of_equal_names_do_not_clash(other: str) -> None:
     code = f"import importlib; importlib.import_module({other!r}); import predictors.server.rpc.messages"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr[-500:]

@@ -36,7 +36,7 @@ def test_the_check_of_the_gate_passes() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -23,6 +23,7 @@ from tests.artifacts import vector_artifact
 from tests.eventually import eventually
 from tests.loads import payloads, program
 from tests.ports import free_ports
+from tests.running import is_running
 
 CORES = sorted(os.sched_getaffinity(0))
 pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="a server and a generator need a core each")
@@ -45,13 +46,6 @@ def candidate(folder: Path, name: str = "tiny-ort-fp32") -> Candidate:
 
 def pid_of(deployment: Deployment) -> int:
     return int(deployment.identity.removeprefix("pid "))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +144,7 @@ def test_a_proxy_of_the_environment_stands_between_nobody(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(local, "READY_DEADLINE_S", 30.0)
+    monkeypatch.setattr(local, "READY_DEADLINE_S", 60.0)
     found = target(tmp_path)
     try:
         facts = found.observe(found.deploy(candidate(artifact)))
@@ -212,6 +206,24 @@ def test_a_second_candidate_has_ports_of_its_own_and_keeps_them(tmp_path: Path, 
         assert found.cleanup() == []
     finally:
         found.cleanup()
+
+
+def test_an_interruption_right_after_the_start_leaves_no_server(
+    tmp_path: Path, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = []
+
+    def interrupted(pid: int) -> None:
+        pids.append(pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "prefer", interrupted)
+    found = target(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        found.deploy(candidate(artifact))
+    assert is_running(pids[0])
+    assert found.cleanup() == ["tiny-ort-fp32"]
+    assert not is_running(pids[0])
 
 
 def test_removing_what_is_not_there_does_nothing(tmp_path: Path, artifact: Path) -> None:

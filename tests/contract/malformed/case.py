@@ -43,7 +43,7 @@ class RpcCase:
     raw: bytes
     expected: frozenset[StatusCode]
     method: str = "/inference.GRPCInferenceService/ModelInfer"
-    timeout_s: float = 10.0
+    timeout_s: float = 60.0
     frames: bool = False
 
 

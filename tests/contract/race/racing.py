@@ -5,7 +5,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -88,7 +87,6 @@ class Ended:
     code: int
     out: str
     err: str
-    wall_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +211,8 @@ class Place:
 
 def ended(process: subprocess.Popen[str]) -> Ended:
     """Wait for a process and return how it ended."""
-    began = time.monotonic()
     out, err = process.communicate(timeout=RACE_S)
-    return Ended(process.returncode, out, err, time.monotonic() - began)
+    return Ended(process.returncode, out, err)
 
 
 def run_files(race_folder: Path) -> list[Path]:

@@ -84,7 +84,7 @@ def test_a_killed_race_leaves_no_process(workshop: Workshop, tmp_path: Path) -> 
         os.kill(process.pid, signal.SIGKILL)
         process.wait(STEP_S)
         # The kernel ends servers at once; the generator looks for its parent once in a while.
-        eventually(lambda: not place.servers(), 15.0)
-        eventually(lambda: not place.processes(), 15.0)
+        eventually(lambda: not place.servers())
+        eventually(lambda: not place.processes())
     assert records(place.folder) == []
     assert not (place.folder / "race.json").exists()
