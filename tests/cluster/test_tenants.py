@@ -56,12 +56,12 @@ class Teams:
 def submit(to: Kubectl, document: Document) -> str:
     """Return what the API server says against a document, by a dry run; nothing where it takes it."""
 
-    def ask() -> subprocess.CompletedProcess[str] | None:
+    def ask() -> list[subprocess.CompletedProcess[str]]:
         done = to.run("create", "--dry-run=server", "-f", "-", text=json.dumps(document), check=False)
         # KServe's webhook may be away for a moment, and that is no verdict on the document.
-        return None if "failed calling webhook" in done.stderr else done
+        return [] if "failed calling webhook" in done.stderr else [done]
 
-    done = eventually(lambda: (found := ask()) and [found], 60, 1)[0]
+    (done,) = eventually(ask, 60, 1)
     return "" if done.returncode == 0 else done.stderr.strip() or "refused without a word"
 
 
