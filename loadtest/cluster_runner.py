@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadtest import interrupt
-from loadtest.errors import LoadtestError
+from loadtest.bounds import Bounds
+from loadtest.errors import LoadtestError, PlanError
 from loadtest.fleet import CHECKSUM, Order, Report, RunnerFacts, pack, payloads_of, shot_of, unpack
 from loadtest.k6 import Runner, command, find_k6, read_outcome, shot_environment, write_shot
 from loadtest.payloads import PayloadSet
@@ -169,8 +170,8 @@ def _payloads(server: _Server, order: Order, folder: Path) -> PayloadSet:
     return payloads_of(order, place)
 
 
-def run(server: _Server, facts: RunnerFacts, folder: Path) -> int:
-    """Play orders until none will come."""
+def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds) -> int:
+    """Play orders until none will come; one beyond the bounds is answered by its refusal."""
     number = facts.runner
     status, _ = server.ask("PUT", "/runners", facts.model_dump_json().encode())
     if status != 200:
@@ -189,6 +190,10 @@ def run(server: _Server, facts: RunnerFacts, folder: Path) -> int:
         order = Order.model_validate_json(body)
         clock_ns = server.clock_ns() if order.runners > 1 else 0
         try:
+            if order.tool == "vegeta":
+                bounds.check(order.url, rate=order.rate)
+            else:
+                bounds.check(order.url, schedule=shot_of(order).schedule, seconds=order.seconds)
             payloads = _payloads(server, order, folder)
             report, files = play_order(order, number, payloads, folder, clock_ns, facts)
             # A clock that was set meanwhile would go unseen by the one look that the start was derived from.
@@ -218,9 +223,12 @@ def main(arguments: list[str] | None = None) -> int:
         cpus=cpu_quota(),
     )
     try:
-        return run(_Server(options.results), facts, options.folder)
+        return run(_Server(options.results), facts, options.folder, Bounds.from_environment())
     except KeyboardInterrupt:
         return 0
+    except PlanError as error:
+        print(json.dumps({"event": "ended", "error": error.sentence}), file=sys.stderr)  # noqa: T201
+        return 1
     except OSError as error:
         print(json.dumps({"event": "ended", "error": str(error)}), file=sys.stderr)  # noqa: T201
         return 1

@@ -26,6 +26,7 @@ import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from loadtest.amounts import Duration
+from loadtest.bounds import Bounds
 from loadtest.errors import GeneratorError, LoadtestError, PlanError
 from loadtest.fleet import Fleet
 from loadtest.payloads import PayloadSet
@@ -154,9 +155,12 @@ def perform(plan: Plan, fleet: Fleet, folder: Path) -> dict[str, Any]:
 
     Raises:
         GeneratorError: runners stay away, or one failed.
+        PlanError: it goes beyond the bounds of this load generator.
         ScheduleError: the plan's payloads do not fit its protocol.
     """
-    shot, payloads = plan.shot(), plan.payloads(folder / "plan")
+    shot = plan.shot()
+    Bounds.from_environment().check(plan.url, schedule=shot.schedule, seconds=plan.seconds)
+    payloads = plan.payloads(folder / "plan")
     # A payload of another protocol is refused here, and not by every runner.
     payloads.requests_as(plan.protocol)
     deadline = time.monotonic() + _UP_S

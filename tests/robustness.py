@@ -18,17 +18,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
-__all__ = ["FOLDERS", "PREDICTOR_ROWS", "TABLE", "Mark", "Seen", "marks", "rows_of", "table"]
+__all__ = ["CLUSTER_ROWS", "FOLDERS", "PREDICTOR_ROWS", "TABLE", "Mark", "Seen", "marks", "rows_of", "table"]
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "tests" / "robustness.md"
 KEPT = ROOT / ".podium" / "robustness.json"
-FOLDERS = ("tests/contract", "tests/unit", "tests/fuzz")
+FOLDERS = ("tests/contract", "tests/unit", "tests/fuzz", "tests/cluster")
 # The rows that concern the predictor and need no more than processes on loopback.
 PREDICTOR_ROWS = (
     *("R2", "R6", "R7", "R8", "R9", "R11", "R12", "R13", "R14", "R15", "R24"),
     *("S9", "S11", "S14", "S15", "S16", "S20", "S22", "S23", "S25", "S26", "S31"),
 )
+# The rows that need the test cluster.
+CLUSTER_ROWS = ("S1", "S7", "S8", "S24", "S30")
 
 
 class Mark(NamedTuple):
@@ -86,10 +88,10 @@ def table(found: Sequence[Mark], seen: Seen, *, made: str) -> str:
     told = (
         f"Made by `python -m tests.robustness` ({made}). A row's id is its place in the list of faults and attacks; "
         "a figure is what this run saw on two shared cores: a size, not a benchmark. A control is the same test "
-        "against a server that lacks the guard, and passes when that server fails."
+        "without the guard, and passes when that fails. Rows of `./scripts/test cluster` need the test cluster."
     )
     lines = [
-        "# What the predictor holds, and the runs that must fail",
+        "# What Podium holds, and the runs that must fail",
         "",
         told,
         "",

@@ -19,7 +19,7 @@ __all__ = ["CHARTS", "RefusedError", "charts", "ci_files", "notes", "objects", "
 
 CHARTS = Path(__file__).parents[2] / "charts"
 Object = dict[str, Any]
-_NAMESPACES = {"platform": "podium-system"}
+_NAMESPACES = {"platform": "podium-system", "tenant": "podium-system"}
 
 
 class RefusedError(Exception):

@@ -15,7 +15,7 @@ shapes = pytest.mark.parametrize(("chart", "file"), SHAPES, ids=lambda one: one.
 
 
 def test_every_chart_has_shapes() -> None:
-    assert charts() == ["loadtest", "platform", "variant"]
+    assert charts() == ["loadtest", "platform", "tenant", "variant"]
     assert all(len(ci_files(chart)) >= 3 for chart in charts())
     kept = {path.relative_to(GOLDEN).as_posix() for path in GOLDEN.rglob("*.yaml")}
     assert kept == {f"{chart}/{file.name.replace('-values', '')}" for chart, file in SHAPES}
@@ -71,6 +71,7 @@ def test_charts_know_no_node_label_and_no_namespace(chart: str) -> None:
 @shapes
 def test_every_object_says_its_namespace_and_whose_it_is(chart: str, file: Path) -> None:
     cluster_wide = {"ClusterRole", "ClusterRoleBinding", "ClusterServingRuntime", "PersistentVolume"}
+    cluster_wide |= {"Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
     for one in objects(render(chart, file)):
         assert ("namespace" in one["metadata"]) == (one["kind"] not in cluster_wide), one["kind"]
         labels = one["metadata"]["labels"]

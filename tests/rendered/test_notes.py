@@ -8,7 +8,7 @@ from tests.rendered.engine import ci_files, notes, objects, render
 
 SHAPES = {
     (chart, file.stem.removesuffix("-values")): file
-    for chart in ("variant", "platform", "loadtest")
+    for chart in ("variant", "platform", "loadtest", "tenant")
     for file in ci_files(chart)
 }
 
@@ -39,6 +39,16 @@ def test_the_platform_shows_a_plain_inference_service() -> None:
     assert "WARNING" not in said
 
 
+def test_a_tenant_says_what_it_may_use_and_how_its_pipeline_comes_in() -> None:
+    said = notes("tenant", SHAPES["tenant", "site"])
+    assert "Team vision has the namespace team-vision." in said
+    assert "kubectl create token -n team-vision podium-deployer --duration=1h" in said
+    assert "--as=system:serviceaccount:team-vision:podium-deployer" in said
+    warnings = [line for line in said.splitlines() if "WARNING" in line]
+    assert len(warnings) == 1
+    assert "the account argocd-application-controller of namespace argocd" in warnings[0]
+
+
 WARNINGS: list[tuple[str, str, dict[str, Any], str]] = [
     ("variant", "standard", {"pdb": {"minAvailable": 2}}, "a node drain waits"),
     ("variant", "standard", {"pdb": {"enabled": False}}, "a node drain may take all pods at once"),
@@ -55,9 +65,19 @@ WARNINGS: list[tuple[str, str, dict[str, Any], str]] = [
     ("platform", "runtimes", {}, "artifacts.volume=existing"),
     ("platform", "site", {"artifacts": {"accessModes": ["ReadWriteOnce"]}}, "ReadWriteOnce"),
     ("platform", "kind", {"podMonitor": {"enabled": True}}, "additionalLabels is empty"),
+    ("platform", "kind", {"admission": {"enabled": True}}, "admission.registries is empty"),
     ("loadtest", "race", {"resources": {"limits": {"cpu": "500m"}}}, "measures itself"),
     ("loadtest", "alone", {}, "nodeSelector is empty"),
     ("loadtest", "testrun", {}, "cannot be merged"),
+    ("tenant", "plain", {}, "deployers and viewers are empty"),
+    ("tenant", "plain", {}, "networkPolicy.servingFrom is empty"),
+    ("tenant", "site", {"networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}]}}, "selects every namespace"),
+    (
+        "tenant",
+        "plain",
+        {"quota": {"count/inferenceservices.serving.kserve.io": None, "count/jobs.batch": None}},
+        "fill the API server",
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from tests.rendered.engine import CHARTS, RefusedError, ci_files, render
 
-GOOD = {"variant": "standard", "platform": "kind", "loadtest": "race"}
+GOOD = {"variant": "standard", "platform": "kind", "loadtest": "race", "tenant": "plain"}
 
 
 def values_file(chart: str) -> Path:
@@ -70,11 +70,25 @@ TYPOS = [
     ("a relative folder", "platform", {"artifacts": {"hostPath": "store"}}, "/artifacts/hostPath"),
     ("an unknown engine", "platform", {"images": {"onnx": "a/b:c"}}, "'onnx' not allowed"),
     ("a namespace that is none", "platform", {"namespaces": ["Podium"]}, "/namespaces/0"),
+    ("a registry without an end", "platform", {"admission": {"registries": ["registry.example"]}}, "registries/0"),
+    ("a prefix that is everything", "platform", {"admission": {"storage": ["s3://"]}}, "/admission/storage/0"),
+    ("a text that would end CEL's", "platform", {"admission": {"nodeLabels": ["a'b"]}}, "/admission/nodeLabels/0"),
+    ("a controller that is a person", "platform", {"admission": {"controllers": ["admin"]}}, "controllers/0"),
+    ("no bound of containers", "platform", {"admission": {"limits": {"cpu": None}}}, "/admission/limits"),
     ("no runner", "loadtest", {"runners": 0}, "/runners"),
     ("half a runner", "loadtest", {"runners": 1.5}, "/runners"),
     ("an unknown key of a run", "loadtest", {"run": {"id": "r1"}}, "'id' not allowed"),
     ("half a plan", "loadtest", {"plan": {"url": "http://x"}}, "/plan"),
     ("a key that no plan has", "loadtest", {"plan": {"URL": "http://x"}}, "'URL' not allowed"),
+    ("an unknown key of a network", "tenant", {"networkPolicy": {"from": []}}, "'from' not allowed"),
+    ("Pod Security that moves by itself", "tenant", {"podSecurityVersion": "latest"}, "/podSecurityVersion"),
+    ("a prefix without an end", "tenant", {"storage": ["s3://models"]}, "/storage/0"),
+    ("a prefix that climbs", "tenant", {"storage": ["s3://models/%2e%2e/"]}, "/storage/0"),
+    ("a misspelled bound", "tenant", {"quota": {"request.cpu": "1"}}, "request.cpu"),
+    ("a quota without pods", "tenant", {"quota": {"pods": None}}, "/quota"),
+    ("names from nowhere", "tenant", {"networkPolicy": {"dns": []}}, "/networkPolicy/dns"),
+    ("a way out to everybody", "tenant", {"networkPolicy": {"egress": [{"ports": [{"port": 443}]}]}}, "egress/0"),
+    ("a subject of no kind", "tenant", {"deployers": [{"kind": "Team", "name": "x"}]}, "/deployers/0/kind"),
     ("a global value", "loadtest", {"global": {"image": "a/b:c"}}, "/global"),
 ]
 
@@ -163,6 +177,48 @@ CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
         "imagePullPolicy Never:",
     ),
     ("a plain limit above its request", "platform", {"resources": {"limits": {"cpu": 2}}}, "resources.limits cpu:"),
+    (
+        "a registry twice",
+        "platform",
+        {"admission": {"registries": ["a.example/", "a.example/"]}},
+        "one stands twice",
+    ),
+    (
+        "a race's account for all",
+        "platform",
+        {"admission": {"accounts": ["podium-racer"]}},
+        "admission.accounts podium-racer: may do what a race does",
+    ),
+    (
+        "a pipeline's account for all",
+        "platform",
+        {"admission": {"accounts": ["podium-deployer"]}},
+        "admission.accounts podium-deployer:",
+    ),
+    (
+        "all accounts as controllers",
+        "platform",
+        {"admission": {"controllers": ["system:serviceaccount:"]}},
+        "admission.controllers system:serviceaccount:",
+    ),
+    (
+        "a plan above its bound",
+        "loadtest",
+        {"plan": {**PLAN, "rate": 9, "data": {"x": "text"}}, "bounds": {"rate": 5}},
+        "plan.rate 9: is above bounds.rate 5",
+    ),
+    (
+        "a way to whom nobody may load",
+        "loadtest",
+        {"bounds": {"ownNamespace": True}, "networkPolicy": {"to": [{"namespaceSelector": {}}]}},
+        "networkPolicy.to: opens a way to peers",
+    ),
+    (
+        "bounds that nobody keeps",
+        "loadtest",
+        {"bounds": {"rate": 50}, "testRun": {"enabled": True, "url": "http://x"}},
+        "bounds: are kept by the chart's own runners",
+    ),
     ("no image", "loadtest", {"image": ""}, 'image "": there is nothing to run'),
     (
         "a plan for stock k6",
@@ -184,6 +240,49 @@ CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
         "loadtest",
         {"networkPolicy": {"enabled": False, "to": [{"podSelector": {}}]}},
         "networkPolicy.to: opens a policy",
+    ),
+    (
+        "the release's own namespace",
+        "tenant",
+        {"namespace": "podium-system"},
+        "namespace podium-system: is the release's",
+    ),
+    ("the cluster's namespace", "tenant", {"namespace": "kube-system"}, "namespace kube-system: is the cluster's own"),
+    (
+        "an account from nowhere",
+        "tenant",
+        {"deployers": [{"kind": "ServiceAccount", "name": "ci"}]},
+        "deployers ServiceAccount ci: an account lives in a namespace",
+    ),
+    (
+        "a user with a namespace",
+        "tenant",
+        {"viewers": [{"kind": "User", "name": "x", "namespace": "text"}]},
+        "viewers User x: has a namespace",
+    ),
+    (
+        "everybody as a team",
+        "tenant",
+        {"deployers": [{"kind": "Group", "name": "system:authenticated"}]},
+        "deployers Group system:authenticated: is everybody",
+    ),
+    (
+        "a subject twice",
+        "tenant",
+        {"viewers": [{"kind": "User", "name": "x"}, {"kind": "User", "name": "x"}]},
+        "viewers: one stands twice",
+    ),
+    (
+        "a quota that no default meets",
+        "tenant",
+        {"quota": {"limits.ephemeral-storage": "9Gi"}, "limits": {"default": {"ephemeral-storage": None}}},
+        "quota limits.ephemeral-storage: refuses every pod",
+    ),
+    (
+        "a default without a most",
+        "tenant",
+        {"limits": {"max": {"ephemeral-storage": None}}},
+        "limits.default ephemeral-storage: has no most",
     ),
     ("the chart's own variable", "loadtest", {"env": [{"name": "RUNNERS", "value": "1"}]}, "env RUNNERS:"),
 ]

@@ -106,3 +106,19 @@ def test_a_refused_plan_ends_before_anybody_is_waited_for(
     assert capsys.readouterr().err.startswith("error: ")
     assert main(["--plan", str(written(tmp_path)), *words]) == 1
     assert "does not answer" in capsys.readouterr().err
+
+
+def test_a_plan_beyond_the_bounds_is_refused_and_one_within_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loadtest.director._AWAY_S", 0.0)
+    monkeypatch.setenv("LOADTEST_NAMESPACE", "vision")
+    words = ["--plan", str(written(tmp_path)), "--results", "http://127.0.0.1:9", "--runners", "2", "--folder"]
+    for bound, code, told in (("5", 2, "above the bound of 5 a second"), ("50", 1, "does not answer")):
+        monkeypatch.setenv("LOADTEST_MAX_RATE", bound)
+        assert main([*words, str(tmp_path / bound)]) == code
+        assert told in capsys.readouterr().err
+    monkeypatch.setenv("LOADTEST_NAMESPACE", "text")
+    written(tmp_path, url="http://food11-predictor.vision")
+    assert main([*words, str(tmp_path / "host")]) == 2
+    assert "no Service of the namespace text" in capsys.readouterr().err

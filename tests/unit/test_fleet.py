@@ -102,6 +102,24 @@ def test_one_runner_sends_at_a_constant_rate_with_vegeta(place: Place, generator
     assert alone.generator.runners == 1
 
 
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ({"LOADTEST_MAX_RATE": "4"}, "above the bound of 4 a second"),
+        ({"LOADTEST_NAMESPACE": "vision"}, "no Service of the namespace vision"),
+    ],
+)
+def test_a_runner_that_is_bound_refuses_an_order_beyond(
+    place: Place, generators: None, tmp_path: Path, bounds: dict[str, str], told: str
+) -> None:
+    place.begin(0, **bounds)
+    fleet = Fleet(place.send, runners=1)
+    with pytest.raises(GeneratorError, match=told):
+        fleet.play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path / "work")
+    with pytest.raises(GeneratorError, match=told.replace(" a second", "")):
+        fleet.attack(ENDPOINT, payloads(tmp_path / "p"), rate=40, seconds=1, timeout_s=1, workdir=tmp_path / "w")
+
+
 @pytest.mark.parametrize(("code", "told"), [(FAILS, "k6 ended with code 108"), ("", "k6 left no result")])
 def test_a_generator_that_fails_is_told_with_its_runner_and_log(
     place: Place, generators: None, tmp_path: Path, code: str, told: str

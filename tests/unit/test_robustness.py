@@ -1,19 +1,20 @@
-"""The table of what the predictor holds says what the tests say: every row, every test, every control."""
+"""The table of what Podium holds says what the tests say: every row, every test, every control."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.robustness import PREDICTOR_ROWS, TABLE, Mark, Seen, marks, rows_of, table
+from tests.robustness import CLUSTER_ROWS, PREDICTOR_ROWS, TABLE, Mark, Seen, marks, rows_of, table
 
 ROOT = Path(__file__).parents[2]
+ROWS = (*PREDICTOR_ROWS, *CLUSTER_ROWS)
 
 
-def test_every_row_of_the_predictor_has_a_test_and_a_control() -> None:
+def test_every_row_has_a_test_and_a_control() -> None:
     found = marks()
-    assert {mark.row for mark in found if mark.kind == "row"} == set(PREDICTOR_ROWS)
-    assert {mark.row for mark in found if mark.kind == "control"} == set(PREDICTOR_ROWS)
+    assert {mark.row for mark in found if mark.kind == "row"} == set(ROWS)
+    assert {mark.row for mark in found if mark.kind == "control"} == set(ROWS)
     assert all(mark.limit for mark in found if mark.kind == "row")
 
 
@@ -23,7 +24,7 @@ def test_the_table_has_just_the_rows_that_are_marked() -> None:
 
 def test_every_line_of_the_table_has_a_figure_of_a_run_that_passed() -> None:
     lines = [line for line in TABLE.read_text(encoding="utf-8").splitlines() if re.match(r"\| [RS]\d", line)]
-    assert len(lines) >= len(PREDICTOR_ROWS)
+    assert len(lines) >= len(ROWS)
     for line in lines:
         figure = line.split("|")[3].strip()
         assert figure, line
@@ -43,6 +44,6 @@ def test_a_mark_that_the_table_lacks_is_seen(tmp_path: Path) -> None:
     assert "| R2 | must hold | 1 of 1 | `tests/contract/test_new.py::test_it` |" in table(found, seen, made="now")
 
 
-@pytest.mark.parametrize("row", PREDICTOR_ROWS)
+@pytest.mark.parametrize("row", ROWS)
 def test_a_row_is_named_as_in_the_list(row: str) -> None:
     assert re.fullmatch(r"[RS][1-9][0-9]?", row)

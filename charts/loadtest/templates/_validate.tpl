@@ -29,8 +29,19 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- if and (not $v.networkPolicy.enabled) $v.networkPolicy.to -}}
 {{- $wrong = append $wrong "networkPolicy.to: opens a policy that networkPolicy.enabled=false does not make; drop one of them" -}}
 {{- end -}}
+{{- if and $v.bounds.ownNamespace $v.networkPolicy.to -}}
+{{- $wrong = append $wrong "networkPolicy.to: opens a way to peers that bounds.ownNamespace=true refuses to load; drop one of them" -}}
+{{- end -}}
+{{- if and $v.testRun.enabled (or $v.bounds.rate $v.bounds.ownNamespace) -}}
+{{- $wrong = append $wrong "bounds: are kept by the chart's own runners, and testRun.enabled=true has none; drop one of them" -}}
+{{- end -}}
+{{- if and $v.plan $v.bounds.rate -}}
+{{- if gt (float64 $v.plan.rate) (float64 $v.bounds.rate) -}}
+{{- $wrong = append $wrong (printf "plan.rate %v: is above bounds.rate %d, so the runners would refuse it; lower it" $v.plan.rate (int64 $v.bounds.rate)) -}}
+{{- end -}}
+{{- end -}}
 {{- range $one := $v.env -}}
-{{- if has $one.name (list "RUNNERS" "NODE_NAME" "POD_NAME" "POD_UID" "JOB_COMPLETION_INDEX") -}}
+{{- if has $one.name (list "LOADTEST_MAX_RATE" "LOADTEST_NAMESPACE" "RUNNERS" "NODE_NAME" "POD_NAME" "POD_UID" "JOB_COMPLETION_INDEX") -}}
 {{- $wrong = append $wrong (printf "env %s: is the chart's own; drop it" $one.name) -}}
 {{- end -}}
 {{- end -}}

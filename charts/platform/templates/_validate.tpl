@@ -36,6 +36,25 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- $wrong = append $wrong (printf "resources.requests %s: is missing where the limit is %s; write both alike" $name (toString $amount | quote)) -}}
 {{- end -}}
 {{- end -}}
+{{- $a := $v.admission -}}
+{{- range $kind, $listed := dict "registries" $a.registries "storage" $a.storage "accounts" $a.accounts -}}
+{{- if ne (len $listed) (len (uniq $listed)) -}}
+{{- $wrong = append $wrong (printf "admission.%s %s: one stands twice; name each once" $kind (toJson $listed)) -}}
+{{- end -}}
+{{- end -}}
+{{- if has $v.race.name $a.accounts -}}
+{{- $wrong = append $wrong (printf "admission.accounts %s: may do what a race does, and tenants' pods would run as it; drop it" $v.race.name) -}}
+{{- end -}}
+{{- range $account := list "podium-deployer" "podium-viewer" -}}
+{{- if has $account $a.accounts -}}
+{{- $wrong = append $wrong (printf "admission.accounts %s: is a person's or a pipeline's in the chart tenant; drop it" $account) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := $a.controllers -}}
+{{- if has $name (list "system:serviceaccount:" "system:") -}}
+{{- $wrong = append $wrong (printf "admission.controllers %s: are tenants' accounts too, and nothing of theirs would be looked at; name a namespace, as in system:serviceaccount:kserve:" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if $wrong -}}
 {{- fail (printf "\n\nthe values of chart %s contradict each other:\n  - %s\n" .Chart.Name (join "\n  - " $wrong)) -}}
 {{- end -}}

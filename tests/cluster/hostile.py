@@ -1,0 +1,369 @@
+"""What a tenant may submit and what it may not: honest documents, and hostile ones that break one rule each."""
+
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+__all__ = ["IMAGE", "VALUES", "Hostile", "changed", "container", "honest", "hostile", "pod", "runtime", "service"]
+
+Document = dict[str, Any]
+DIGEST = "@sha256:" + "0f1e2d3c4b5a6978" * 4
+IMAGE = f"registry.example/team/predictor{DIGEST}"
+SMALL = {"cpu": "100m", "memory": "64Mi"}
+BOUNDED = {"requests": SMALL, "limits": SMALL}
+# Values of the chart `platform` that the cases count on.
+VALUES: Document = {
+    "site": "kind",
+    "admission": {
+        "enabled": True,
+        "registries": ["registry.example/", "registry.example:5000/podium/"],
+        "storage": ["pvc://podium-artifacts/", "s3://models/"],
+        "nodeLabels": ["podium.dev/node-class"],
+        "tolerations": ["nvidia.com/gpu"],
+        "limits": {"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": "1"},
+    },
+}
+
+
+class Hostile(NamedTuple):
+    """A document that breaks one rule."""
+
+    name: str
+    rule: str
+    document: Document
+
+
+def changed(document: Document, path: str, value: Any) -> Document:
+    """Return a copy with a value at a path of words; a number is a place in a list, the word + a new one."""
+    made = deepcopy(document)
+    at: Any = made
+    *way, last = path.split()
+    for word in way:
+        at = at[int(word)] if isinstance(at, list) else at.setdefault(word, {})
+    if isinstance(at, list):
+        at.append(value)
+    elif value is None:
+        at.pop(last)
+    else:
+        at[last] = value
+    return made
+
+
+def service(**predictor: Any) -> Document:
+    """Return a plain InferenceService on one of Podium's runtimes."""
+    model = {
+        "modelFormat": {"name": "podium-ort"},
+        "runtime": "podium-ort",
+        "storageUri": "pvc://podium-artifacts/food11/0a1b2c3d",
+        "resources": BOUNDED,
+    }
+    spec = {"serviceAccountName": "podium-models", "automountServiceAccountToken": False, "model": model}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "food11", "annotations": {"serving.kserve.io/deploymentMode": "Standard"}},
+        "spec": {"predictor": {**spec, **predictor}},
+    }
+
+
+def container(name: str = "kserve-container", image: str = IMAGE) -> Document:
+    """Return a container as Pod Security asks for it."""
+    secured = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    return {"name": name, "image": image, "resources": BOUNDED, "securityContext": secured}
+
+
+def custom() -> Document:
+    """Return an InferenceService with a container of its own."""
+    return changed(service(containers=[container()]), "spec predictor model", None)
+
+
+def runtime() -> Document:
+    """Return a ServingRuntime."""
+    return {
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "ServingRuntime",
+        "metadata": {"name": "own"},
+        "spec": {"supportedModelFormats": [{"name": "own", "version": "1"}], "containers": [container()]},
+    }
+
+
+def template(name: str = "main") -> Document:
+    """Return what a workload makes pods of."""
+    return {
+        "metadata": {"labels": {"app": "x"}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container(name)],
+        },
+    }
+
+
+def job() -> Document:
+    """Return a Job that generates no load."""
+    pod = changed(template(), "spec restartPolicy", "Never")
+    spec = {"activeDeadlineSeconds": 600, "ttlSecondsAfterFinished": 300, "backoffLimit": 0, "template": pod}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sums"}, "spec": spec}
+
+
+def load(namespace: str = "own") -> Document:
+    """Return a Job of load generators as the chart `loadtest` makes it in a namespace."""
+    made = changed(job(), "metadata name", "night-runners")
+    made = changed(made, "spec template spec serviceAccountName", "night")
+    labels = {"app.kubernetes.io/name": "loadtest", "app.kubernetes.io/component": "runner"}
+    made = changed(made, "spec template metadata labels", labels)
+    at = "spec template spec containers 0"
+    made = changed(made, f"{at} command", ["python", "-m", "loadtest.cluster_runner"])
+    made = changed(made, f"{at} args", ["--results=http://night-results:8090", "--folder=/work"])
+    bounds = {"LOADTEST_MAX_RATE": "1000", "LOADTEST_NAMESPACE": namespace}
+    return changed(made, f"{at} env", [{"name": key, "value": value} for key, value in bounds.items()])
+
+
+def deployment() -> Document:
+    """Return a Deployment."""
+    spec = {"selector": {"matchLabels": {"app": "x"}}, "template": template()}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}, "spec": spec}
+
+
+def pod() -> Document:
+    """Return a bare pod that no node takes."""
+    spec = {**template()["spec"], "nodeSelector": {"podium.dev/node-class": "none"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
+
+
+def cron() -> Document:
+    """Return a Job by the clock."""
+    spec = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job()["spec"]}}
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "x"}, "spec": spec}
+
+
+def network_service(**spec: Any) -> Document:
+    """Return a Service."""
+    full = {"selector": {"app": "x"}, "ports": [{"port": 80}], **spec}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "x"},
+        "spec": {key: value for key, value in full.items() if value is not None},
+    }
+
+
+def _affinity(kind: str) -> Document:
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    preferred = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": term}]}
+    return {"nodeAffinity": required if kind == "required" else preferred}
+
+
+def _volume(**source: Any) -> list[Document]:
+    return [{"name": "x", **source}]
+
+
+def _canary(**part: Any) -> list[Document]:
+    return [{"trafficPercent": 10, "predictor": {"name": "next", "automountServiceAccountToken": False, **part}}]
+
+
+def _endless(namespace: str) -> Document:
+    """Return a Deployment of load generators."""
+    made = changed(deployment(), "spec template", load(namespace)["spec"]["template"])
+    made = changed(made, "spec template metadata labels app", "x")
+    made = changed(made, "spec template spec restartPolicy", "Always")
+    return changed(made, "spec template spec serviceAccountName", None)
+
+
+def hostile(namespace: str) -> list[Hostile]:
+    """Return documents that break one rule each, for a namespace."""
+    plain, own, hand, run = service(), custom(), runtime(), load(namespace)
+    at, first, inside = "spec predictor", "spec predictor containers 0", "spec template spec"
+    token = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
+    alone = changed(plain, "metadata annotations serving.kserve.io/autoscalerClass", "none")
+    foreign = f"docker.io/x/y{DIGEST}"
+    away = network_service(type="ExternalName", externalName="evil.example", selector=None, ports=None)
+    second = [*own["spec"]["predictor"]["containers"], {"name": "sidecar", "image": IMAGE}]
+    env = f"{inside} containers 0 env"
+    model = plain["spec"]["predictor"]["model"]
+    rows: list[tuple[str, str, Document, str, Any]] = [
+        ("the node's network", "host-namespace", plain, f"{at} hostNetwork", True),
+        ("the node's processes", "host-namespace", plain, f"{at} hostPID", True),
+        ("the node's IPC", "host-namespace", plain, f"{at} hostIPC", True),
+        ("the node's root", "host-path", plain, f"{at} volumes", _volume(hostPath={"path": "/"})),
+        ("the node's folder in a runtime", "host-path", hand, "spec volumes", _volume(hostPath={"path": "/run"})),
+        ("a driver's volume", "volume-type", plain, f"{at} volumes", _volume(csi={"driver": "x.example"})),
+        ("a file server", "volume-type", plain, f"{at} volumes", _volume(nfs={"server": "x", "path": "/"})),
+        ("a disk without an end", "volume-size", plain, f"{at} volumes", _volume(emptyDir={})),
+        ("a projected token", "token-volume", plain, f"{at} volumes", _volume(projected=token)),
+        ("a chosen node", "pod-field", plain, f"{at} nodeName", "podium-control-plane"),
+        ("a priority", "pod-field", plain, f"{at} priorityClassName", "system-node-critical"),
+        ("a runtime class", "pod-field", plain, f"{at} runtimeClassName", "unconfined"),
+        ("a scheduler", "pod-field", plain, f"{at} schedulerName", "mine"),
+        ("a false name", "pod-field", plain, f"{at} hostAliases", [{"ip": "10.0.0.1", "hostnames": ["store"]}]),
+        ("every taint", "toleration", plain, f"{at} tolerations", [{"operator": "Exists"}]),
+        (
+            "the control plane's taint",
+            "toleration",
+            plain,
+            f"{at} tolerations",
+            [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}],
+        ),
+        ("a node by its name", "node-label", plain, f"{at} nodeSelector", {"kubernetes.io/hostname": "node-1"}),
+        ("a node by affinity", "node-label", plain, f"{at} affinity", _affinity("required")),
+        ("a node by preference", "node-label", plain, f"{at} affinity", _affinity("preferred")),
+        ("a pod as root", "root-user", plain, f"{at} securityContext", {"runAsUser": 0}),
+        ("root by permission", "root-user", own, f"{first} securityContext", {"runAsNonRoot": False}),
+        ("a system user", "root-user", plain, f"{at} model securityContext", {"runAsUser": 33}),
+        ("a sysctl", "root-user", plain, f"{at} securityContext", {"sysctls": [{"name": "a.b", "value": "1"}]}),
+        ("all calls", "syscalls", plain, f"{at} securityContext", {"seccompProfile": {"type": "Unconfined"}}),
+        (
+            "all calls of one",
+            "syscalls",
+            own,
+            f"{first} securityContext",
+            {"seccompProfile": {"type": "Unconfined"}},
+        ),
+        ("a race's account", "service-account", plain, f"{at} serviceAccountName", "podium-racer"),
+        ("a pipeline's account", "service-account", plain, f"{at} serviceAccountName", "podium-deployer"),
+        ("another team's account", "service-account", plain, f"{at} serviceAccountName", "text-models"),
+        ("an account by its old name", "service-account", plain, f"{at} serviceAccount", "builder"),
+        ("a tag", "image-digest", own, f"{first} image", "registry.example/team/predictor:1.2.3"),
+        ("no tag", "image-digest", own, f"{first} image", "registry.example/team/predictor"),
+        ("a digest in a tag", "image-digest", own, f"{first} image", "registry.example/x:sha256-" + "0" * 64),
+        ("half a digest", "image-digest", own, f"{first} image", "registry.example/x@sha256:0f1e2d3c"),
+        ("upper case", "image-digest", own, f"{first} image", f"registry.example/Team/x{DIGEST}"),
+        ("a letter that looks alike", "image-digest", own, f"{first} image", f"registry.exаmple/x{DIGEST}"),
+        ("a way up", "image-digest", own, f"{first} image", f"registry.example/../x{DIGEST}"),
+        ("a user before the host", "image-digest", own, f"{first} image", f"registry.example/@x.example/x{DIGEST}"),
+        ("an image in a model", "image-digest", plain, f"{at} model image", "docker.io/evil/x:1"),
+        ("an image of a runtime", "image-digest", hand, "spec containers 0 image", "registry.example/x:1"),
+        ("another registry", "image-registry", own, f"{first} image", f"docker.io/evil/x{DIGEST}"),
+        ("a longer host", "image-registry", own, f"{first} image", f"registry.example.evil.example/x{DIGEST}"),
+        ("an address as a number", "image-registry", own, f"{first} image", f"3232235777/x{DIGEST}"),
+        ("another folder", "image-registry", own, f"{first} image", f"registry.example:5000/x{DIGEST}"),
+        (
+            "an image that comes first",
+            "image-registry",
+            own,
+            f"{at} initContainers",
+            [container("first", foreign)],
+        ),
+        (
+            "a transformer's image",
+            "image-digest",
+            plain,
+            "spec transformer",
+            {"automountServiceAccountToken": False, "containers": [container("t", "registry.example/x:1")]},
+        ),
+        (
+            "a worker's image",
+            "image-registry",
+            alone,
+            f"{at} workerSpec",
+            {"containers": [container("w", foreign)]},
+        ),
+        ("a privileged container", "privileged", own, f"{first} securityContext", {"privileged": True}),
+        ("a privileged runtime", "privileged", hand, "spec containers 0 securityContext", {"privileged": True}),
+        ("privileges later", "privileged", own, f"{first} securityContext allowPrivilegeEscalation", True),
+        ("a capability", "privileged", own, f"{first} securityContext capabilities", {"add": ["SYS_ADMIN"]}),
+        ("the kernel's files", "privileged", own, f"{first} securityContext procMount", "Unmasked"),
+        ("a root that can be written", "writable-root", own, f"{first} securityContext readOnlyRootFilesystem", False),
+        ("a port of the node", "host-port", own, f"{first} ports", [{"containerPort": 8080, "hostPort": 80}]),
+        ("a runtime without limits", "limits-set", hand, "spec containers 0 resources", {}),
+        ("a terabyte", "limits-cap", plain, f"{at} model resources limits", {"cpu": "1", "memory": "1Ti"}),
+        ("a device", "limits-cap", plain, f"{at} model resources limits", {**SMALL, "devices.example/fuse": "1"}),
+        ("a model of the internet", "storage", plain, f"{at} model storageUri", "https://evil.example/model.onnx"),
+        ("another claim", "storage", plain, f"{at} model storageUri", "pvc://podium-artifacts-2/x"),
+        ("a way up in the store", "storage", plain, f"{at} model storageUri", "pvc://podium-artifacts/../x"),
+        ("a model by its key", "storage-form", plain, f"{at} model storage", {"key": "x", "path": "y"}),
+        ("a model by a variable", "storage-env", own, f"{first} env", [{"name": "STORAGE_URI", "value": "s3://x"}]),
+        ("a thousand pods", "replicas", plain, f"{at} maxReplicas", 1000),
+        ("a listener outside", "logger", plain, f"{at} logger", {"url": "http://evil.example", "mode": "all"}),
+        ("a listener next door", "logger", plain, f"{at} logger", {"url": "http://log.text.svc", "mode": "all"}),
+        ("another network", "annotation", plain, "metadata annotations k8s.v1.cni.cncf.io/networks", "host"),
+        (
+            "KServe's own annotation",
+            "annotation",
+            plain,
+            f"{at} annotations internal.serving.kserve.io/storage-initializer-sourceuri",
+            "s3://x",
+        ),
+        ("a token for a model", "token", plain, f"{at} automountServiceAccountToken", True),
+        ("a token", "token", job(), f"{inside} automountServiceAccountToken", True),
+        ("a token by default", "token", deployment(), f"{inside} automountServiceAccountToken", None),
+        ("a canary in an old form", "old-form", plain, "spec canary", _canary(sklearn={"storageUri": "s3://models/x"})),
+        ("a canary's image", "image-digest", plain, "spec canary", _canary(model={**model, "image": "x.example/x:1"})),
+        ("a canary's model", "storage", plain, "spec canary", _canary(model={**model, "storageUri": "s3://mine/x"})),
+        ("ten times the rate", "load-rate", run, f"{env} 0 value", "10000"),
+        ("a rate that is none", "load-rate", run, f"{env} 0 value", "1e9"),
+        ("no bound of the rate", "load-rate", run, env, [{"name": "LOADTEST_NAMESPACE", "value": namespace}]),
+        ("a second bound", "load-rate", run, f"{env} +", {"name": "LOADTEST_MAX_RATE", "value": "9"}),
+        ("load next door", "load-target", run, f"{env} 1 value", "text"),
+        ("load anywhere", "load-target", run, env, [{"name": "LOADTEST_MAX_RATE", "value": "9"}]),
+        ("load by a shell", "load-command", run, f"{inside} containers 0 command", ["sh", "-c", "k6"]),
+        ("orders from outside", "load-command", run, f"{inside} containers 0 args", ["--results=http://x.example"]),
+        ("two hours", "job-time", run, "spec activeDeadlineSeconds", 7200),
+        ("no end", "job-time", job(), "spec activeDeadlineSeconds", None),
+        ("no end by the clock", "job-time", cron(), "spec jobTemplate spec activeDeadlineSeconds", None),
+        ("Jobs that stay", "job-kept", job(), "spec ttlSecondsAfterFinished", None),
+        ("a hundred generators", "job-size", run, "spec parallelism", 100),
+        ("a Job on the node", "host-path", run, f"{inside} volumes", _volume(hostPath={"path": "/"})),
+        ("a Job in the node's network", "host-namespace", run, f"{inside} hostNetwork", True),
+        ("a Job by tag", "image-digest", run, f"{inside} containers 0 image", "registry.example/x:1"),
+        ("a Job as a pipeline", "service-account", run, f"{inside} serviceAccountName", "podium-deployer"),
+        ("a generator that never ends", "load-kind", _endless(namespace), "metadata name", "x"),
+        ("a Deployment from elsewhere", "image-registry", deployment(), f"{inside} containers 0 image", foreign),
+        ("a pod by tag", "image-digest", pod(), "spec containers 0 image", "registry.example/x:1"),
+        ("a sidecar without limits", "limits-set", own, f"{at} containers", second),
+        ("a name for the outside", "service-type", away, "metadata name", "x"),
+        ("a foreign address", "service-type", network_service(), "spec externalIPs", ["198.51.100.7"]),
+        ("a Service of nobody's pods", "service-selector", network_service(), "spec selector", None),
+    ]
+    return [Hostile(name, rule, changed(base, path, value)) for name, rule, base, path, value in rows]
+
+
+def honest(namespace: str) -> dict[str, Document]:
+    """Return documents that a tenant may submit, by what they show."""
+    at, first = "spec predictor", "spec predictor containers 0"
+    gpu = {**SMALL, "nvidia.com/gpu": "1"}
+    on_gpu = changed(service(), f"{at} model resources", {"requests": gpu, "limits": gpu})
+    term = {"matchExpressions": [{"key": "podium.dev/node-class", "operator": "In", "values": ["epyc"]}]}
+    placed = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    secret = {"secretKeyRef": {"name": "store", "key": "token"}}
+    folders = [
+        {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        {"name": "models", "persistentVolumeClaim": {"claimName": "podium-artifacts", "readOnly": True}},
+        {"name": "key", "secret": {"secretName": "store"}},
+    ]
+    other = {"automountServiceAccountToken": False, "containers": [container("t")]}
+    director = changed(load(namespace), "metadata name", "night-director")
+    director = changed(director, "spec template spec containers 0 command", ["python", "-m", "loadtest.director"])
+    words = ["--plan=/plan/plan.json", "--results=http://night-results:8090", "--runners=2", "--folder=/work"]
+    return {
+        "a model on our runtime": service(),
+        "an autoscaler of its own": changed(
+            service(), "metadata annotations serving.kserve.io/autoscalerClass", "external"
+        ),
+        "a model in the object store": changed(service(), f"{at} model storageUri", "s3://models/food11/0a1b"),
+        "another engine": changed(service(), f"{at} model runtime", "podium-openvino"),
+        "a GPU": changed(on_gpu, f"{at} tolerations", [{"key": "nvidia.com/gpu", "operator": "Exists"}]),
+        "a node class": changed(service(), f"{at} affinity", {"nodeAffinity": placed}),
+        "an account of its own": changed(service(), f"{at} serviceAccountName", "food11"),
+        "ten pods": changed(changed(service(), f"{at} minReplicas", 2), f"{at} maxReplicas", 10),
+        "a listener of its own": changed(service(), f"{at} logger", {"url": "http://log", "mode": "all"}),
+        "its own image": custom(),
+        "tag and digest": changed(custom(), f"{first} image", f"registry.example/team/x:1.2.3{DIGEST}"),
+        "a registry with a port": changed(custom(), f"{first} image", f"registry.example:5000/podium/x{DIGEST}"),
+        "folders": changed(custom(), f"{at} volumes", folders),
+        "a secret of its own": changed(custom(), f"{first} env", [{"name": "TOKEN", "valueFrom": secret}]),
+        "a container that comes first": changed(custom(), f"{at} initContainers", [container("first")]),
+        "a transformer": changed(service(), "spec transformer", other),
+        "a runtime of its own": runtime(),
+        "a Job": job(),
+        "a Job by the clock": cron(),
+        "load": load(namespace),
+        "a director of load": changed(director, "spec template spec containers 0 args", words),
+        "a Deployment": deployment(),
+        "a pod": pod(),
+        "a Service": network_service(),
+    }

@@ -1,0 +1,390 @@
+"""Two teams on one cluster: what the policies refuse and admit, and what one may do to the other.
+
+The policies are those of the chart `platform`, under names of this run and bound to its own namespaces, so that
+beside them a namespace stands in which nothing is looked at: the control.
+"""
+
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.conftest import ROOT, Kubectl
+from tests.cluster.hostile import VALUES, changed, container, honest, hostile, pod, runtime, service
+from tests.cluster.releases import Helm
+from tests.eventually import eventually
+from tests.rendered.engine import ci_files, objects, render
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+Document = dict[str, Any]
+POLICIES = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """kubectl with the rights of a token and nothing else."""
+
+    program: str
+    config: Path
+    namespace: str
+
+    def run(self, *words: str, text: str | None = None, at: str = "") -> subprocess.CompletedProcess[str]:
+        """Run kubectl in the person's namespace, or in another."""
+        command = [self.program, "--kubeconfig", str(self.config), "-n", at or self.namespace, *words]
+        return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Teams:
+    """The namespaces of a run: two teams, and one that is nobody's."""
+
+    a: Kubectl
+    b: Kubectl
+    nobody: Kubectl
+    people: dict[str, Person]
+
+
+def submit(to: Kubectl, document: Document) -> str:
+    """Return what the API server says against a document, by a dry run; nothing where it takes it."""
+
+    def ask() -> list[subprocess.CompletedProcess[str]]:
+        done = to.run("create", "--dry-run=server", "-f", "-", text=json.dumps(document), check=False)
+        # KServe's webhook may be away for a moment, and that is no verdict on the document.
+        return [] if "failed calling webhook" in done.stderr else [done]
+
+    (done,) = eventually(ask, 60, 1)
+    return "" if done.returncode == 0 else done.stderr.strip() or "refused without a word"
+
+
+def answers(to: Kubectl, documents: dict[str, Document]) -> dict[str, str]:
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(documents, pool.map(lambda one: submit(to, one), documents.values()), strict=True))
+
+
+def policies(run: str, teams: list[str]) -> list[Document]:
+    """Return the policies of the chart under names of this run, bound to namespaces of this run."""
+    made = [one for one in objects(render("platform", values=VALUES)) if one["kind"] in POLICIES]
+    for one in made:
+        one["metadata"]["name"] = f"{run}-{one['metadata']['name']}"
+        if "policyName" in one["spec"]:
+            one["spec"]["policyName"] = f"{run}-{one['spec']['policyName']}"
+            (term,) = one["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+            assert term == {"key": "podium.dev/tenant", "operator": "Exists"}
+            term |= {"operator": "In", "values": teams}
+    return made
+
+
+def person(cluster: Kubectl, namespace: str, account: str, folder: Path) -> Person:
+    """Return kubectl as an account, by a token alone: a certificate beside it would be what counts."""
+    config = yaml.safe_load(cluster.run("config", "view", "--raw", "--minify", "--flatten").stdout)
+    token = Kubectl(cluster.program, namespace).run("create", "token", account, "--duration=30m").stdout.strip()
+    config["users"][0]["user"] = {"token": token}
+    path = folder / f"{namespace}-{account}"
+    path.write_text(yaml.safe_dump(config))
+    path.chmod(0o600)
+    return Person(cluster.program, path, namespace)
+
+
+@pytest.fixture(scope="module")
+def teams(cluster: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teams]:
+    """Make two teams by the chart `tenant`, policies for them, and a namespace beside them."""
+    run = f"podium-test-{uuid.uuid4().hex[:8]}"
+    names = {part: f"{run}-{part}" for part in ("a", "b", "nobody", "records")}
+    helm = Helm(names["records"])
+    made = policies(run, [names["a"], names["b"]])
+    folder = tmp_path_factory.mktemp("people")
+    try:
+        for part in ("nobody", "records"):
+            cluster.run("create", "namespace", names[part])
+            cluster.run("label", "namespace", names[part], RESTRICTED, "podium.dev/test=true")
+        for part in ("a", "b"):
+            quota = {"count/servingruntimes.serving.kserve.io": "5"} if part == "b" else {}
+            helm("install", names[part], str(ROOT / "charts" / "tenant"), values={"quota": quota})
+        cluster.run("apply", "-f", "-", text=yaml.safe_dump_all(made))
+        inside = {part: Kubectl(cluster.program, names[part]) for part in ("a", "b", "nobody")}
+        people = {part: person(cluster, names[part], "podium-deployer", folder) for part in ("a", "b")}
+        people["viewer"] = person(cluster, names["a"], "podium-viewer", folder)
+        # A policy is in force a moment after it was taken.
+        last = changed(service(), "spec predictor hostNetwork", True)
+        for part in ("a", "b"):
+            eventually(lambda part=part: "host-namespace" in submit(inside[part], last), 60, 0.5)  # type: ignore[misc]
+        yield Teams(inside["a"], inside["b"], inside["nobody"], people)
+    finally:
+        for one in made:
+            cluster.run("delete", one["kind"], one["metadata"]["name"], "--ignore-not-found", check=False)
+        for name in names.values():
+            cluster.run("delete", "namespace", name, "--ignore-not-found", "--wait=false", check=False)
+
+
+def test_no_policy_has_a_doubt_of_its_own(teams: Teams, cluster: Kubectl) -> None:
+    """The API server checks the types of every expression against the real kinds, and says what it finds."""
+    prefix = teams.a.namespace.removesuffix("-a")
+    found = [
+        one for one in cluster.get("validatingadmissionpolicies")["items"] if one["metadata"]["name"].startswith(prefix)
+    ]
+    assert len(found) == 4
+
+    def checked() -> list[Document]:
+        names = [one["metadata"]["name"] for one in found]
+        now = [cluster.get("validatingadmissionpolicy", name) for name in names]
+        return now if all("typeChecking" in one.get("status", {}) for one in now) else []
+
+    doubts = [one["status"]["typeChecking"].get("expressionWarnings", []) for one in eventually(checked, 240, 2)]
+    assert [doubt for some in doubts for doubt in some] == []
+
+
+@pytest.mark.row("S7", "hostile InferenceServices, runtimes and workloads: each refused by the rule it breaks, by name")
+def test_every_hostile_document_is_refused_by_its_rule(teams: Teams, record_property: Any) -> None:
+    rows = hostile(teams.a.namespace)
+    assert len({row.name for row in rows}) == len(rows) >= 60
+    said = answers(teams.a, {row.name: row.document for row in rows})
+    wrong = {row.name: said[row.name] for row in rows if f"denied request: {row.rule}: " not in said[row.name]}
+    assert wrong == {}
+    # What is wrong, and after the semicolon what to do.
+    assert [text for text in said.values() if "; " not in text] == []
+    record_property("S7", f"{len(rows)} documents refused, by {len({row.rule for row in rows})} rules")
+
+
+@pytest.mark.control("S7")
+@pytest.mark.control("S24")
+def test_without_the_binding_the_same_documents_are_admitted(teams: Teams) -> None:
+    rows = hostile(teams.nobody.namespace)
+    said = answers(teams.nobody, {row.name: row.document for row in rows})
+    # Those that are refused all the same would prove nothing of the policies.
+    assert {name: text for name, text in said.items() if text} == {}
+
+
+@pytest.mark.row("S7", "20 and more honest documents: all admitted")
+def test_every_honest_document_is_admitted(teams: Teams, record_property: Any) -> None:
+    documents = honest(teams.a.namespace)
+    assert len(documents) >= 20
+    said = answers(teams.a, documents)
+    assert {name: text for name, text in said.items() if text} == {}
+    record_property("S7", f"{len(documents)} documents admitted")
+
+
+def rendered(chart: str, shape: str, namespace: str, **values: Any) -> list[Document]:
+    (file,) = (path for path in ci_files(chart) if path.stem == f"{shape}-values")
+    made = objects(render(chart, file, values=values))
+    for one in made:
+        one["metadata"]["namespace"] = namespace
+    # The chart writes its release's namespace, which here is that of the goldens.
+    read: list[Document] = json.loads(json.dumps(made).replace('"value": "podium"', f'"value": "{namespace}"'))
+    return read
+
+
+def test_what_our_charts_make_for_a_tenant_is_admitted(teams: Teams) -> None:
+    closed = {"networkPolicy": {"enabled": False}}
+    made = rendered("variant", "race", teams.a.namespace, **closed)
+    made += rendered("loadtest", "tenant", teams.a.namespace)
+    assert len(made) > 6
+    said = answers(teams.a, {f"{one['kind']} {one['metadata']['name']}": one for one in made})
+    assert {name: text for name, text in said.items() if text} == {}
+
+
+@pytest.mark.row(
+    "S24", "load at 10 x the rate, next door, by another program, for 2 h, by 100 pods: refused at admission"
+)
+def test_load_is_bound_by_its_rules(teams: Teams, record_property: Any) -> None:
+    rows = [row for row in hostile(teams.a.namespace) if row.rule.startswith(("load-", "job-"))]
+    said = answers(teams.a, {row.name: row.document for row in rows})
+    assert {row.name: said[row.name] for row in rows if f": {row.rule}: " not in said[row.name]} == {}
+    assert submit(teams.a, honest(teams.a.namespace)["load"]) == ""
+    record_property("S24", f"{len(rows)} Jobs refused, within the bounds admitted")
+
+
+def test_no_way_of_writing_gets_around_the_rules(teams: Teams) -> None:
+    """Update, patch, apply, another way to be named, and the subresource that adds a container to a pod."""
+    good = runtime()
+    bad = changed(good, "spec containers 0 image", "registry.example/team/x:1")
+    teams.a.run("create", "-f", "-", text=json.dumps(good))
+    teams.a.run("create", "-f", "-", text=json.dumps(pod()))
+    look = changed(container("look", "registry.example/team/x:1"), "resources", None)
+    added = {"spec": {"ephemeralContainers": [look]}}
+    ways: dict[str, tuple[list[str], Document | None]] = {
+        "replace": (["replace", "-f", "-"], bad),
+        "apply": (["apply", "-f", "-"], bad),
+        "server-side apply": (["apply", "--server-side", "--force-conflicts", "-f", "-"], bad),
+        "merge patch": (["patch", "servingruntime/own", "--type=merge", "-p", json.dumps({"spec": bad["spec"]})], None),
+        "generateName": (
+            ["create", "-f", "-"],
+            {**bad, "metadata": {"generateName": "own-"}},
+        ),
+        "ephemeral container": (["patch", "pod/x", "--subresource=ephemeralcontainers", "-p", json.dumps(added)], None),
+    }
+    for name, (words, document) in ways.items():
+        text = None if document is None else json.dumps(document)
+        done = teams.a.run(*words, text=text, check=False)
+        assert "denied request: image-digest: " in done.stderr, (name, done.stderr)
+    # What changes nothing that the rules look at goes on.
+    teams.a.run("label", "servingruntime/own", "team=vision")
+    teams.a.run("delete", "servingruntime/own", "pod/x", "--grace-period=0", "--force")
+
+
+def test_a_team_can_be_held_to_prefixes_of_its_own(teams: Teams) -> None:
+    other = changed(service(), "spec predictor model storageUri", "s3://models/text/x")
+    assert submit(teams.b, other) == ""
+    teams.b.run("annotate", "namespace", teams.b.namespace, "podium.dev/storage=s3://models/vision/")
+    try:
+        refused = eventually(lambda: submit(teams.b, other), 30, 0.5)
+        assert "denied request: storage: spec.predictor" in refused
+        assert submit(teams.b, changed(other, "spec predictor model storageUri", "s3://models/vision/x")) == ""
+    finally:
+        teams.b.run("annotate", "namespace", teams.b.namespace, "podium.dev/storage-")
+
+
+ATTEMPTS = [
+    "get pods",
+    "get pods --watch",
+    "get secrets",
+    "get configmaps",
+    "get inferenceservices",
+    "get jobs",
+    "get events",
+    "get networkpolicies",
+    "get resourcequota podium",
+    "describe configmap kube-root-ca.crt",
+    "get rolebindings",
+    "logs pod/target",
+    "exec target -- id",
+    "attach target",
+    "port-forward pod/target :8080",
+    "cp target:/etc/passwd {folder}/passwd",
+    "debug target --image=x",
+    "delete pod target",
+    "delete resourcequota podium",
+    "delete networkpolicy podium-default-deny",
+    "create configmap planted",
+    "create token podium-deployer",
+    "create rolebinding mine --role=podium-deployer --serviceaccount={a}:podium-deployer",
+    "scale deployment x --replicas=9",
+    "get --raw /api/v1/namespaces/{b}/pods/target/proxy/",
+    "get --raw /api/v1/namespaces/{b}/services/x/proxy/",
+    "get pods --as=system:serviceaccount:{b}:podium-deployer",
+    "get pods --as=kubernetes-admin --as-group=system:masters",
+]
+# At home, or of no namespace: what would undo the walls.
+AT_HOME = [
+    "get secrets",
+    "create token podium-deployer",
+    "label namespace {a} pod-security.kubernetes.io/enforce=privileged --overwrite",
+    "label namespace {a} podium.dev/tenant-",
+    "annotate namespace {a} podium.dev/storage-",
+    "delete namespace {b}",
+    "delete networkpolicy podium-default-deny",
+    "delete resourcequota podium",
+    "create role all --verb=get --resource=secrets",
+    "create rolebinding more --clusterrole=cluster-admin --serviceaccount={a}:podium-deployer",
+    "create clusterrolebinding more --clusterrole=cluster-admin --serviceaccount={a}:podium-deployer",
+    "delete validatingadmissionpolicybinding --all",
+    "get nodes",
+    "get pods --all-namespaces",
+    "exec target -- id",
+]
+
+
+@pytest.mark.row("S8", "with the rights of team A, every attempt on team B and on the walls: refused by the API server")
+def test_a_team_can_do_nothing_to_another(teams: Teams, tmp_path: Path, record_property: Any) -> None:
+    target = changed(pod(), "metadata name", "target")
+    for space in (teams.a, teams.b):
+        space.run("create", "-f", "-", text=json.dumps(target))
+    names = {"a": teams.a.namespace, "b": teams.b.namespace, "folder": str(tmp_path)}
+    person_a = teams.people["a"]
+    documents = {
+        "create InferenceService": ["create", "-f", "-"],
+        "apply InferenceService": ["apply", "-f", "-"],
+    }
+    done = {f"B: {words}": person_a.run(*words.format(**names).split(), at=names["b"]) for words in ATTEMPTS}
+    done |= {f"A: {words}": person_a.run(*words.format(**names).split()) for words in AT_HOME}
+    done |= {
+        f"B: {name}": person_a.run(*words, text=json.dumps(service()), at=names["b"])
+        for name, words in documents.items()
+    }
+    let_in = {name: one.stdout[:300] for name, one in done.items() if one.returncode == 0}
+    assert let_in == {}
+    assert {name: one.stderr for name, one in done.items() if "orbidden" not in one.stderr} == {}
+    # The same account works at home, so it was no broken token.
+    assert person_a.run("create", "--dry-run=server", "-f", "-", text=json.dumps(service())).returncode == 0
+    assert "target" in person_a.run("get", "pods").stdout
+    assert teams.people["viewer"].run("get", "pods").returncode == 0
+    refused = teams.people["viewer"].run("create", "-f", "-", text=json.dumps(service()))
+    assert "orbidden" in refused.stderr
+    record_property("S8", f"{len(done)} attempts refused, each as Forbidden")
+
+
+@pytest.mark.control("S8")
+def test_a_role_binding_across_namespaces_lets_the_other_team_in(teams: Teams) -> None:
+    account = f"--serviceaccount={teams.a.namespace}:podium-deployer"
+    person_a = teams.people["a"]
+    assert "orbidden" in person_a.run("get", "pods", at=teams.b.namespace).stderr
+    teams.b.run("create", "rolebinding", "hole", "--role=podium-viewer", account)
+    try:
+        eventually(lambda: person_a.run("get", "pods", at=teams.b.namespace).returncode == 0, 30, 0.5)
+    finally:
+        teams.b.run("delete", "rolebinding", "hole")
+
+
+def _flood(space: Kubectl, count: int) -> tuple[int, str]:
+    many = [changed(runtime(), "metadata name", f"flood-{i}") for i in range(count)]
+    done = space.run("create", "-f", "-", text=yaml.safe_dump_all(many), check=False)
+    return done.stdout.count(" created"), done.stderr
+
+
+@pytest.mark.row("S30", "200 objects in a loop: stopped at the quota of 5, the other team unharmed")
+def test_a_flood_of_objects_ends_at_the_quota(teams: Teams, record_property: Any) -> None:
+    taken, said = _flood(teams.b, 200)
+    assert taken == len(teams.b.get("servingruntimes")["items"]) == 5
+    # A few may meet KServe's webhook in a moment when it is away.
+    assert said.count("exceeded quota: podium") > 150
+    assert submit(teams.a, changed(runtime(), "metadata name", "calm")) == ""
+    record_property("S30", f"{taken} of 200 taken, {said.count('exceeded quota: podium')} refused by the quota")
+
+
+@pytest.mark.control("S30")
+def test_without_a_quota_they_are_taken(teams: Teams) -> None:
+    taken, said = _flood(teams.nobody, 200)
+    assert taken > 150
+    assert "exceeded quota" not in said
+
+
+@pytest.mark.row("S1", "a team's namespace enforces Pod Security restricted at a pinned version: bad pods refused")
+def test_a_teams_namespace_admits_restricted_pods_only(teams: Teams, record_property: Any) -> None:
+    labels = teams.a.get("namespace", teams.a.namespace)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert labels["pod-security.kubernetes.io/enforce-version"] == "v1.32"
+    refused = {name: submit(teams.a, one) for name, one in unrestricted().items()}
+    assert {name: said for name, said in refused.items() if "violates PodSecurity" not in said} == {}
+    assert submit(teams.a, changed(pod(), "metadata name", "calm")) == ""
+    record_property("S1", f"{len(refused)} pods refused")
+
+
+@pytest.mark.control("S1")
+def test_without_the_label_the_same_pods_are_admitted(teams: Teams) -> None:
+    teams.nobody.run("label", "namespace", teams.nobody.namespace, RESTRICTED.partition("=")[0] + "-")
+    try:
+        bad = unrestricted()
+        assert {name: submit(teams.nobody, one) for name, one in bad.items()} == dict.fromkeys(bad, "")
+    finally:
+        teams.nobody.run("label", "namespace", teams.nobody.namespace, RESTRICTED)
+
+
+def unrestricted() -> dict[str, Document]:
+    at = "spec containers 0 securityContext"
+    return {
+        "root": changed(pod(), "spec securityContext runAsUser", 0),
+        "privileged": changed(pod(), at, {"privileged": True}),
+        "escalation": changed(pod(), f"{at} allowPrivilegeEscalation", True),
+        "capabilities": changed(pod(), f"{at} capabilities", {"drop": ["ALL"], "add": ["NET_RAW"]}),
+        "seccomp": changed(pod(), "spec securityContext seccompProfile", {"type": "Unconfined"}),
+        "the node's network": changed(pod(), "spec hostNetwork", True),
+        "the node's folder": changed(pod(), "spec volumes", [{"name": "x", "hostPath": {"path": "/"}}]),
+    }
