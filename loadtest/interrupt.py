@@ -19,23 +19,32 @@ _START = subprocess.Popen.__init__.__code__
 
 def as_exception() -> None:
     """Let SIGTERM, and SIGINT where it is not ignored, raise KeyboardInterrupt in the main thread from now on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A shell starts what runs in its background with SIGINT ignored, and that is to stay so.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _handle)
+    handler = _Handler()
+    signal.signal(signal.SIGTERM, handler)
+    # A shell starts what runs in its background with SIGINT ignored, and that is to stay so.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, handler)
 
 
-def _handle(number: int, frame: FrameType | None) -> None:
-    if not _is_starting(frame):
-        signal.default_int_handler(number, frame)
-    former = signal.getsignal(signal.SIGALRM)
+class _Handler:
+    def __init__(self) -> None:
+        self._is_put_off = False
 
-    def again(_: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGALRM, former)
-        _handle(number, frame)
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not _is_starting(frame):
+            signal.default_int_handler(number, frame)
+        if self._is_put_off:
+            return
+        self._is_put_off = True
+        former = signal.getsignal(signal.SIGALRM)
 
-    signal.signal(signal.SIGALRM, again)
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        def again(_: int, frame: FrameType | None) -> None:
+            self._is_put_off = False
+            signal.signal(signal.SIGALRM, former)
+            self(number, frame)
+
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
 
 
 def _is_starting(frame: FrameType | None) -> bool:

@@ -51,9 +51,11 @@ def test_without_it_python_drops_that_interruption() -> None:
     assert "Exception ignored in" in err
 
 
-def test_what_is_ignored_stays_ignored() -> None:
+def test_what_is_ignored_stays_ignored_but_for_a_polite_kill() -> None:
     install = f"signal.signal(signal.SIGINT, signal.SIG_IGN); {_OURS}"
     assert played(install, signal.SIGINT, "after_in_parent") == ("went on True", "")
+    install = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {_OURS}"
+    assert played(install, signal.SIGTERM, "after_in_parent") == ("interrupted", "")
 
 
 def test_elsewhere_it_comes_at_once_and_the_alarm_is_free_again() -> None:
@@ -61,7 +63,7 @@ def test_elsewhere_it_comes_at_once_and_the_alarm_is_free_again() -> None:
         "import os, signal, subprocess, sys, time\nfrom loadtest import interrupt\n"
         "rung = []\nsignal.signal(signal.SIGALRM, lambda *_: rung.append(True))\n"
         "interrupt.as_exception()\n"
-        "os.register_at_fork(after_in_child=lambda: None, before=lambda: os.kill(os.getpid(), 15))\n"
+        "told = lambda: [os.kill(os.getpid(), number) for number in (15, 2, 15)]\nos.register_at_fork(before=told)\n"
         "try:\n    subprocess.run(['true'], preexec_fn=os.getpid)\n    time.sleep(1)\n"
         "except KeyboardInterrupt:\n    pass\n"
         "signal.raise_signal(signal.SIGALRM)\nprint(rung)\n"
