@@ -23,6 +23,7 @@ from pydantic import (
 from loadtest.amounts import Duration, Share, parse_duration, write_duration
 from loadtest.fault import first_fault
 from loadtest.strict import StrictYaml
+from podium.autoscaling.metric import KnativeMetric, Metric
 from podium.document import Document, nearest, read_document
 from podium.errors import FileError
 
@@ -148,7 +149,7 @@ class HpaPolicy(StrictYaml):
 
     name: _Name
     kind: Literal["hpa"]
-    metric: Literal["cpu", "in-flight", "rate"] = Field(
+    metric: Metric = Field(
         default="cpu", description="cpu: utilization of the request; the others: a total from Prometheus, as by KEDA."
     )
     target: float = Field(gt=0, le=1e6, description="For each pod: percent, requests, or requests a second.")
@@ -177,7 +178,7 @@ class KpaPolicy(StrictYaml):
 
     name: _Name
     kind: Literal["kpa"]
-    metric: Literal["concurrency", "rps"] = "concurrency"
+    metric: KnativeMetric = "concurrency"
     target: float | None = Field(
         default=None, gt=0, le=1e6, description="For each pod; null: containerConcurrency or 100, and 200 rps."
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from loadtest.slo import parse_slo
 from podium import figures
 from podium.autoscaling.capacity import PodCapacity, capacity_of, choose_entry
 from podium.autoscaling.fleet import PodModel
+from podium.autoscaling.metric import Metric
 from podium.autoscaling.policy import Policy, load_policy
 from podium.autoscaling.proposal import computed_policies, pod_model
 from podium.autoscaling.targets import Targets, compute_targets
+from podium.autoscaling.traces import Trace
 from podium.errors import ConfigError, UsageError
 from podium.nodeclass import load_node_class, node_class_names
 from podium.racefile import find_race, read_race
@@ -44,7 +45,7 @@ class Setting:
         capacity: what a pod can do.
         targets: what follows from it.
         model: the same as the simulator takes it.
-        peak: largest rate of the named shapes, per second.
+        peak: largest rate of the load, per second.
         most_pods: replaces the most replicas of every policy; None leaves a file its own.
         has_gpu: whether an accelerator does the work.
     """
@@ -75,17 +76,27 @@ class Setting:
             f"{figures.rate(self.model.safe_rate)} a pod, ready after {start} s, peak {figures.rate(self.peak)}"
         )
 
-    def full(self, metric: Literal["cpu", "rate", "in-flight"]) -> float:
+    def under(self, traces: Sequence[Trace]) -> Setting:
+        """Return the same for these traces: its peak is their largest rate, whatever they are made of."""
+        return replace(self, peak=max(float(trace.rates.max()) for trace in traces))
+
+    def full(self, metric: Metric) -> float:
         """Return what a pod is at when it serves its safe rate: percent of CPU, requests a second, or requests.
 
         Raises:
             ConfigError: the race has no such figure.
         """
         at_safe = compute_targets(self.capacity, 1.0, has_gpu=self.has_gpu)
-        known = {"cpu": at_safe.cpu_percent, "rate": at_safe.rate, "in-flight": at_safe.in_flight}[metric]
+        figure: dict[Metric, float | None] = {
+            "cpu": at_safe.cpu_percent,
+            "in-flight": at_safe.in_flight,
+            "rate": at_safe.rate,
+        }
+        known = figure[metric]
         if known is None:
             raise ConfigError(
-                f"{self.capacity.variant} has no figure for {metric}: {at_safe.notes[0]}", "choose another --metric"
+                f"{self.capacity.variant} has no figure for {metric}: {at_safe.missing[metric]}",
+                "choose another --metric",
             )
         return float(known)
 

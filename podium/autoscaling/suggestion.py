@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from podium.autoscaling.fleet import PodModel
+from podium.autoscaling.metric import Metric
 from podium.autoscaling.policy import Behavior, HpaPolicy, Replicas, ScalingPolicy, ScalingRules
 from podium.autoscaling.traces import SHAPES, Trace, made_trace
 from podium.autoscaling.trial import Trial, try_policies
@@ -25,7 +26,6 @@ MOST_COST: Final = 1.05
 _LEAST_S: Final = 1e-9
 # Seeds of the traces that are searched on; those that it is judged on come after them.
 _TRAINED: Final = 2
-Metric = Literal["cpu", "rate", "in-flight"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from podium.autoscaling.capacity import PodCapacity, in_flight_at
+from podium.autoscaling.metric import KnativeMetric, Metric
 from podium.console import Json
+from podium.mode import Mode
 
-__all__ = ["KNATIVE_UTILIZATION", "Mode", "Targets", "compute_targets", "helm_values"]
-
-Mode = Literal["Standard", "Knative"]
+__all__ = ["KNATIVE_UTILIZATION", "Targets", "compute_targets", "helm_values"]
 
 # Knative scales to 70 % of whatever target it is given (container-concurrency-target-percentage).
 KNATIVE_UTILIZATION = 0.7
@@ -44,6 +43,7 @@ class Targets:
         knative_rps: the same as a rate, not rounded.
         hard_limit: most requests that a pod should be given at once; 0 sets none.
         pods: by name, pods that a rate needs at the planned rate per pod.
+        missing: by metric, why it has no target, for those that have none.
         notes: what is missing or estimated, one sentence each.
     """
 
@@ -52,12 +52,13 @@ class Targets:
     utilization: float
     cpu_percent: int | None
     in_flight: float | None
-    knative_metric: Literal["concurrency", "rps"]
+    knative_metric: KnativeMetric
     knative_target: int
     knative_concurrency: float | None
     knative_rps: float
     hard_limit: int
     pods: Mapping[str, int]
+    missing: Mapping[Metric, str]
     notes: tuple[str, ...]
 
 
@@ -74,10 +75,12 @@ def compute_targets(
     """
     rate = capacity.safe_rate * utilization
     in_flight = in_flight_at(capacity.points, rate)
-    notes: list[str] = []
-    cpu = _cpu_percent(capacity, rate, has_gpu=has_gpu, notes=notes)
+    cpu, note = _cpu_percent(capacity, rate, has_gpu=has_gpu)
+    notes = [note]
+    missing: dict[Metric, str] = {} if cpu is not None else {"cpu": note}
     if in_flight is None:
-        notes.append("in flight is not known: neither a run record nor a probe has a latency")
+        missing["in-flight"] = "in flight is not known: neither a run record nor a probe has a latency"
+        notes.append(missing["in-flight"])
     elif capacity.latency_from == "median":
         notes.append("in flight comes from medians, as no run record is left: it is on the low side")
     concurrency = None if in_flight is None else in_flight / KNATIVE_UTILIZATION
@@ -96,6 +99,7 @@ def compute_targets(
         knative_rps=rate / KNATIVE_UTILIZATION,
         hard_limit=_hard_limit(capacity, concurrency),
         pods={name: math.ceil(total / rate - 1e-9) for name, total in (rates or {}).items()},
+        missing=missing,
         notes=tuple(notes),
     )
 
@@ -126,20 +130,19 @@ def helm_values(targets: Targets, mode: Mode, *, most_pods: int | None = None) -
     return {**values, "autoscaling": {"enabled": True, "metric": "cpu", "targetUtilization": targets.cpu_percent}}
 
 
-def _cpu_percent(capacity: PodCapacity, rate: float, *, has_gpu: bool, notes: list[str]) -> int | None:
+def _cpu_percent(capacity: PodCapacity, rate: float, *, has_gpu: bool) -> tuple[int | None, str]:
+    """Return the utilization, and what is to be known of it."""
     if has_gpu:
-        notes.append("CPU says little of a pod whose work an accelerator does: scale on in flight or rate")
-        return None
+        return None, "CPU says little of a pod whose work an accelerator does: scale on in flight or rate"
     if capacity.saturated_rate is None:
-        notes.append("CPU at the planned rate is not known: the race had no offline phase")
-        return None
+        return None, "CPU at the planned rate is not known: the race had no offline phase"
     # Rounded down: a lower target scales earlier.
     percent = math.floor(rate / capacity.saturated_rate * 100 + 1e-9)
-    notes.append("CPU is estimated: a pod at its offline rate uses all of its request, and less in proportion")
-    return max(1, min(100, percent))
+    told = "CPU is estimated: a pod at its offline rate uses all of its request, and less in proportion"
+    return max(1, min(100, percent)), told
 
 
-def _knative(concurrency: float | None, rps: float) -> tuple[Literal["concurrency", "rps"], int]:
+def _knative(concurrency: float | None, rps: float) -> tuple[KnativeMetric, int]:
     if concurrency is not None:
         whole = round(concurrency)
         if _LEAST_CONCURRENCY <= whole <= _MOST_TARGET and abs(whole - concurrency) <= _MOST_ROUNDING * concurrency:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -14,7 +15,7 @@ from podium.autoscaling.timeline import Timeline
 from podium.autoscaling.traces import Trace
 from podium.console import Json
 
-__all__ = ["COLUMNS", "NUMBERS", "Trial", "document", "row", "try_policies", "try_policy"]
+__all__ = ["COLUMNS", "NUMBERS", "Trial", "capped", "document", "row", "try_policies", "try_policy"]
 
 COLUMNS = (
     "TRACE",
@@ -34,10 +35,21 @@ NUMBERS = frozenset(COLUMNS[2:])
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One policy on one trace."""
+    """One policy on one trace.
+
+    Attributes:
+        trace: name of the trace.
+        policy: name of the policy.
+        needed_pods: pods that hold the largest rate of the trace, each at its safe rate.
+        max_pods: most pods that the policy may have.
+        timeline: what happened, by second.
+        card: its score.
+    """
 
     trace: str
     policy: str
+    needed_pods: int
+    max_pods: int
     timeline: Timeline
     card: Scorecard
 
@@ -52,12 +64,26 @@ def try_policy(trace: Trace, policy: Policy, model: PodModel) -> Trial:
         minimum=policy.replicas.min,
         stabilization_s=policy.down_window_s,
     )
-    return Trial(trace.name, policy.name, timeline, card)
+    needed = math.ceil(float(trace.rates.max()) / model.safe_rate - 1e-9)
+    return Trial(trace.name, policy.name, needed, policy.replicas.max, timeline, card)
 
 
 def try_policies(traces: Sequence[Trace], policies: Sequence[Policy], model: PodModel) -> list[Trial]:
     """Try every policy on every trace, trace by trace."""
     return [try_policy(trace, policy, model) for trace in traces for policy in policies]
+
+
+def capped(trials: Sequence[Trial]) -> list[str]:
+    """Return a sentence on each policy whose most pods are too few for a trace, so that its score is the cap's."""
+    worst: dict[str, Trial] = {}
+    for one in trials:
+        if one.needed_pods > max(one.max_pods, worst[one.policy].needed_pods if one.policy in worst else 0):
+            worst[one.policy] = one
+    return [
+        f"{one.policy} may have {figures.plural(one.max_pods, 'pod')} at most, and the peak of {one.trace} needs "
+        f"{one.needed_pods:,}: its score is that of the cap, and --max-pods sets another"
+        for one in worst.values()
+    ]
 
 
 def row(trial: Trial) -> tuple[str, ...]:
@@ -85,6 +111,8 @@ def document(trial: Trial, *, with_seconds: bool = True) -> dict[str, Json]:
         "trace": trial.trace,
         "policy": trial.policy,
         "simulated": True,
+        "needed_pods": trial.needed_pods,
+        "max_pods": trial.max_pods,
         "slo_violation_s": card.violation_s,
         "window_s": card.window_s,
         "missed": card.missed,

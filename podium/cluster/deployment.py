@@ -19,11 +19,12 @@ from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm, find_helm
 from podium.cluster.kinds import INFERENCE_SERVICE, Document, annotations_of, labels_of
 from podium.cluster.leftovers import RACE_LABEL, label_of, sweep
-from podium.cluster.release import Mode, Release, Served, check_site, install, remove, values_of
+from podium.cluster.release import Release, Served, check_site, install, remove, values_of
 from podium.cluster.site import Platform, read_platform
 from podium.console import Json, notes
 from podium.errors import ConfigError, UsageError
 from podium.inferenceservice import MAX_NAME, NAME
+from podium.mode import Mode
 from podium.nodeclass import load_node_class
 from podium.racefolder import locked
 from predictors.manifest import read_variant

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from podium.cluster.adapter import Cluster
 from podium.cluster.diagnosis import Patience, diagnose, pods_of
@@ -28,12 +28,12 @@ from podium.cluster.kinds import (
 )
 from podium.cluster.leftovers import RACE_LABEL
 from podium.cluster.site import Node, Platform, bringing, nodes_of, read_nodes
+from podium.mode import Mode
 from podium.nodeclass import NodeClass
 from podium.placement import helm_values
 from predictors.manifest import Variant
 
 __all__ = [
-    "Mode",
     "Release",
     "Served",
     "check_nodes",
@@ -46,7 +46,6 @@ __all__ = [
     "values_of",
 ]
 
-Mode = Literal["Standard", "Knative"]
 _CHART = "variant"
 _GONE_S = 90.0
 _LOOK_EVERY_S = 1.0

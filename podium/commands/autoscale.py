@@ -1,12 +1,14 @@
 """`podium autoscale`: targets from a race, and policies on a simulator."""
 
-from enum import StrEnum
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from podium.autoscaling.metric import Metric
 from podium.console import Json, Output, print_document, print_styled, print_table
+from podium.mode import Mode
 
 if TYPE_CHECKING:
     from podium.autoscaling.capacity import PodCapacity
@@ -17,29 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 
-class Metric(StrEnum):
-    """What a suggested HPA watches."""
-
-    CPU = "cpu"
-    RATE = "rate"
-    IN_FLIGHT = "in-flight"
-
-
-class Mode(StrEnum):
-    """KServe's deployment mode."""
-
-    STANDARD = "Standard"
-    KNATIVE = "Knative"
-
-
 # Of `replicas.max` in the chart `variant`.
 _MOST_PODS = 1000
+_TABLE_END = "-o yaml writes the policy, -o json the values of the chart"
+_FILE_END = "try it under load before you rely on it"
 _RACE = "Race by id, `latest`, or folder."
 _Runs = Annotated[Path, typer.Option(help="Where races are kept.")]
 _Variant = Annotated[str | None, typer.Option(help="Variant id; the default is the winner.")]
 _NodeClass = Annotated[str | None, typer.Option(help="Node class, where the variant ran on several.")]
 _Output = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
-_Peak = Annotated[str | None, typer.Option(help="Largest total rate, as 400/s; the default is what four pods hold.")]
+_Peak = Annotated[
+    str | None, typer.Option(help="Largest rate of a shape, as 400/s; the default is what four pods hold.")
+]
 _Length = Annotated[str, typer.Option(help="Length of a named shape.")]
 _MaxPods = Annotated[int | None, typer.Option(min=1, max=1000, help="Most pods, of every policy.")]
 _Start = Annotated[str | None, typer.Option(help="From wanted to ready, as 4s; the default is the race's.")]
@@ -64,7 +55,7 @@ def targets(
         str | None, typer.Option(help="Planned share of the safe rate; the default is the race's.")
     ] = None,
     peak: Annotated[str | None, typer.Option(help="Largest total rate, as 400/s; sets the most replicas.")] = None,
-    mode: Annotated[Mode, typer.Option(help="Mode that the values of -o yaml are for.")] = Mode.STANDARD,
+    mode: Annotated[Mode, typer.Option(help="Mode that the values of -o yaml are for.")] = "Standard",
     output: Annotated[Output, typer.Option("-o", "--output", help="yaml: values of the chart `variant`.")] = (
         Output.TABLE
     ),
@@ -103,10 +94,10 @@ def targets(
             print_styled(note)
         return
     try:
-        values = helm_values(found, mode.value, most_pods=most)
+        values = helm_values(found, mode, most_pods=most)
     except ValueError as error:
         raise ConfigError(
-            f"there is no CPU target for {capacity.variant}, and the chart's HPA takes no other: {found.notes[0]}",
+            f"no CPU target for {capacity.variant}, and the chart's HPA takes no other: {found.missing['cpu']}",
             "add --mode Knative, or look at the other targets with -o table",
         ) from error
     print_document(values, output)
@@ -131,31 +122,35 @@ def simulate(
     """Replay a load against autoscaling policies, on a model of the autoscaler and of the pods that a race measured.
 
     Policies by name: kserve-default, knative-default, and computed-cpu, computed-rate, computed-in-flight and
-    computed-knative, which follow from the race. What comes out is simulated, not measured.
+    computed-knative, which follow from the race; those may grow to twice the pods that the peak needs: that of --peak,
+    or of the traces without it. A recorded trace has its own rates. What comes out is simulated, not measured.
     """
     from podium.autoscaling.traces import load_trace
-    from podium.autoscaling.trial import COLUMNS, NUMBERS, document, row, try_policies
+    from podium.autoscaling.trial import COLUMNS, NUMBERS, capped, document, row, try_policies
     from podium.errors import UsageError
 
     setting = _setting(race, runs, variant, node_class, peak, start, max_pods)
+    seconds = _seconds(length)
+    traces = [load_trace(name, peak=setting.peak, seconds=seconds, seed=seed) for name in trace]
+    if peak is None:
+        setting = setting.under(traces)
     policies = [setting.policy(name) for name in policy]
     if len({one.name for one in policies}) < len(policies):
         raise UsageError("two policies have one name", "give each file a name of its own")
-    seconds = _seconds(length)
-    traces = [load_trace(name, peak=setting.peak, seconds=seconds, seed=seed) for name in trace]
     trials = try_policies(traces, policies, setting.model)
-    if output is not Output.TABLE:
+    if output is Output.TABLE:
+        print_styled(setting.told)
+        print_table(COLUMNS, [row(one) for one in trials], right=NUMBERS)
+    else:
         print_document([document(one) for one in trials], output)
-        return
-    print_styled(setting.told)
-    print_table(COLUMNS, [row(one) for one in trials], right=NUMBERS)
+    _say(capped(trials), output)
 
 
 def suggest(
     race: Annotated[str, typer.Argument(help=_RACE)] = "latest",
     variant: _Variant = None,
     node_class: _NodeClass = None,
-    metric: Annotated[Metric, typer.Option(help="What the HPA watches; the chart takes cpu.")] = Metric.CPU,
+    metric: Annotated[Metric, typer.Option(help="What the HPA watches; the chart takes cpu.")] = "cpu",
     baseline: Annotated[str, typer.Option(help="HPA policy to beat, by name or file.")] = "kserve-default",
     trials: Annotated[int, typer.Option(min=1, max=2000, help="Most policies that are simulated.")] = 80,
     seed: Annotated[int, typer.Option(min=0, help="Of the traces, those searched on and those judged on.")] = 0,
@@ -175,26 +170,29 @@ def suggest(
     from podium.autoscaling.policy import HpaPolicy
     from podium.autoscaling.suggestion import suggest as search
     from podium.autoscaling.suggestion import training_traces
+    from podium.autoscaling.trial import capped
     from podium.errors import UsageError
 
     setting = _setting(race, runs, variant, node_class, peak, start, max_pods)
     beaten = setting.policy(baseline)
     if not isinstance(beaten, HpaPolicy):
         raise UsageError(f"--baseline {baseline} is of kind kpa, and an HPA is searched", "name one of kind hpa")
-    full = setting.full(metric.value)
+    full = setting.full(metric)
     seconds = _seconds(length)
     searched, held_out = (
         training_traces(peak=setting.peak, seconds=seconds, seed=seed, held_out=judged) for judged in (False, True)
     )
-    found = search(
-        beaten, setting.model, full=full, metric=metric.value, trials=trials, searched=searched, held_out=held_out
-    )
-    if output is Output.YAML:
-        print_document(found.policy.model_dump(by_alias=True, mode="json", exclude_none=True), output)
-    elif output is Output.JSON:
-        print_document(_suggested(found), output)
-    else:
+    found = search(beaten, setting.model, full=full, metric=metric, trials=trials, searched=searched, held_out=held_out)
+    if output is Output.TABLE:
         _show(found, setting.told)
+    elif output is Output.YAML:
+        print_document(found.policy.model_dump(by_alias=True, mode="json", exclude_none=True), output)
+    else:
+        print_document(_suggested(found), output)
+    _say(capped(found.held_out), output)
+    if not found.is_better:
+        _say(["no settings were found that violate less for about the same pods: keep what you have"], output)
+    _say([f"simulated, not verified live: {_TABLE_END if output is Output.TABLE else _FILE_END}"], output)
 
 
 def _show(found: "Suggestion", told: str) -> None:
@@ -211,9 +209,17 @@ def _show(found: "Suggestion", told: str) -> None:
     )
     words = [f"{key}: {value}" for key, value in _settings(found).items()]
     print_styled(f"{found.policy.name} ({figures.plural(found.trials, 'trial')}): {', '.join(words)}")
-    if not found.is_better:
-        print_styled("no settings were found that violate less for about the same pods: keep what you have")
-    print_styled("simulated, not verified live: -o yaml writes the policy, -o json the values of the chart")
+
+
+def _say(sentences: Sequence[str], output: Output) -> None:
+    """Print sentences below a table, and beside a document, which a file or a program takes as it is."""
+    from podium.exits import printable
+
+    for text in sentences:
+        if output is Output.TABLE:
+            print_styled(text)
+        else:
+            typer.echo(printable(text), err=True)
 
 
 def _settings(found: "Suggestion") -> dict[str, Json]:

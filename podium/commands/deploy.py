@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from podium.console import Output
+from podium.mode import Mode
 
 if TYPE_CHECKING:
     from podium.cluster.deployment import Deployed
 
 __all__ = ["register"]
-
-
-class ModeName(StrEnum):
-    """KServe's deployment mode."""
-
-    STANDARD = "Standard"
-    KNATIVE = "Knative"
 
 
 class DryRun(StrEnum):
@@ -35,7 +29,7 @@ def register(app: typer.Typer) -> None:
     def deploy(
         variant: Annotated[str, typer.Argument(help="Variant id, id@address, or artifact folder.")],
         node_class: Annotated[str, typer.Option("--node-class", help="Where it runs: podium get classes.")],
-        mode: Annotated[ModeName, typer.Option(help="KServe's deployment mode.")] = ModeName.STANDARD,
+        mode: Annotated[Mode, typer.Option(help="KServe's deployment mode.")] = "Standard",
         name: Annotated[
             str | None, typer.Option(help="Name of the InferenceService; the default is the variant's id.")
         ] = None,
@@ -65,13 +59,13 @@ def register(app: typer.Typer) -> None:
 
         if max_replicas < max(1, min_replicas):
             raise typer.BadParameter(f"it is below --min-replicas {min_replicas}", param_hint="--max-replicas")
-        if min_replicas == 0 and mode is ModeName.STANDARD:
+        if min_replicas == 0 and mode == "Standard":
             raise typer.BadParameter("only --mode Knative scales to 0", param_hint="--min-replicas")
         wish = Wish(
             stored=Store(store or default_store()).find(variant),
             node_class=node_class,
             name=name,
-            mode=mode.value,
+            mode=mode,
             replicas=(min_replicas, max_replicas),
             timeout_s=parse_duration(timeout),
         )

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.autoscaling.capacity import LoadPoint, PodCapacity, capacity_of, choose_entry, in_flight_at, load_points
+from podium.autoscaling.setting import MeasuredPod, setting_of
 from podium.autoscaling.targets import KNATIVE_UTILIZATION, compute_targets, helm_values
 from podium.cli import run
 from podium.errors import AmbiguousError, ConfigError
@@ -70,6 +71,20 @@ def test_without_an_offline_phase_or_with_a_gpu_there_is_no_cpu_target() -> None
         assert "CPU" in found.notes[0]
         with pytest.raises(ValueError, match="CPU"):
             helm_values(found, "Standard")
+
+
+def test_what_has_no_figure_says_its_own_reason() -> None:
+    measured = pod(points=())
+    setting = setting_of(MeasuredPod(measured, compute_targets(measured, 0.7), has_gpu=False))
+    with pytest.raises(ConfigError, match="in-flight: in flight is not known"):
+        setting.full("in-flight")
+    assert setting.full("cpu") == 55
+    unsaturated = pod(saturated=None, points=())
+    setting = setting_of(MeasuredPod(unsaturated, compute_targets(unsaturated, 0.7), has_gpu=False))
+    with pytest.raises(ConfigError, match="cpu: CPU at the planned rate is not known"):
+        setting.full("cpu")
+    with pytest.raises(ConfigError, match="in-flight: in flight is not known"):
+        setting.full("in-flight")
 
 
 def test_pods_are_counted_at_the_planned_rate() -> None:

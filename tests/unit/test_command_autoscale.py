@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from podium import figures
 from podium.autoscaling.policy import load_policy
 from podium.autoscaling.proposal import CHART_BEHAVIOR
 from podium.cli import run
@@ -91,6 +92,48 @@ def test_a_maximum_below_what_a_policy_keeps_is_refused(
     assert simulate(runs, *words, "--max-pods", "3") == 0
 
 
+def recorded(tmp_path: Path, per_second: int) -> str:
+    """A quarter of a minute of arrivals at one rate, which no option changes."""
+    file = tmp_path / "prod.txt"
+    file.write_text("".join(f"{index / per_second:.6f}\n" for index in range(15 * per_second)))
+    return str(file)
+
+
+def test_computed_policies_may_grow_to_what_a_recorded_trace_needs(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate(runs, "--trace", "step", "--policy", "computed-rate", "-o", "json") == 0
+    told = json.loads(capsys.readouterr().out)[0]
+    safe = max(told["seconds"]["offered"]) / 4
+    assert (told["needed_pods"], told["max_pods"]) == (4, 12)
+    words = ["--trace", recorded(tmp_path, round(40 * safe)), "--policy", "computed-rate", "--policy", "kserve-default"]
+    assert simulate(runs, *words, "-o", "json") == 0
+    printed = capsys.readouterr()
+    found = {one["policy"]: one for one in json.loads(printed.out)}
+    assert found["computed-rate"]["needed_pods"] in {40, 41}
+    assert found["computed-rate"]["max_pods"] > 100
+    assert "kserve-default may have 10 pods at most, and the peak of prod needs 4" in printed.err
+    assert "computed-rate" not in printed.err
+    assert simulate(runs, *words) == 0
+    out = capsys.readouterr().out
+    assert f"peak {figures.rate(round(40 * safe))}" in out
+    assert "kserve-default may have 10 pods" in out
+
+
+def test_a_cap_is_named_only_where_it_binds(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--trace", "step", "--trace", "burst", "--policy", "computed-rate"]
+    assert simulate(runs, *words, "--max-pods", "4") == 0
+    assert "at most" not in capsys.readouterr().out
+    assert simulate(runs, *words, "--max-pods", "3") == 0
+    assert capsys.readouterr().out.count("computed-rate may have 3 pods at most, and the peak of step-0 needs 4") == 1
+    # A peak that was given is kept, and a trace above it meets the cap that follows.
+    trace = recorded(tmp_path, 2000)
+    assert simulate(runs, "--trace", trace, "--policy", "computed-rate", "--peak", "20/s") == 0
+    out = capsys.readouterr().out
+    assert "peak 20.0/s" in out
+    assert "computed-rate may have 2 pods at most" in out
+
+
 def test_the_computed_policies_behave_as_the_chart_does_by_default() -> None:
     values = yaml.safe_load((ROOT / "charts" / "variant" / "values.yaml").read_text())
     assert CHART_BEHAVIOR.model_dump(by_alias=True, mode="json") == {
@@ -119,6 +162,22 @@ def test_a_suggestion_is_a_policy_that_can_be_simulated(
     (tmp_path / "suggested.yaml").write_text(capsys.readouterr().out)
     assert load_policy(tmp_path / "suggested.yaml").metric == "rate"
     assert simulate(runs, "--trace", "ramp", "--policy", str(tmp_path / "suggested.yaml")) == 0
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_a_suggestion_that_becomes_a_file_says_what_it_is_beside_it(
+    runs: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # So little load that nothing is violated, and nothing can be better.
+    assert suggest(runs, "-o", form, "--peak", "1/s") == 0
+    worse = capsys.readouterr()
+    assert "simulated, not verified live" in worse.err
+    assert "keep what you have" in worse.err
+    assert "keep what you have" not in worse.out
+    assert suggest(runs, "-o", form, "--metric", "rate", "--trials", "25") == 0
+    better = capsys.readouterr().err
+    assert "simulated, not verified live" in better
+    assert "keep what you have" not in better
 
 
 def test_a_suggestion_has_values_of_the_chart_where_it_takes_the_metric(
