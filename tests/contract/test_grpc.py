@@ -248,9 +248,11 @@ def test_a_deadline_takes_the_work_out_of_the_queue(start: Starter, vector_folde
     before = sum(server.state()["batches"].values())
     with held(server):
         with ThreadPoolExecutor(8) as pool:
-            codes = list(pool.map(lambda _: code_of(rpc, raw(X[:1]), 0.15), range(8)))
+            # Long enough that all of them wait before the first one leaves, on a busy machine too.
+            left = [pool.submit(code_of, rpc, raw(X[:1]), 5) for _ in range(8)]
+            waiting(server, 9)
         eventually(lambda: server.state()["in_flight"] == 1)
-    assert set(codes) == {Code.DEADLINE_EXCEEDED}
+    assert {future.result() for future in left} == {Code.DEADLINE_EXCEEDED}
     assert sum(server.state()["batches"].values()) - before == 1, "who has left is not computed for"
     rpc.channel.close()
 
