@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest import interrupt
 from podium.racefile import read_race
 from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
 from tests.eventually import eventually
@@ -167,7 +168,8 @@ def one_round(race: Race, number: int, fault: Callable[..., None], after_s: floa
         fault(race, process)
         codes = [process.wait(RACE_S)]
     finally:
-        process.kill()
+        process.terminate()
+        process.wait()
     # 5 and 6 are verdicts; whatever else is no end, and a person starts it again.
     while codes[-1] not in (0, 5, 6) and len(codes) < 3:
         print(race.last_words(), file=sys.stderr)
@@ -187,12 +189,19 @@ def main() -> int:
     parser.add_argument("--skip", type=int, default=0, help="rounds that were played before, with the same seed")
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
+    # Whoever ends this from outside wants the race gone as well.
+    interrupt.as_exception()
     chance = random.Random(options.seed)  # noqa: S311
     rights = []
     with tempfile.TemporaryDirectory(prefix="podium-killed-") as name:
         race = Race(Path(name), Kubectl("kubectl"))
         began = time.monotonic()
-        code = race.start("--new").wait(RACE_S)
+        process = race.start("--new")
+        try:
+            code = process.wait(RACE_S)
+        finally:
+            process.terminate()
+            process.wait()
         whole_s, wanted = time.monotonic() - began, race.verdicts()
         told = {"round": 0, "codes": [code], "verdicts": wanted, "voids": race.voids(), "left": race.left()}
         print(json.dumps({**told, "seconds": round(whole_s, 1)}), flush=True)
