@@ -26,6 +26,8 @@ LABELS = {"race", "variant", "node-class", "runtime", "component"}
 OTHERS = {
     "loadgen": "a taint of nodes",
     "site": "a label of namespaces",
+    "storage": "an annotation of namespaces",
+    "tenant": "a label of namespaces",
     "image": "a label of Docker images",
 }
 # Where the name behind the prefix is computed, and what it can be is tested below.
