@@ -18,10 +18,11 @@ import numpy as np
 from loadtest.errors import PlanError
 from loadtest.schedule import Integers
 
-__all__ = ["MAX_RATE_VARIABLE", "NAMESPACE_VARIABLE", "Bounds"]
+__all__ = ["MAX_RATE_VARIABLE", "NAMESPACE_VARIABLE", "RUNNERS_VARIABLE", "Bounds"]
 
 MAX_RATE_VARIABLE = "LOADTEST_MAX_RATE"
 NAMESPACE_VARIABLE = "LOADTEST_NAMESPACE"
+RUNNERS_VARIABLE = "RUNNERS"
 _NS = 1_000_000_000
 # Arrivals by chance are more than their mean in some second: six standard deviations, and ten for small numbers.
 _DEVIATIONS = 6.0
@@ -35,10 +36,12 @@ class Bounds:
     Attributes:
         rate: most requests a second; None is no bound.
         namespace: whose Services may be loaded; empty is anybody.
+        runners: how many runners share the rate; None where one says what all of them play.
     """
 
     rate: float | None = None
     namespace: str = ""
+    runners: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Bounds:
@@ -50,18 +53,35 @@ class Bounds:
         told = environment.get(MAX_RATE_VARIABLE)
         if told is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", told):
             raise PlanError(f"{MAX_RATE_VARIABLE} is {told!r}", "write requests a second as a whole number above 0")
-        return cls(None if told is None else float(told), environment.get(NAMESPACE_VARIABLE, ""))
+        shared = environment.get(RUNNERS_VARIABLE)
+        if shared is not None and not re.fullmatch(r"[1-9][0-9]{0,3}", shared):
+            raise PlanError(f"{RUNNERS_VARIABLE} is {shared!r}", "write how many runners there are, as a whole number")
+        return cls(
+            None if told is None else float(told),
+            environment.get(NAMESPACE_VARIABLE, ""),
+            None if shared is None else int(shared),
+        )
 
     def check(
-        self, url: str, *, schedule: Integers | None = None, seconds: float | None = None, rate: float | None = None
+        self,
+        url: str,
+        *,
+        schedule: Integers | None = None,
+        seconds: float | None = None,
+        rate: float | None = None,
+        players: int | None = None,
     ) -> None:
-        """Refuse a load of all runners together that goes beyond.
+        """Refuse a load that goes beyond.
+
+        No runner sees what the others are told. So each keeps to its part of the rate: an order for as many players as
+        there are runners may have the whole, one for a single player the part of one.
 
         Args:
             url: what is to be loaded.
             schedule: intended starts in ns; None where there is none.
             seconds: length of the schedule's window.
             rate: requests a second, for a generator that takes them in place of a schedule.
+            players: how many runners play this load, each an equal share; None is all of them.
 
         Raises:
             PlanError: a foreign host, too many requests a second, or a load that has no rate.
@@ -69,10 +89,15 @@ class Bounds:
         self._check_host(url)
         if self.rate is None:
             return
-        if rate is not None and rate > self.rate:
-            raise PlanError(f"{rate:g} requests a second are above the bound of {self.rate:g}", "lower the rate")
+        part = 1.0 if self.runners is None or players is None else players / self.runners
+        allowed = self.rate * part
+        if rate is not None and not 0 < rate <= allowed:
+            raise PlanError(
+                f"{rate:g} requests a second are above the bound of {allowed:g}, or none",
+                "lower the rate, or let all runners play it" if part < 1 else "lower the rate",
+            )
         if schedule is not None:
-            _check_schedule(schedule, self.rate, seconds or 0.0)
+            _check_schedule(schedule, allowed, seconds or 0.0)
         elif rate is None:
             raise PlanError(
                 "a closed loop sends as fast as it is answered, and this load generator is bound to a rate",

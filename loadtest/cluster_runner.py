@@ -191,9 +191,9 @@ def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds) -> in
         clock_ns = server.clock_ns() if order.runners > 1 else 0
         try:
             if order.tool == "vegeta":
-                bounds.check(order.url, rate=order.rate)
+                bounds.check(order.url, rate=order.rate, players=1)
             else:
-                bounds.check(order.url, schedule=shot_of(order).schedule, seconds=order.seconds)
+                bounds.check(order.url, schedule=shot_of(order).schedule, seconds=order.seconds, players=order.runners)
             payloads = _payloads(server, order, folder)
             report, files = play_order(order, number, payloads, folder, clock_ns, facts)
             # A clock that was set meanwhile would go unseen by the one look that the start was derived from.

@@ -8,6 +8,7 @@ from loadtest.errors import PlanError
 from loadtest.schedule import constant, poisson
 
 OWN = Bounds(namespace="vision")
+OWN_RATE = Bounds(50.0)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,26 @@ def test_ten_times_the_rate_is_refused() -> None:
     Bounds(50.0).check("http://x", rate=50.0)
 
 
+def test_each_of_several_runners_keeps_to_its_part() -> None:
+    four = Bounds(200.0, runners=4)
+    four.check("http://x", schedule=constant(200.0, 10.0), seconds=10.0, players=4)
+    four.check("http://x", rate=50.0, players=1)
+    with pytest.raises(PlanError, match="200 requests a second are above the bound of 50"):
+        four.check("http://x", rate=200.0, players=1)
+    # The whole schedule to each as if it were alone, or to half of them.
+    for players in (1, 2):
+        with pytest.raises(PlanError, match="above the bound of"):
+            four.check("http://x", schedule=constant(200.0, 10.0), seconds=10.0, players=players)
+    # The control: a runner that is alone may have it all.
+    Bounds(200.0, runners=1).check("http://x", rate=200.0, players=1)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    with pytest.raises(PlanError, match="or none"):
+        OWN_RATE.check("http://x", rate=rate)
+
+
 def test_a_burst_within_the_mean_is_refused() -> None:
     burst = np.full(500, 7, dtype=np.int64)
     with pytest.raises(PlanError, match="500 requests within a second"):
@@ -74,6 +95,9 @@ def test_bounds_come_from_the_environment() -> None:
     assert Bounds.from_environment({}) == Bounds()
     told = {"LOADTEST_MAX_RATE": "200", "LOADTEST_NAMESPACE": "vision"}
     assert Bounds.from_environment(told) == Bounds(200.0, "vision")
+    assert Bounds.from_environment({**told, "RUNNERS": "3"}) == Bounds(200.0, "vision", 3)
+    with pytest.raises(PlanError, match="RUNNERS is '0'"):
+        Bounds.from_environment({**told, "RUNNERS": "0"})
 
 
 @pytest.mark.parametrize("told", ["", "0", "-1", "1e9", "inf", "nan", "many", "1.5", "9999999999"])
