@@ -1,27 +1,28 @@
 """What a tenant may submit and what it may not: honest documents, and hostile ones that break one rule each."""
 
-from copy import deepcopy
 from typing import Any, NamedTuple
 
-__all__ = ["IMAGE", "VALUES", "Hostile", "changed", "container", "honest", "hostile", "pod", "runtime", "service"]
+from tests.cluster.submitted import (
+    DIGEST,
+    IMAGE,
+    LOAD_IMAGE,
+    SMALL,
+    Document,
+    canary,
+    changed,
+    container,
+    cron,
+    custom,
+    deployment,
+    job,
+    load,
+    network_service,
+    pod,
+    runtime,
+    service,
+)
 
-Document = dict[str, Any]
-DIGEST = "@sha256:" + "0f1e2d3c4b5a6978" * 4
-IMAGE = f"registry.example/team/predictor{DIGEST}"
-SMALL = {"cpu": "100m", "memory": "64Mi"}
-BOUNDED = {"requests": SMALL, "limits": SMALL}
-# Values of the chart `platform` that the cases count on.
-VALUES: Document = {
-    "site": "kind",
-    "admission": {
-        "enabled": True,
-        "registries": ["registry.example/", "registry.example:5000/podium/"],
-        "storage": ["pvc://podium-artifacts/", "s3://models/"],
-        "nodeLabels": ["podium.dev/node-class"],
-        "tolerations": ["nvidia.com/gpu"],
-        "limits": {"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": "1"},
-    },
-}
+__all__ = ["Hostile", "honest", "hostile"]
 
 
 class Hostile(NamedTuple):
@@ -30,125 +31,6 @@ class Hostile(NamedTuple):
     name: str
     rule: str
     document: Document
-
-
-def changed(document: Document, path: str, value: Any) -> Document:
-    """Return a copy with a value at a path of words; a number is a place in a list, the word + a new one."""
-    made = deepcopy(document)
-    at: Any = made
-    *way, last = path.split()
-    for word in way:
-        at = at[int(word)] if isinstance(at, list) else at.setdefault(word, {})
-    if isinstance(at, list):
-        at.append(value)
-    elif value is None:
-        at.pop(last)
-    else:
-        at[last] = value
-    return made
-
-
-def service(**predictor: Any) -> Document:
-    """Return a plain InferenceService on one of Podium's runtimes."""
-    model = {
-        "modelFormat": {"name": "podium-ort"},
-        "runtime": "podium-ort",
-        "storageUri": "pvc://podium-artifacts/food11/0a1b2c3d",
-        "resources": BOUNDED,
-    }
-    spec = {"serviceAccountName": "podium-models", "automountServiceAccountToken": False, "model": model}
-    return {
-        "apiVersion": "serving.kserve.io/v1beta1",
-        "kind": "InferenceService",
-        "metadata": {"name": "food11", "annotations": {"serving.kserve.io/deploymentMode": "Standard"}},
-        "spec": {"predictor": {**spec, **predictor}},
-    }
-
-
-def container(name: str = "kserve-container", image: str = IMAGE) -> Document:
-    """Return a container as Pod Security asks for it."""
-    secured = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-    return {"name": name, "image": image, "resources": BOUNDED, "securityContext": secured}
-
-
-def custom() -> Document:
-    """Return an InferenceService with a container of its own."""
-    return changed(service(containers=[container()]), "spec predictor model", None)
-
-
-def runtime() -> Document:
-    """Return a ServingRuntime."""
-    return {
-        "apiVersion": "serving.kserve.io/v1alpha1",
-        "kind": "ServingRuntime",
-        "metadata": {"name": "own"},
-        "spec": {"supportedModelFormats": [{"name": "own", "version": "1"}], "containers": [container()]},
-    }
-
-
-def template(name: str = "main") -> Document:
-    """Return what a workload makes pods of."""
-    return {
-        "metadata": {"labels": {"app": "x"}},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container(name)],
-        },
-    }
-
-
-def job() -> Document:
-    """Return a Job that generates no load."""
-    pod = changed(template(), "spec restartPolicy", "Never")
-    spec = {"activeDeadlineSeconds": 600, "ttlSecondsAfterFinished": 300, "backoffLimit": 0, "template": pod}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sums"}, "spec": spec}
-
-
-def load(namespace: str = "own") -> Document:
-    """Return a Job of load generators as the chart `loadtest` makes it in a namespace."""
-    made = changed(job(), "metadata name", "night-runners")
-    made = changed(made, "spec template spec serviceAccountName", "night")
-    labels = {"app.kubernetes.io/name": "loadtest", "app.kubernetes.io/component": "runner"}
-    made = changed(made, "spec template metadata labels", labels)
-    at = "spec template spec containers 0"
-    made = changed(made, f"{at} command", ["python", "-m", "loadtest.cluster_runner"])
-    made = changed(made, f"{at} args", ["--results=http://night-results:8090", "--folder=/work"])
-    bounds = {"LOADTEST_MAX_RATE": "1000", "LOADTEST_NAMESPACE": namespace}
-    return changed(made, f"{at} env", [{"name": key, "value": value} for key, value in bounds.items()])
-
-
-def deployment() -> Document:
-    """Return a Deployment."""
-    spec = {"selector": {"matchLabels": {"app": "x"}}, "template": template()}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}, "spec": spec}
-
-
-def pod() -> Document:
-    """Return a bare pod that no node takes."""
-    spec = {**template()["spec"], "nodeSelector": {"podium.dev/node-class": "none"}}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
-
-
-def cron() -> Document:
-    """Return a Job by the clock."""
-    spec = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job()["spec"]}}
-    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "x"}, "spec": spec}
-
-
-def network_service(**spec: Any) -> Document:
-    """Return a Service."""
-    full = {"selector": {"app": "x"}, "ports": [{"port": 80}], **spec}
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "x"},
-        "spec": {key: value for key, value in full.items() if value is not None},
-    }
 
 
 def _affinity(kind: str) -> Document:
@@ -162,8 +44,9 @@ def _volume(**source: Any) -> list[Document]:
     return [{"name": "x", **source}]
 
 
-def _canary(**part: Any) -> list[Document]:
-    return [{"trafficPercent": 10, "predictor": {"name": "next", "automountServiceAccountToken": False, **part}}]
+def _many(run: Document) -> Document:
+    """Return load by three pods."""
+    return changed(changed(run, "spec parallelism", 3), "spec completions", 3)
 
 
 def _endless(namespace: str) -> Document:
@@ -185,6 +68,12 @@ def hostile(namespace: str) -> list[Hostile]:
     second = [*own["spec"]["predictor"]["containers"], {"name": "sidecar", "image": IMAGE}]
     env = f"{inside} containers 0 env"
     model = plain["spec"]["predictor"]["model"]
+    bears = {"app.kubernetes.io/name": "loadtest", "app.kubernetes.io/component": "runner"}
+    served, transforms = {"serving.kserve.io/inferenceservice": "x"}, {"component": "transformer"}
+    shared = {"name": "RUNNERS", "value": "1"}
+    labels = "spec template metadata labels"
+    wide, by_hand = {"limits": {"memory": "1Ti"}}, {"exec": {"command": ["sh", "-c", "k6"]}}
+    both = [run["spec"]["template"]["spec"]["containers"][0], {**container("two"), "image": LOAD_IMAGE}]
     rows: list[tuple[str, str, Document, str, Any]] = [
         ("the node's network", "host-namespace", plain, f"{at} hostNetwork", True),
         ("the node's processes", "host-namespace", plain, f"{at} hostPID", True),
@@ -272,6 +161,8 @@ def hostile(namespace: str) -> list[Hostile]:
         ("a runtime without limits", "limits-set", hand, "spec containers 0 resources", {}),
         ("a terabyte", "limits-cap", plain, f"{at} model resources limits", {"cpu": "1", "memory": "1Ti"}),
         ("a device", "limits-cap", plain, f"{at} model resources limits", {**SMALL, "devices.example/fuse": "1"}),
+        ("a terabyte for all containers", "limits-cap", plain, f"{at} resources", wide),
+        ("a terabyte for a pod", "limits-cap", deployment(), f"{inside} resources", wide),
         ("a model of the internet", "storage", plain, f"{at} model storageUri", "https://evil.example/model.onnx"),
         ("another claim", "storage", plain, f"{at} model storageUri", "pvc://podium-artifacts-2/x"),
         ("a way up in the store", "storage", plain, f"{at} model storageUri", "pvc://podium-artifacts/../x"),
@@ -280,6 +171,22 @@ def hostile(namespace: str) -> list[Hostile]:
         ("a thousand pods", "replicas", plain, f"{at} maxReplicas", 1000),
         ("a listener outside", "logger", plain, f"{at} logger", {"url": "http://evil.example", "mode": "all"}),
         ("a listener next door", "logger", plain, f"{at} logger", {"url": "http://log.text.svc", "mode": "all"}),
+        ("a model that loads", "load-kind", plain, "metadata labels", bears),
+        ("a predictor that loads", "load-kind", plain, f"{at} labels", bears),
+        ("a canary that loads", "load-kind", plain, "spec canary", canary(model=model, labels=bears)),
+        ("a runtime that loads", "load-kind", hand, "spec labels", bears),
+        (
+            "a runtime's worker that loads",
+            "load-kind",
+            hand,
+            "spec workerSpec",
+            {"containers": [container("w")], "labels": bears},
+        ),
+        ("a predictor like a transformer", "pod-label", plain, f"{at} labels", transforms),
+        ("a Deployment like a transformer", "pod-label", deployment(), labels, {"app": "x", **served, **transforms}),
+        ("a Deployment like a predictor", "pod-label", deployment(), labels, {"app": "x", **served}),
+        ("a pod like a predictor", "pod-label", pod(), "metadata labels", served),
+        ("a Job like a transformer", "pod-label", job(), labels, {**served, **transforms}),
         ("another network", "annotation", plain, "metadata annotations k8s.v1.cni.cncf.io/networks", "host"),
         (
             "KServe's own annotation",
@@ -291,17 +198,42 @@ def hostile(namespace: str) -> list[Hostile]:
         ("a token for a model", "token", plain, f"{at} automountServiceAccountToken", True),
         ("a token", "token", job(), f"{inside} automountServiceAccountToken", True),
         ("a token by default", "token", deployment(), f"{inside} automountServiceAccountToken", None),
-        ("a canary in an old form", "old-form", plain, "spec canary", _canary(sklearn={"storageUri": "s3://models/x"})),
-        ("a canary's image", "image-digest", plain, "spec canary", _canary(model={**model, "image": "x.example/x:1"})),
-        ("a canary's model", "storage", plain, "spec canary", _canary(model={**model, "storageUri": "s3://mine/x"})),
+        ("a worker's token", "token", alone, f"{at} workerSpec", {"containers": [container("w")]}),
+        ("a canary in an old form", "old-form", plain, "spec canary", canary(sklearn={"storageUri": "s3://models/x"})),
+        ("a canary's image", "image-digest", plain, "spec canary", canary(model={**model, "image": "x.example/x:1"})),
+        ("a canary's model", "storage", plain, "spec canary", canary(model={**model, "storageUri": "s3://mine/x"})),
         ("ten times the rate", "load-rate", run, f"{env} 0 value", "10000"),
         ("a rate that is none", "load-rate", run, f"{env} 0 value", "1e9"),
-        ("no bound of the rate", "load-rate", run, env, [{"name": "LOADTEST_NAMESPACE", "value": namespace}]),
+        ("no bound of the rate", "load-rate", run, env, [shared, {"name": "LOADTEST_NAMESPACE", "value": namespace}]),
         ("a second bound", "load-rate", run, f"{env} +", {"name": "LOADTEST_MAX_RATE", "value": "9"}),
         ("load next door", "load-target", run, f"{env} 1 value", "text"),
-        ("load anywhere", "load-target", run, env, [{"name": "LOADTEST_MAX_RATE", "value": "9"}]),
+        ("load anywhere", "load-target", run, env, [shared, {"name": "LOADTEST_MAX_RATE", "value": "9"}]),
         ("load by a shell", "load-command", run, f"{inside} containers 0 command", ["sh", "-c", "k6"]),
         ("orders from outside", "load-command", run, f"{inside} containers 0 args", ["--results=http://x.example"]),
+        ("load by another image", "load-image", run, f"{inside} containers 0 image", IMAGE),
+        ("load by two containers", "load-alone", run, f"{inside} containers", both),
+        ("load by one that comes first", "load-alone", run, f"{inside} initContainers", both[1:]),
+        (
+            "a program in a claim",
+            "load-alone",
+            run,
+            f"{inside} volumes",
+            _volume(persistentVolumeClaim={"claimName": "x"}),
+        ),
+        ("load after the start", "load-form", run, f"{inside} containers 0 lifecycle", {"postStart": by_hand}),
+        ("load by a probe", "load-form", run, f"{inside} containers 0 livenessProbe", by_hand),
+        ("a program of another folder", "load-form", run, f"{inside} containers 0 workingDir", "/plan"),
+        ("a program of a path", "load-form", run, f"{env} +", {"name": "PYTHONPATH", "value": "/plan"}),
+        ("a generator of its own", "load-form", run, f"{env} +", {"name": "PODIUM_K6", "value": "/plan/k6"}),
+        (
+            "variables from elsewhere",
+            "load-form",
+            run,
+            f"{inside} containers 0 envFrom",
+            [{"configMapRef": {"name": "x"}}],
+        ),
+        ("each at the whole rate", "load-runners", _many(run), f"{env} 2 value", "1"),
+        ("no number of generators", "load-runners", run, f"{env} 2 name", "POD_UID"),
         ("two hours", "job-time", run, "spec activeDeadlineSeconds", 7200),
         ("no end", "job-time", job(), "spec activeDeadlineSeconds", None),
         ("no end by the clock", "job-time", cron(), "spec jobTemplate spec activeDeadlineSeconds", None),
@@ -324,7 +256,7 @@ def hostile(namespace: str) -> list[Hostile]:
 
 def honest(namespace: str) -> dict[str, Document]:
     """Return documents that a tenant may submit, by what they show."""
-    at, first = "spec predictor", "spec predictor containers 0"
+    at, first, inside = "spec predictor", "spec predictor containers 0", "spec template spec"
     gpu = {**SMALL, "nvidia.com/gpu": "1"}
     on_gpu = changed(service(), f"{at} model resources", {"requests": gpu, "limits": gpu})
     term = {"matchExpressions": [{"key": "podium.dev/node-class", "operator": "In", "values": ["epyc"]}]}
@@ -362,6 +294,10 @@ def honest(namespace: str) -> dict[str, Document]:
         "a Job": job(),
         "a Job by the clock": cron(),
         "load": load(namespace),
+        "load by three": changed(_many(load(namespace)), f"{inside} containers 0 env 2 value", "3"),
+        "a canary": changed(
+            service(), "spec canary", canary(model=service()["spec"]["predictor"]["model"], labels={"team": "x"})
+        ),
         "a director of load": changed(director, "spec template spec containers 0 args", words),
         "a Deployment": deployment(),
         "a pod": pod(),

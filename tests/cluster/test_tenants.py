@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cluster.attempts import AT_HOME, ATTEMPTS
 from tests.cluster.conftest import ROOT, Kubectl
-from tests.cluster.hostile import VALUES, changed, container, honest, hostile, pod, runtime, service
+from tests.cluster.hostile import honest, hostile
 from tests.cluster.releases import Helm
+from tests.cluster.submitted import VALUES, canary, changed, container, pod, runtime, service
 from tests.eventually import eventually
 from tests.rendered.engine import ci_files, objects, render
 
@@ -126,7 +128,7 @@ def teams(cluster: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_no_policy_has_a_doubt_of_its_own(teams: Teams, cluster: Kubectl) -> None:
-    """The API server checks the types of every expression against the real kinds, and says what it finds."""
+    """The API server checks expressions against the real kinds as far as they are typed; what is dyn it leaves."""
     prefix = teams.a.namespace.removesuffix("-a")
     found = [
         one for one in cluster.get("validatingadmissionpolicies")["items"] if one["metadata"]["name"].startswith(prefix)
@@ -230,6 +232,40 @@ def test_no_way_of_writing_gets_around_the_rules(teams: Teams) -> None:
     teams.a.run("delete", "servingruntime/own", "pod/x", "--grace-period=0", "--force")
 
 
+def test_a_pod_on_a_node_can_be_debugged_by_a_good_image(teams: Teams) -> None:
+    """The scheduler's nodeName is no field of the team's, and a name of a node in a new pod is one."""
+    there = changed(changed(pod(), "metadata name", "placed"), "spec nodeSelector", None)
+    assert "denied request: pod-field: spec " in submit(teams.a, changed(there, "spec nodeName", "podium-worker"))
+    teams.a.run("create", "-f", "-", text=json.dumps(there))
+    try:
+        eventually(lambda: teams.a.get("pod", "placed")["spec"].get("nodeName"), 60, 0.5)
+        added = {"spec": {"ephemeralContainers": [changed(container("look"), "resources", None)]}}
+        teams.a.run("patch", "pod/placed", "--subresource=ephemeralcontainers", "-p", json.dumps(added))
+        # What lets out is no label that a team gives a pod later.
+        for label in ("component=transformer", "serving.kserve.io/inferenceservice=x"):
+            done = teams.a.run("label", "pod/placed", label, check=False)
+            assert "denied request: pod-label: metadata.labels " in done.stderr, done.stderr
+    finally:
+        teams.a.run("delete", "pod/placed", "--grace-period=0", "--force")
+
+
+def test_a_canarys_worker_is_looked_at(teams: Teams) -> None:
+    """KServe of today takes no worker of a canary; the rules do not count on that, and no control can show it."""
+    worker = {"containers": [container("w", "registry.example/x:1")], "automountServiceAccountToken": False}
+    model = service()["spec"]["predictor"]["model"]
+    said = submit(teams.a, changed(service(), "spec canary", canary(model=model, workerSpec=worker)))
+    assert "denied request: image-digest: spec.canary.predictor.workerSpec.containers[w] " in said
+
+
+def test_a_refusal_names_a_field_that_is_there_once(teams: Teams) -> None:
+    other = {"other.example/x": "y"}
+    made = changed(honest(teams.a.namespace)["a Job by the clock"], "spec jobTemplate spec template metadata", {})
+    made = changed(made, "spec jobTemplate spec template metadata annotations", other)
+    said = submit(teams.a, made)
+    assert "annotation: spec.jobTemplate.spec.template.metadata.annotations[other.example/x] is not" in said
+    assert submit(teams.a, changed(pod(), "metadata annotations", other)).count("other.example/x") == 1
+
+
 def test_a_team_can_be_held_to_prefixes_of_its_own(teams: Teams) -> None:
     other = changed(service(), "spec predictor model storageUri", "s3://models/text/x")
     assert submit(teams.b, other) == ""
@@ -240,56 +276,6 @@ def test_a_team_can_be_held_to_prefixes_of_its_own(teams: Teams) -> None:
         assert submit(teams.b, changed(other, "spec predictor model storageUri", "s3://models/vision/x")) == ""
     finally:
         teams.b.run("annotate", "namespace", teams.b.namespace, "podium.dev/storage-")
-
-
-ATTEMPTS = [
-    "get pods",
-    "get pods --watch",
-    "get secrets",
-    "get configmaps",
-    "get inferenceservices",
-    "get jobs",
-    "get events",
-    "get networkpolicies",
-    "get resourcequota podium",
-    "describe configmap kube-root-ca.crt",
-    "get rolebindings",
-    "logs pod/target",
-    "exec target -- id",
-    "attach target",
-    "port-forward pod/target :8080",
-    "cp target:/etc/passwd {folder}/passwd",
-    "debug target --image=x",
-    "delete pod target",
-    "delete resourcequota podium",
-    "delete networkpolicy podium-default-deny",
-    "create configmap planted",
-    "create token podium-deployer",
-    "create rolebinding mine --role=podium-deployer --serviceaccount={a}:podium-deployer",
-    "scale deployment x --replicas=9",
-    "get --raw /api/v1/namespaces/{b}/pods/target/proxy/",
-    "get --raw /api/v1/namespaces/{b}/services/x/proxy/",
-    "get pods --as=system:serviceaccount:{b}:podium-deployer",
-    "get pods --as=kubernetes-admin --as-group=system:masters",
-]
-# At home, or of no namespace: what would undo the walls.
-AT_HOME = [
-    "get secrets",
-    "create token podium-deployer",
-    "label namespace {a} pod-security.kubernetes.io/enforce=privileged --overwrite",
-    "label namespace {a} podium.dev/tenant-",
-    "annotate namespace {a} podium.dev/storage-",
-    "delete namespace {b}",
-    "delete networkpolicy podium-default-deny",
-    "delete resourcequota podium",
-    "create role all --verb=get --resource=secrets",
-    "create rolebinding more --clusterrole=cluster-admin --serviceaccount={a}:podium-deployer",
-    "create clusterrolebinding more --clusterrole=cluster-admin --serviceaccount={a}:podium-deployer",
-    "delete validatingadmissionpolicybinding --all",
-    "get nodes",
-    "get pods --all-namespaces",
-    "exec target -- id",
-]
 
 
 @pytest.mark.row("S8", "with the rights of team A, every attempt on team B and on the walls: refused by the API server")

@@ -20,6 +20,7 @@ FORBIDDEN = {
     *("serviceaccounts/token", "persistentvolumeclaims", "persistentvolumes", "endpoints", "endpointslices", "pods"),
     *("daemonsets", "statefulsets", "cronjobs", "inferencegraphs", "testruns"),
 }
+POLICY = "ValidatingAdmissionPolicy"
 LOOK = {"get", "list", "watch"}
 
 
@@ -79,7 +80,28 @@ def test_what_the_pod_of_a_team_may_do_is_checked_in_every_kind() -> None:
     assert everywhere < by_kind["podium-inferenceservices"]
     assert everywhere < by_kind["podium-workloads"]
     assert by_kind["podium-inferenceservices"] - everywhere >= {"token", "storage", "replicas"}
-    assert by_kind["podium-workloads"] - everywhere >= {"token", "load-rate", "load-target", "job-time"}
+    assert by_kind["podium-workloads"] - everywhere >= {"token", "load-image", "load-rate", "job-time"}
+
+
+def test_knatives_controllers_are_let_through_where_runtimes_are_knatives() -> None:
+    exempt = {
+        shape: str(
+            [
+                one["spec"]["matchConditions"]
+                for one in objects(render("platform", values=values))
+                if one["metadata"]["name"] == "podium-workloads" and "matchConditions" in one["spec"]
+            ]
+        )
+        for shape, values in {"knative": {"runtimes": {"knative": True}}, "plain": {}}.items()
+    }
+    assert "'system:serviceaccount:knative-serving:'" in exempt["knative"].replace('"', "'")
+    assert "knative-serving" not in exempt["plain"]
+
+
+def test_load_comes_from_the_platforms_image_or_one_that_is_listed() -> None:
+    image = "registry.example/podium/loadtest@sha256:" + "0f1e2d3c4b5a6978" * 4
+    for values in ({"images": {"loadtest": image}}, {"admission": {"load": {"images": [image]}}}):
+        assert image in str([one for one in objects(render("platform", values=values)) if one["kind"] == POLICY])
 
 
 def test_the_values_reach_the_expressions() -> None:
@@ -121,7 +143,13 @@ def test_a_team_has_no_mounted_token_and_is_bound_in_its_own_namespace(shape: st
     for mode in ("enforce", "warn", "audit"):
         assert namespace["metadata"]["labels"][f"pod-security.kubernetes.io/{mode}"] == "restricted"
         assert re.fullmatch(r"v1\.\d+", namespace["metadata"]["labels"][f"pod-security.kubernetes.io/{mode}-version"])
-    assert namespace["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    # Pods outlive the release, and so does what holds them.
+    (quota,) = made("tenant", "ResourceQuota", shape)
+    (closed,) = (
+        one for one in made("tenant", "NetworkPolicy", shape) if one["metadata"]["name"] == "podium-default-deny"
+    )
+    for one in (namespace, quota, closed):
+        assert one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def opened(policies: list[Object], side: str) -> list[Object]:

@@ -1,5 +1,5 @@
 {{/*
-Rules of admission: `name`, `of` what (`pods`: all pod specs p, at p.at; `containers`: all containers c, whatever list of a
+Rules of admission: `name`, `of` what (`pods`: all pod specs p, at p.at; `labeled`: all labels p, likewise; `containers`: all containers c, whatever list of a
 pod holds them), `bad` (CEL, true where it is refused) and `say` (what is wrong; what to do). Each stands here once and is
 used for every kind. A refusal shows the first rule that is broken: its name, the fields, the remedy. What is optional in the
 API is read with `?`: a missing field is no error, while an error refuses (failurePolicy Fail).
@@ -52,10 +52,22 @@ API is read with `?`: a missing field is no error, while an error refuses (failu
   of: pods
   bad: >-
     ['nodeName', 'priorityClassName', 'runtimeClassName', 'hostAliases', 'resourceClaims', 'schedulingGates'].exists(k,
-    k in p.of) || p.of.?schedulerName.orValue('default-scheduler') != 'default-scheduler'
+    k in p.of && !(k == 'nodeName' && variables.was.exists(o, o.spec.?nodeName.orValue('') == p.of.nodeName))) ||
+    p.of.?schedulerName.orValue('default-scheduler') != 'default-scheduler'
   say: >-
     has nodeName, priorityClassName, runtimeClassName, schedulerName, hostAliases, resourceClaims or schedulingGates, which
     the platform decides on; drop it
+- name: pod-label
+  of: labeled
+  bad: >-
+    p.pod && p.of.exists(k, (k == 'component' || k.startsWith('serving.kserve.io/')) &&
+    !variables.was.exists(o, o.metadata.?labels[?k].orValue('') == p.of[k]))
+  say: has the label component or one of serving.kserve.io/, by which pods of KServe are let out; drop it
+- name: load-kind
+  of: labeled
+  bad: >-
+    variables.loads && request.kind.kind != 'Job' && p.of[?'app.kubernetes.io/name'].orValue('') == 'loadtest'
+  say: bears the labels of a load generator and is no Job, which ends; make it a Job, or drop app.kubernetes.io/name=loadtest
 - name: toleration
   of: pods
   bad: >-
@@ -131,21 +143,23 @@ API is read with `?`: a missing field is no error, while an error refuses (failu
   of: containers
   bad: "!g.at.endsWith('ephemeralContainers') && ['cpu', 'memory'].exists(k, !(k in c.?resources.?limits.orValue({})))"
   say: has no limit for cpu or memory; set resources.limits.cpu and resources.limits.memory
+{{- range $of, $at := dict "pods" "p.of" "containers" "c" }}
 - name: limits-cap
-  of: containers
+  of: {{ $of }}
   bad: >-
-    [?c.?resources.?limits, ?c.?resources.?requests].exists(m, m.exists(k, !(k in {{ printf "{%s}" (join ", " $caps) }}) ||
+    [?{{ $at }}.?resources.?limits, ?{{ $at }}.?resources.?requests].exists(m, m.exists(k, !(k in {{ printf "{%s}" (join ", " $caps) }}) ||
     quantity(string(m[k])).compareTo(quantity({{ printf "{%s}" (join ", " $caps) }}[k])) > 0))
   say: >-
     asks for more than one container may have ({{ join ", " $most }}), or for another resource; lower resources, or ask for
     more in admission.limits
+{{- end }}
 {{- end -}}
 
 {{/* What holds where a pod spec says whether a token is mounted; a runtime does not. */}}
 {{- define "admission.tokens" }}
 - name: token
   of: pods
-  bad: "!p.at.endsWith('workerSpec') && p.of.?automountServiceAccountToken.orValue(true) != false"
+  bad: "p.of.?automountServiceAccountToken.orValue(true) != false"
   say: mounts a token of the API server; set automountServiceAccountToken=false
 {{- end -}}
 
@@ -191,6 +205,7 @@ API is read with `?`: a missing field is no error, while an error refuses (failu
 {{/* What holds for Jobs, and for those that bear the labels of load. */}}
 {{- define "admission.workloads" }}
 {{- $load := .Values.admission.load }}
+{{- $images := $load.images | default (compact (list .Values.images.loadtest)) }}
 - name: job-time
   of: pods
   bad: >-
@@ -215,16 +230,43 @@ API is read with `?`: a missing field is no error, while an error refuses (failu
   say: >-
     is of a Job whose parallelism or completions is above {{ int64 $load.runners }}; lower it, or ask for more in
     admission.load.runners
-- name: load-kind
+- name: load-alone
   of: pods
-  bad: variables.loads && request.kind.kind != 'Job'
-  say: bears the labels of a load generator and is no Job, which ends; make it a Job, or drop app.kubernetes.io/name=loadtest
+  bad: >-
+    variables.loads && (p.of.?containers.orValue([]).size() != 1 || p.of.?initContainers.orValue([]).size() > 0 ||
+    p.of.?volumes.orValue([]).exists(v, !has(v.emptyDir) && !has(v.configMap)))
+  say: >-
+    generates load by several containers, or from a volume that others write to; leave one container, emptyDir and configMap
+- name: load-image
+  of: containers
+  bad: variables.loads && !(c.?image.orValue('') in {{ include "admission.texts" $images }})
+  say: >-
+    generates load by an image that is not listed ({{ include "admission.said" $images }}); take that of the platform, or ask for it
+    in admission.load.images
 - name: load-command
   of: containers
   bad: >-
     variables.loads && !(c.?command.orValue([]) in [['python', '-m', 'loadtest.cluster_runner'], ['python', '-m',
     'loadtest.director']] && c.?args.orValue([]).all(a, a.matches('^--(plan=/plan/plan[.]json|folder=/[a-z]+|runners=[0-9]{1,3}|results=http://[a-z]([-a-z0-9]*[a-z0-9])?(:[0-9]{1,5})?)$')))
   say: generates load by a program that keeps to no bounds; take command and args from the chart loadtest
+- name: load-form
+  of: containers
+  bad: >-
+    variables.loads && (['lifecycle', 'livenessProbe', 'readinessProbe', 'startupProbe', 'workingDir', 'envFrom'].exists(k,
+    k in c) || c.?env.orValue([]).exists(e, !(e.name in ['RUNNERS', 'NODE_NAME', 'POD_NAME', 'POD_UID', 'LOADTEST_MAX_RATE',
+    'LOADTEST_NAMESPACE'])) || c.?volumeMounts.orValue([]).exists(m, !(m.mountPath in ['/work', '/tmp', '/plan'])))
+  say: >-
+    has lifecycle, probes, workingDir, envFrom, or env and volumeMounts that the chart loadtest does not set, by which another
+    program can run; drop them
+- name: load-runners
+  of: containers
+  bad: >-
+    variables.loads && 'loadtest.cluster_runner' in c.?command.orValue([]) &&
+    [c.?env.orValue([]).filter(e, e.name == 'RUNNERS')].exists(f, f.size() != 1 || variables.jobs.exists(j,
+    [j.?parallelism.orValue(1), j.?completions.orValue(1)].exists(n, f[0].?value.orValue('') != string(n))))
+  say: >-
+    does not say how many load generators share the rate; set the variable RUNNERS to completions, and parallelism likewise,
+    as the chart loadtest does
 - name: load-rate
   of: containers
   bad: >-
