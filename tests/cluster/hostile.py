@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 from tests.cluster.submitted import (
     DIGEST,
     IMAGE,
-    LOAD_IMAGE,
     SMALL,
     Document,
     canary,
@@ -73,7 +72,8 @@ def hostile(namespace: str) -> list[Hostile]:
     shared = {"name": "RUNNERS", "value": "1"}
     labels = "spec template metadata labels"
     wide, by_hand = {"limits": {"memory": "1Ti"}}, {"exec": {"command": ["sh", "-c", "k6"]}}
-    both = [run["spec"]["template"]["spec"]["containers"][0], {**container("two"), "image": LOAD_IMAGE}]
+    one = run["spec"]["template"]["spec"]["containers"][0]
+    both = [one, {**one, "name": "two"}]
     rows: list[tuple[str, str, Document, str, Any]] = [
         ("the node's network", "host-namespace", plain, f"{at} hostNetwork", True),
         ("the node's processes", "host-namespace", plain, f"{at} hostPID", True),
