@@ -71,7 +71,7 @@ def test_the_api_server_takes_every_shape_without_a_warning(chart: str, file: Pa
 
 def test_a_pod_that_may_gain_privileges_is_warned_of(namespace: Kubectl) -> None:
     namespace.run("label", "namespace", namespace.namespace, "pod-security.kubernetes.io/warn=restricted")
-    (job,) = (one for one in objects(render("loadtest", SHAPES[-1][1])) if one["kind"] == "Job")
+    job = next(one for one in objects(render("loadtest", SHAPES[-1][1])) if one["kind"] == "Job")
     job["metadata"]["namespace"] = namespace.namespace
     job["spec"]["template"]["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
     done = namespace.run("apply", "--dry-run=server", "-f", "-", text=json.dumps(job))
