@@ -5,7 +5,7 @@ and openvino, and lets each winner serve under the same name while a probe in th
 one race whose budget ends before anything is settled, which must change nothing.
 
     ./scripts/cluster-up
-    python benchmarks/apply_under_probe.py --rounds 5 > apply.jsonl
+    python -m benchmarks.apply_under_probe --rounds 5 > apply.jsonl
 
 Prints one line of JSON a race and one in the end; exit code 1 where a request failed, a winner does not serve, or the
 undecided race changed the service. Needs the namespace `podium` for itself: it makes and removes the service `applied`.
@@ -25,51 +25,19 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+from benchmarks.easy_race import race_command
+from tests.cluster.conftest import ROOT, STANDARD, Kubectl
 from tests.cluster.probing import Seen, probing
 
 NAME = "applied"
 VARIANTS = ("ort-fp32", "openvino-int8")
-PROFILE = """\
-name: easy
-level: quick
-payload: {dir: ., mix: [{glob: "*", share: 1.0}], seed: 7}
-protocol: v1-image
-timeout: 2s
-budget: 10m
-phases:
-  - {kind: warmup, until: settled, atLeast: 20, atMost: 5s}
-  - {kind: hold, at: asked, arrivals: poisson, blocks: 5, block: 10s, restart: false, interleave: none}
-confidence: 0.95
-thresholds: {latenessP99: 100ms, achieved: 0.98, throttled: 1.0, generatorCpu: 1.0, little: 0.9, componentSum: 0.9}
-"""
-SUBMISSION = """\
-apiVersion: serving.kserve.io/v1beta1
-kind: InferenceService
-metadata:
-  name: {name}
-  annotations:
-    podium.dev/slo: "p95<=1s, errors<=5%, rate>=60/s"
-    podium.dev/quality: "drop<=0.5"
-    podium.dev/variants: "{variant}"
-    podium.dev/node-classes: "epyc"
-    podium.dev/incumbent: "none"
-spec:
-  predictor:
-    model:
-      modelFormat: {{name: pytorch}}
-      storageUri: file://{model}
-"""
+THRESHOLDS = "latenessP99: 100ms, achieved: 0.98, throttled: 1.0, generatorCpu: 1.0, little: 0.9, componentSum: 0.9"
 
 
 def race(folder: Path, variant: str, *options: str) -> tuple[int, float, str]:
     """Race one variant with `--apply`; return the exit code, the seconds, and what it said last."""
-    (folder / "easy.yaml").write_text(PROFILE)
-    submission = folder / f"{variant}.yaml"
-    submission.write_text(SUBMISSION.format(name=NAME, variant=variant, model=ROOT / "examples" / "models" / "mnist"))
-    command = [sys.executable, "-m", "podium", "race", "-f", str(submission), "--target", "cluster", "--apply", "--new"]
-    command += ["--profile", str(folder / "easy.yaml"), "--runs", str(folder / "runs"), "-n", "podium"]
-    command += ["--kubeconfig", str(STANDARD), "--context", ALLOWED[0], *options]
+    given = ("--apply", "--new", *options)
+    command = race_command(folder, NAME, variant, *given, rate=60, budget="10m", thresholds=THRESHOLDS)
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     lines = [line for line in done.stderr.splitlines() if line.strip()]

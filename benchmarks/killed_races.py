@@ -24,9 +24,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.easy_race import race_command
 from loadtest import interrupt
 from podium.racefile import read_race
-from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
+from tests.cluster.conftest import ROOT, Kubectl
 from tests.eventually import eventually
 
 NODE, CONTROL_PLANE = "podium-worker", "podium-control-plane"
@@ -35,36 +36,7 @@ STOPPED_S = 30.0
 RACE_S = 900.0
 KINDS = "pods,jobs,services,configmaps,secrets,isvc,networkpolicies,poddisruptionbudgets,horizontalpodautoscalers"
 # The limits are wide: what is asked is how a race ends, on a machine that may be busy.
-PROFILE = """\
-name: easy
-level: quick
-payload: {dir: ., mix: [{glob: "*", share: 1.0}], seed: 7}
-protocol: v1-image
-timeout: 2s
-budget: 12m
-phases:
-  - {kind: warmup, until: settled, atLeast: 20, atMost: 5s}
-  - {kind: hold, at: asked, arrivals: poisson, blocks: 5, block: 10s, restart: false, interleave: none}
-confidence: 0.95
-thresholds: {latenessP99: 500ms, achieved: 0.9, throttled: 1.0, generatorCpu: 1.0, little: 1.0, componentSum: 1.0}
-"""
-SUBMISSION = """\
-apiVersion: serving.kserve.io/v1beta1
-kind: InferenceService
-metadata:
-  name: killed
-  annotations:
-    podium.dev/slo: "p95<=1s, errors<=5%, rate>=20/s"
-    podium.dev/quality: "drop<=0.5"
-    podium.dev/variants: "{variants}"
-    podium.dev/node-classes: "epyc"
-    podium.dev/incumbent: "none"
-spec:
-  predictor:
-    model:
-      modelFormat: {{name: pytorch}}
-      storageUri: file://{model}
-"""
+THRESHOLDS = "latenessP99: 500ms, achieved: 0.9, throttled: 1.0, generatorCpu: 1.0, little: 1.0, componentSum: 1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +47,7 @@ class Race:
     kubectl: Kubectl
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
-        (self.folder / "easy.yaml").write_text(PROFILE)
-        model = ROOT / "examples" / "models" / "mnist"
-        (self.folder / "killed.yaml").write_text(SUBMISSION.format(variants=VARIANTS, model=model))
-        command = [sys.executable, "-m", "podium", "race", "-f", str(self.folder / "killed.yaml"), *options]
-        command += ["--target", "cluster", "--profile", str(self.folder / "easy.yaml"), "-n", "podium"]
-        command += ["--runs", str(self.folder / "runs"), "--kubeconfig", str(STANDARD), "--context", ALLOWED[0]]
+        command = race_command(self.folder, "killed", VARIANTS, *options, rate=20, budget="12m", thresholds=THRESHOLDS)
         with (self.folder / "said").open("ab") as said:
             return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=said)
 
