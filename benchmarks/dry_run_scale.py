@@ -31,6 +31,7 @@ from typing import Any
 import yaml
 
 from tests.api.conftest import Api
+from tests.api.kserve import KServe
 
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 10.0
@@ -86,10 +87,11 @@ def fill(api: Api, nodes: int, pods: int) -> dict[str, list[str]]:
         place = {"nodeName": f"node-{number % nodes:04}", "containers": [{"name": "main", "resources": asked}]}
         pod: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": place}
         api.keeps("v1/pods", pod | {"status": {"phase": "Running"}}, "work")
-    platform = {"site": "", "artifacts": {"claim": "podium-artifacts"}, "images": RUNTIMES}
-    metadata = {"name": "podium-platform", "namespace": "podium-system"}
-    config: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
-    api.keeps("v1/configmaps", config | {"data": {"platform.yaml": yaml.safe_dump(platform)}}, "podium-system")
+    # What `./scripts/cluster-up` puts there, without its nodes.
+    kserve = KServe(api)
+    kserve.platform(**RUNTIMES)
+    for name in ("worker", "loader"):
+        kserve.lacks("v1/nodes", name)
     return made
 
 

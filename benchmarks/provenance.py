@@ -1,4 +1,4 @@
-"""Where a benchmark's figures come from, and a namespace for it to work in: what the cluster's benchmarks share."""
+"""Where a benchmark's figures come from, and a namespace of the cluster for it to work in."""
 
 import os
 import subprocess
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tests.cluster.conftest import ROOT, Kubectl
 
-__all__ = ["fresh_namespace", "provenance"]
+__all__ = ["fresh_namespace", "machine", "provenance"]
 
 
-def provenance() -> dict[str, str]:
-    """Return date, commit, machine and cluster."""
+def machine() -> dict[str, str]:
+    """Return date, commit and hardware."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     described = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
@@ -23,6 +23,13 @@ def provenance() -> dict[str, str]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,
         "hardware": f"{os.cpu_count()} cores, {processor}",
+    }
+
+
+def provenance() -> dict[str, str]:
+    """Return date, commit, machine and cluster."""
+    return {
+        **machine(),
         "load_average": " ".join(f"{value:.1f}" for value in os.getloadavg()),
         "cluster": "kind of ./scripts/cluster-up",
     }

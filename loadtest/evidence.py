@@ -242,6 +242,7 @@ class RunEvidence:
 
     Attributes:
         over_saturated: the stop rule ended it: a failed rate, whose growing queue is no fault of the run.
+        is_saturating: it took all that the server could give, so that the server's CPU share is what was measured.
         lateness_ns: actual minus intended start of every request that left.
         dropped: arrivals that no user took in time.
         warmup: windows of the warm-up, in order; the last two count.
@@ -256,6 +257,7 @@ class RunEvidence:
     """
 
     over_saturated: bool = False
+    is_saturating: bool = False
     lateness_ns: Integers | None = None
     sent: SentEvidence | None = None
     dropped: int | None = None

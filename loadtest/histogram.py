@@ -86,6 +86,14 @@ class Histogram:
         """Largest value, to the histogram's precision; 0 when empty."""
         return self.percentile_us(100.0)
 
+    @property
+    def mean_ms(self) -> float:
+        """Mean of the values in milliseconds, to the histogram's precision; 0 when empty."""
+        filled = np.flatnonzero(self._counts)
+        weights = self._counts[filled]
+        values = np.array([_highest_us(int(index)) for index in filled], dtype=np.float64)
+        return float((values * weights).sum() / weights.sum()) / 1000 if len(filled) else 0.0
+
     def percentile_us(self, percent: float) -> int:
         """Return the smallest value that at least this share of the values do not exceed, 0 when empty.
 

@@ -32,14 +32,17 @@ def draft_of(path: Path) -> Iterator[Path]:
     _sync(path.parent)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file, UTF-8; its folder must exist.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8; its folder must exist.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
     with draft_of(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        if isinstance(content, bytes):
+            draft.write_bytes(content)
+        else:
+            draft.write_text(content, encoding="utf-8")
 
 
 def _sync(path: Path) -> None:

@@ -24,6 +24,7 @@ from loadtest.verdict import Verdict, is_settled, judge
 from podium.benchfigures import figures_of
 from podium.benchfile import CLASS, Bench, BenchPayloads, Figure, write_bench
 from podium.benchplan import BenchPlan
+from podium.calibration import calibrated
 from podium.contest import block_of
 from podium.elastic import ElasticMeasurement, elastic_figures
 from podium.errors import MachineError
@@ -86,13 +87,15 @@ def run_bench(
         first = place.observe(place.deploy(Candidate(plan.name, CLASS, "", folder)))
         facts = place.environment(CLASS)
         course = Course(place.deploy(_candidate(plan, first.state, folder)), RunBook(folder, plan.name, CLASS))
+        mark = fingerprint(facts)
+        profile = calibrated(plan.profile, node_class=CLASS, fingerprint=mark)
         measurement = ElasticMeasurement(
             target=place,
-            profile=plan.profile,
+            profile=profile,
             payloads=plan.payloads,
             payload_digest=plan.payloads.sha256,
             race_id=folder.name,
-            fingerprint=fingerprint(facts),
+            fingerprint=mark,
             cpus=_cpus(first.state),
             seed=plan.seed,
             workdir=folder / "work",
@@ -113,7 +116,7 @@ def run_bench(
             protocol=plan.endpoint.protocol,
             model=plan.endpoint.model,
             profile_name=plan.profile.name,
-            profile=plan.profile.model_dump(mode="json", by_alias=True),
+            profile=profile.model_dump(mode="json", by_alias=True),
             level=plan.profile.level,
             rate=plan.rate,
             slo=None if plan.slo is None else str(plan.slo),

@@ -24,6 +24,7 @@ from loadtest.slo import MAX_RATE, Slo, parse_slo
 from podium.document import nearest
 from podium.elastic import WINDOW_S, schedule_of
 from podium.errors import ConfigError, UsageError
+from podium.redaction import shown_url
 
 __all__ = ["BenchPlan", "plan_bench"]
 
@@ -151,9 +152,11 @@ def _endpoint(url: str, protocol: str, model: str | None, state: str | None) -> 
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError as error:
-        raise UsageError(f"{url!r} is not a URL: {error}", "write http://HOST:PORT") from error
+        raise UsageError(f"{shown_url(url)!r} is not a URL: {error}", "write http://HOST:PORT") from error
     if parts.scheme not in _SCHEMES or not host or parts.query or parts.fragment or parts.username:
-        raise UsageError(f"{url!r} is not the URL of a server", "write http://HOST:PORT, or grpc://HOST:PORT")
+        raise UsageError(
+            f"{shown_url(url)!r} is not the URL of a server", "write http://HOST:PORT, or grpc://HOST:PORT"
+        )
     if parts.scheme == "grpc" and protocol != "grpc":
         raise UsageError(f"{url} is a gRPC address, and the profile sends {protocol}", "add --protocol grpc")
     if protocol == "grpc" and port is None:
@@ -177,8 +180,8 @@ def _endpoint(url: str, protocol: str, model: str | None, state: str | None) -> 
 
 def _state_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"--state {text!r} is not a URL", "write the metrics port's: http://HOST:8082")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+        raise UsageError(f"--state {shown_url(text)!r} is not a URL", "write the metrics port's: http://HOST:8082")
     return text if parts.path.strip("/") else f"{text.rstrip('/')}/debug/state"
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from podium.console import Json
 from podium.inventory import Listing
+from podium.outlook import exports, outcome
 from podium.quantities import format_bytes, format_duration
 from predictors.errors import ArtifactError
 from predictors.manifest import MEASURED, Variant, read_variant
 from predictors.measured import EnginePoint, Measured, read_measured
 from predictors.store import Store, is_damaged
 
-__all__ = ["Prunable", "list_variants", "not_understood", "prunable", "prune"]
+__all__ = ["Prunable", "list_variants", "model_bytes", "newest", "not_understood", "prunable", "prune"]
 
 _COLUMNS = ("ID", "ADDRESS", "RUNTIME", "PRECISION", "SIZE", "QUALITY", "P50_MS", "ITEMS_PER_S", "AGE")
 _NUMBERS = ("SIZE", "QUALITY", "P50_MS", "ITEMS_PER_S", "AGE")
@@ -45,14 +46,19 @@ def list_variants(store: Store) -> Listing:
     """List the variants of a store, the newest first."""
     rows: list[tuple[str, ...]] = []
     items: list[dict[str, Json]] = []
+    read: dict[Path, Variant | ArtifactError] = {}
     for folder in store.folders():
         try:
-            variant = read_variant(folder)
+            read[folder] = read_variant(folder)
         except ArtifactError as error:
+            read[folder] = error
+    plain = exports((folder, found) for folder, found in read.items() if isinstance(found, Variant))
+    for folder, variant in read.items():
+        if isinstance(variant, ArtifactError):
             rows.append((folder.parent.name, folder.name[:12], *[""] * (len(_COLUMNS) - 3), "unreadable"))
-            items.append({"model": folder.parent.name, "address": folder.name, "error": str(error)})
+            items.append({"model": folder.parent.name, "address": folder.name, "error": str(variant)})
             continue
-        item = _described(folder, variant)
+        item = _described(folder, variant, plain.get(variant.model.source_digest))
         items.append(item)
         age_s = max(0.0, time.time() - (folder / "variant.yaml").stat().st_mtime)
         rows.append(
@@ -107,9 +113,8 @@ def prune(store: Store, items: Sequence[Prunable]) -> None:
         store.remove(item.folder)
 
 
-def _described(folder: Path, variant: Variant) -> dict[str, Json]:
-    golden = {*variant.golden.inputs.values(), *variant.golden.outputs.values()}
-    known = list(_measured(folder))
+def _described(folder: Path, variant: Variant, export: Path | None) -> dict[str, Json]:
+    known = list(newest(folder))
     quality = next(((mark, found.quality) for mark, found in known if found.quality), None)
     engine = next(((mark, found.engine) for mark, found in known if found.engine), None)
     return {
@@ -120,15 +125,31 @@ def _described(folder: Path, variant: Variant) -> dict[str, Json]:
         "provider": variant.runtime.provider,
         "precision": variant.precision,
         "size_bytes": sum(entry.bytes for entry in variant.files),
-        "model_bytes": sum(entry.bytes for entry in variant.files if entry.path not in golden),
+        "model_bytes": model_bytes(variant),
         "quality": quality and quality[1].model_dump(mode="json") | {"fingerprint": quality[0]},
         "latency": engine and _latency(*engine),
         "throughput": engine and _throughput(*engine),
+        "forecast": next((told for mark, found in known if (told := _forecast(found, mark, export))), None),
         "folder": str(folder),
     }
 
 
-def _measured(folder: Path) -> Iterator[tuple[str, Measured]]:
+def _forecast(measured: Measured, mark: str, export: Path | None) -> dict[str, Json] | None:
+    """Return what was forecast of a variant on a machine, and what came of it where that is known."""
+    if measured.forecast is None:
+        return None
+    found = outcome(measured, mark, export)
+    came = {"measured": found.measured, "kept": found.kept} if found else {"measured": None, "kept": None}
+    return {**measured.forecast, **came, "fingerprint": mark}
+
+
+def model_bytes(variant: Variant) -> int:
+    """Return the size of what the engine loads: all files but the golden questions and answers."""
+    golden = {*variant.golden.inputs.values(), *variant.golden.outputs.values()}
+    return sum(entry.bytes for entry in variant.files if entry.path not in golden)
+
+
+def newest(folder: Path) -> Iterator[tuple[str, Measured]]:
     """Yield what was measured on each kind of machine, the newest first."""
     paths = sorted((folder / MEASURED).glob("*.json"), key=lambda path: -path.stat().st_mtime_ns)
     for path in paths:

@@ -3,7 +3,7 @@
 Pure but for reading the samples, whose intended starts are the schedule itself.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,13 +47,18 @@ class Conditions:
             yield f"payloads: {self.payloads} and {other.payloads}"
 
 
-def require_comparable(first: RunSeries, second: RunSeries) -> None:
+def require_comparable(first: RunSeries, second: RunSeries, *, under_test: Collection[str] = ()) -> None:
     """Refuse what differs in more than the thing under test.
+
+    Args:
+        first: what is compared with.
+        second: what is compared.
+        under_test: what may differ because it is asked about, by its name in `differences`.
 
     Raises:
         NotComparableError: naming every difference.
     """
-    refuse_if(differences(first, second), first.name, second.name)
+    refuse_if(differences(first, second, under_test=under_test), first.name, second.name)
 
 
 def refuse_if(found: Iterable[str], first: str, second: str) -> None:
@@ -70,7 +75,7 @@ def refuse_if(found: Iterable[str], first: str, second: str) -> None:
         )
 
 
-def differences(first: RunSeries, second: RunSeries) -> Iterator[str]:
+def differences(first: RunSeries, second: RunSeries, *, under_test: Collection[str] = ()) -> Iterator[str]:
     """Yield what differs, each as part of a sentence; nothing where only the thing under test does."""
     one, other = first.first, second.first
     if one.fingerprint != other.fingerprint:
@@ -84,7 +89,7 @@ def differences(first: RunSeries, second: RunSeries) -> Iterator[str]:
         "generator": (one.generator.tool, other.generator.tool),
     }
     for what, (here, there) in asked.items():
-        if here != there:
+        if here != there and what not in under_test:
             yield f"{what}: {here or 'none'} and {there or 'none'}"
     if one.planned.rate is not None and abs(one.planned.seconds - other.planned.seconds) > 1e-6:
         yield f"length of a block: {one.planned.seconds:g} s and {other.planned.seconds:g} s"

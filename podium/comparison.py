@@ -4,7 +4,7 @@ Series of one schedule are compared block by block; where there is one run on ea
 says nothing of how much two runs differ by chance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,6 +105,7 @@ def compare(
     confidence: float | None = None,
     needs_pairs: bool = True,
     least_pairs: int = 1,
+    under_test: Collection[str] = (),
 ) -> Comparison:
     """Compare two series.
 
@@ -114,11 +115,12 @@ def compare(
         confidence: of each interval; that of the level when left out.
         needs_pairs: refuse series of different schedules; they are compared as they are without.
         least_pairs: of fewer pairs than this nothing is made: all blocks are compared as they are.
+        under_test: what may differ because it is asked about, as `protocol` and `payloads`.
 
     Raises:
         NotComparableError: more differs than the thing under test.
     """
-    require_comparable(first, second)
+    require_comparable(first, second, under_test=under_test)
     sure = CONFIDENCE[first.first.level] if confidence is None else confidence
     pairs = pairs_of(first, second)
     if not pairs and needs_pairs:

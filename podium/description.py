@@ -13,11 +13,12 @@ from podium.console import Json
 from podium.errors import UsageError
 from podium.inventory import race_folders, run_files
 from podium.nodeclass import load_node_class
+from podium.outlook import exports, known, outcome
 from podium.placement import helm_values
 from podium.quantities import format_bytes
 from podium.racefile import find_race, read_race
 from predictors.manifest import MEASURED, read_variant
-from predictors.measured import read_measured
+from predictors.measured import Measured, read_measured
 from predictors.store import Store
 
 __all__ = ["describe_class", "describe_race", "describe_run", "describe_variant", "outline"]
@@ -42,10 +43,18 @@ def describe_variant(store: Store, name: str) -> dict[str, Json]:
     }
     found |= variant.model_dump(mode="json", by_alias=True, exclude={"id"})
     fingerprints = sorted(path.stem for path in (stored.folder / MEASURED).glob("*.json"))
-    found["measured"] = {
-        name: read_measured(stored.folder, name).model_dump(mode="json", exclude_none=True) for name in fingerprints
-    }
+    plain = exports(known(store)).get(variant.model.source_digest)
+    found["measured"] = {mark: _measured(read_measured(stored.folder, mark), mark, plain) for mark in fingerprints}
     return found
+
+
+def _measured(measured: Measured, mark: str, export: Path | None) -> dict[str, Json]:
+    """Return what was measured on a machine; a forecast stands beside what came of it."""
+    document: dict[str, Json] = measured.model_dump(mode="json", exclude_none=True)
+    came = outcome(measured, mark, export)
+    if came is not None and measured.forecast is not None:
+        document["forecast"] = {**measured.forecast, "measured": came.measured, "kept": came.kept}
+    return document
 
 
 def describe_race(runs: Path, name: str) -> dict[str, Json]:

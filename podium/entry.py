@@ -76,6 +76,9 @@ class Quality(Strict):
     flips: int | None = Field(default=None, ge=0, description="Samples whose correctness differs.")
     per_class: dict[str, float] = Field(default_factory=dict, description="The metric for each label.")
     fault: str | None = Field(default=None, description="What is wrong by all appearance, as swapped labels.")
+    largest_error: float | None = Field(
+        default=None, ge=0, description="Largest difference of any logit from the source's."
+    )
 
 
 class Capacity(Interval):

@@ -57,7 +57,7 @@ class Scene:
         before: the server just before the run.
         after: the server just after it.
         warmup: the windows of the warm-up before it.
-        is_concurrent: requests came together, so that a batching server must have batched.
+        is_concurrent: as many requests came together as the server takes, so that a batching one must have batched.
     """
 
     node: str
@@ -100,6 +100,7 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
     sizes = {name: float(size) for name, size in scene.payloads.size_percentiles().items()}
     return RunEvidence(
         over_saturated=is_stopped,
+        is_saturating=scene.is_concurrent,
         lateness_ns=samples.lateness_ns[samples.sent] if is_open else None,
         # What the stop cut off was never due.
         sent=SentEvidence(len(samples) if is_stopped else outcome.planned, sent) if is_open else None,

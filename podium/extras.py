@@ -24,17 +24,18 @@ EXTRAS = {
     extra.name: extra
     for extra in (
         Extra("serve", ("orjson", "PIL", "prometheus_client", "uvloop"), (), "serve a variant"),
-        Extra("serve-grpc", ("grpc", "google"), ("serve",), "serve V2 over gRPC too"),
+        Extra("serve-grpc", ("google",), ("serve",), "serve V2 over gRPC too"),
         Extra("serve-ort", ("onnxruntime",), ("serve",), "serve ort-fp32 and ort-int8"),
         Extra("serve-openvino", ("openvino",), ("serve",), "serve openvino-int8"),
         Extra("serve-torch", ("torch",), ("serve",), "serve torch-fp32"),
         Extra("serve-ray", ("ray",), ("serve-ort",), "serve ray-fp32, and build with --ray"),
+        Extra("sign", ("cryptography",), (), "sign artifacts and check signatures"),
         Extra("cluster", ("kubernetes", "stamina"), (), "deploy and race on a cluster"),
         Extra("kserve", ("kserve",), ("serve",), "serve under KServe's own model server"),
         Extra("bench", ("hdrh", "jinja2", "PIL", "scipy"), (), "load-test, judge and report"),
         Extra(
             "build",
-            ("nncf", "onnx", "onnxruntime", "onnxscript", "sklearn", "scipy"),
+            ("nncf", "onnx", "onnxruntime", "onnxscript", "sklearn", "scipy", "torch_pruning"),
             ("serve-ort", "serve-openvino", "serve-torch"),
             "train models and build variants",
         ),

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from loadtest.slo import QualityGate
 from podium.entry import Quality
@@ -22,11 +21,9 @@ from predictors.evaluate import Predictions, evaluate
 from predictors.fingerprint import environment, fingerprint
 from predictors.manifest import MEASURED
 from predictors.measured import MeasuredQuality, read_measured, write_measured
-from predictors.quality import compare
+from predictors.quality import compare, largest_error
 
 __all__ = ["content_digest", "measure_quality", "quality_mark", "rejections"]
-
-Classes = npt.NDArray[np.int64]
 
 
 def rejections(quality: Quality, gate: QualityGate) -> tuple[str, ...]:
@@ -77,14 +74,14 @@ def measure_quality(
     if known is not None and known.data == data:
         return known
 
-    def predictions(of: Path) -> tuple[Classes, Classes]:
+    def predictions(of: Path) -> Predictions:
         kept = of / MEASURED / f"{fingerprint}-{data[:16]}.npy"
         return _kept(kept, lambda: evaluate(of, card, model_folder, threads=threads, progress=progress))
 
-    labels, expected = predictions(source)
-    _, predicted = predictions(artifact)
-    compared = compare(labels, predicted, expected, card.labels)
-    quality = MeasuredQuality.model_validate(asdict(compared) | {"data": data})
+    expected, found = predictions(source), predictions(artifact)
+    compared = compare(found.labels, found.predicted, expected.predicted, card.labels)
+    error = largest_error(found.logits, expected.logits)
+    quality = MeasuredQuality.model_validate(asdict(compared) | {"data": data, "largest_error": error})
     write_measured(artifact, fingerprint, quality=quality)
     return quality
 
@@ -98,16 +95,18 @@ def content_digest(files: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def _kept(path: Path, predict: Callable[[], Predictions]) -> tuple[Classes, Classes]:
-    """Return labels and predicted classes; kept, because the source's are asked for once for each variant."""
-    # One that is not whole is made again.
+def _kept(path: Path, predict: Callable[[], Predictions]) -> Predictions:
+    """Return labels and logits; kept, because the source's are asked for once for each variant."""
+    # One that is not whole, or has classes without logits, is made again.
     with suppress(OSError, EOFError, ValueError):
-        labels, predicted = np.load(path, allow_pickle=False)
-        return labels, predicted
+        table = np.load(path, allow_pickle=False)
+        if table.dtype == np.float32 and table.ndim == 2 and len(table):
+            logits = table[:, 1:]
+            return Predictions(table[:, 0].astype(np.int64), logits.argmax(axis=1).astype(np.int64), logits)
     found = predict()
     path.parent.mkdir(exist_ok=True)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as stream:
-        np.save(stream, np.stack([found.labels, found.predicted]))
+        np.save(stream, np.column_stack([found.labels.astype(np.float32), found.logits]))
     draft.replace(path)
-    return found.labels, found.predicted
+    return found

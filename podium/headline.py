@@ -15,8 +15,10 @@ from podium.racefile import Race
 from podium.ranking import level_with
 from podium.standings import outcome
 
-__all__ = ["Badge", "Headline", "Tile", "headline"]
+__all__ = ["UNFINISHED", "Badge", "Headline", "Tile", "headline"]
 
+# The label of a race that has no result yet.
+UNFINISHED = "unfinished"
 _LEVELS = {
     "quick": ("level quick", "95 % confidence from short blocks: enough to choose, not to promote"),
     "standard": ("level standard", "99 % confidence from five blocks of a minute"),
@@ -64,6 +66,18 @@ def headline(race: Race) -> Headline:
     winner = race.winning_entry
     badges = [Badge(*_LEVELS[race.level]), Badge(*_TARGETS[race.target])]
     badges += [Badge(label, "") for label in race.labels if label not in {badge.label for badge in badges}]
+    if winner is None and UNFINISHED in race.labels:
+        return Headline(
+            title="This race is not finished",
+            subject="",
+            sentence=(
+                f"It has no verdict: {figures.plural(sum(len(entry.runs) for entry in race.variants), 'run')} of "
+                f"{figures.plural(len(race.variants), 'variant')} so far. The same command goes on where it ended."
+            ),
+            badges=tuple(badge for badge in badges if badge.label != UNFINISHED),
+            tiles=(),
+            has_winner=False,
+        )
     if winner is None:
         return Headline(
             title="No variant wins",
@@ -92,10 +106,12 @@ def _won(race: Race, winner: Entry) -> str:
     if winner.quality:
         parts.append(f"its {winner.quality.metric} is {figures.percent(winner.quality.value)}")
     if winner.cost_per_million:
-        least = f", the least of {holding} that hold" if holding > 1 else ""
+        ties = [entry.id for entry in level_with(winner, race.variants)]
+        least = f", the least of {holding} that hold" if holding > 1 and not ties else ""
         parts.append(f"a million requests cost {figures.money(winner.cost_per_million)}{least}")
-        if ties := [entry.id for entry in level_with(winner, race.variants)]:
-            parts.append(f"{figures.enumerate_words(ties)} cannot be told from it by that")
+        if ties:
+            why = "what serves stays" if winner.id == race.incumbent else "the smallest artifact is taken"
+            parts.append(f"{figures.enumerate_words(ties)} cannot be told from it by that, so {why}")
     elif holding > 1:
         parts.append(f"it ranks first of {holding} that hold")
     return f"{'; '.join(parts)}. {_count(race)}"

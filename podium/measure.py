@@ -5,10 +5,12 @@ number of times. Nothing is judged here: what comes out are runs.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest.calm import Calm
 from loadtest.payloads import PayloadSet
 from loadtest.profile import Profile
 from loadtest.records import RunIdentity, RunRecord, record_from, write_run
@@ -50,15 +52,19 @@ class VoidError(MachineError):
         self.void = void
 
 
-def is_kept(record: RunRecord) -> bool:
+def is_kept(record: RunRecord, excused: Collection[str] = ()) -> bool:
     """Say whether a run is judged: a valid one is, and one whose queue grew at an asked rate, as a rate that failed.
 
     Only the queue may speak against it: a growing queue excuses no other artifact and no throttled server.
+
+    Args:
+        record: of the run.
+        excused: proofs that may fail because what they speak of is what the run is about.
     """
-    failed = {proof.check for proof in record.passport if proof.ok is False}
-    if record.void != "growing-queue" or record.planned.rate is None:
-        return record.void is None
-    return failed <= _GROWN
+    failed = {proof.check for proof in record.passport if proof.ok is False} - set(excused)
+    if "growing-queue" in {record.void, *failed} and record.planned.rate is not None:
+        return failed <= _GROWN
+    return record.void is None or (bool(excused) and not failed)
 
 
 def _gone(record: RunRecord) -> str:
@@ -80,7 +86,8 @@ class Measurement:
     """What all runs of a race share.
 
     `seed` is that of the first block: block i of every entry plays the same schedule. `say` takes a line for the
-    person who waits.
+    person who waits; `calm` waits for the machine's host before a run, where the run is played on this machine.
+    `excused` are proofs that may fail because the run is about what they speak of.
     """
 
     target: Target
@@ -93,6 +100,8 @@ class Measurement:
     seed: int
     workdir: Path
     say: Callable[[str], None]
+    calm: Calm | None = None
+    excused: frozenset[str] = frozenset()
 
     def warm_up(self, course: Course) -> None:
         """Load the deployment until two successive windows agree, or the phase's time is over.
@@ -136,6 +145,11 @@ class Measurement:
             raise ValueError("the profile has no hold")
         seconds = phase.block_seconds(rate)
         shot = self._open(phase.arrivals, rate, seconds, self.seed + block, phase.stop_when_oversaturated)
+        return self._kept(course, "hold", shot, rate=rate)
+
+    def opening(self, course: Course, *, rate: float, requests: int, block: int) -> StoredRun:
+        """Play the first requests of a server that has just started, evenly spaced, as a short block of a hold."""
+        shot = self._open("constant", rate, requests / rate, self.seed + block, False)
         return self._kept(course, "hold", shot, rate=rate)
 
     def probe(self, course: Course, *, rate: float, number: int) -> StoredRun:
@@ -185,11 +199,11 @@ class Measurement:
     def _kept(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
         candidate = course.deployment.candidate
         known = course.book.find(phase, shot.seed, rate, candidate.address)
-        if known is not None and is_kept(known.record) and known.record.fingerprint == self.fingerprint:
+        if known is not None and is_kept(known.record, self.excused) and known.record.fingerprint == self.fingerprint:
             return known
         for attempt in range(1, _TRIES + 1):
             run = self._played(course, phase, shot, rate=rate)
-            if is_kept(run.record):
+            if is_kept(run.record, self.excused):
                 return run
             evidence = next((p.evidence for p in run.record.passport if p.ok is False), "")
             self.say(f"{candidate.variant_id}: {phase} is void:{run.record.void} ({evidence})")
@@ -207,9 +221,10 @@ class Measurement:
     def _played(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
         deployment, book = course.deployment, course.book
         candidate = deployment.candidate
-        before = self.target.observe(deployment)
-        outcome = self.target.load(deployment, shot, self.payloads, self.workdir)
-        after = self.target.observe(deployment)
+        with nullcontext() if self.calm is None else self.calm.around():
+            before = self.target.observe(deployment)
+            outcome = self.target.load(deployment, shot, self.payloads, self.workdir)
+            after = self.target.observe(deployment)
         path = book.next_path(phase)
         scene = Scene(
             node=self.target.name,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from podium.errors import PodiumError
 from podium.extras import missing_modules
 from podium.plan import RacePlan
 from podium.progress import RaceProgress
@@ -15,6 +16,7 @@ from podium.racefile import Race, write_race
 from podium.racefolder import find_folder, locked, point_latest, write_plan
 from podium.targets.local import LocalTarget
 from podium.targets.target import Target
+from predictors.errors import PredictorError
 
 __all__ = ["MakeTarget", "run_race"]
 
@@ -60,8 +62,10 @@ def run_race(
         for note in plan.notes:
             progress.note(note)
         # What measures and judges takes a while to import, and a refusal should not.
+        from podium.dossier import gather, write_dossier
         from podium.raceday import play_race
         from podium.report import render_report
+        from predictors.store import Store
 
         try:
             race = play_race(plan, folder, target, document, progress, command=command)
@@ -70,6 +74,10 @@ def run_race(
             raise
         write_race(folder, race)
         point_latest(folder)
+        try:
+            write_dossier(folder, gather(race, Store(plan.store), plan.classes))
+        except (OSError, LookupError, ValueError, PodiumError, PredictorError) as error:
+            progress.note(f"without forecasts, graphs and prices: {error}; `podium report` looks for them again")
         progress.note(f"report: {render_report(folder)}")
     return folder, race
 

@@ -1,6 +1,7 @@
 """What a race plays once it may: build, gate, contest, verdict, ranking. Nothing is decided here that has a home."""
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,9 +11,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from loadtest.calm import Calm
 from loadtest.cores import awake
 from loadtest.payloads import PayloadSet
 from podium.builder import Builder, RefusedError
+from podium.calibration import calibrated, calibration_folder
 from podium.contest import Contest, Measured
 from podium.crosscheck import cross_check
 from podium.entry import Entry, Quality
@@ -24,6 +27,7 @@ from podium.progress import RaceProgress
 from podium.racefile import Budget, CrossCheck, Event, Money, Race, SubmissionText
 from podium.racefolder import agreed_payloads, now
 from podium.ranking import ranked, winner
+from podium.redaction import without_values
 from podium.results import entry_of
 from podium.targets.target import Candidate, Target
 from predictors.build import RecipePlan
@@ -34,6 +38,8 @@ from predictors.manifest import read_variant
 __all__ = ["play_race"]
 
 _LABELS = {"kind": "kind: one machine, functional and relative"}
+# Of the budget, for waiting until the machine's host is quiet.
+_PATIENCE = 0.2
 
 
 @dataclass(slots=True)
@@ -107,8 +113,10 @@ def play_race(
     entries += [_rejected(item, one) for item in built if item.rejected for one in places[item.recipe.variant_id]]
     racing = [item for item in built if not item.rejected]
     payloads = PayloadSet.from_profile(plan.profile.payload, payload_folder / plan.profile.payload.dir)
+    calm = Calm(_shared_cores(plan), plan.budget_s * _PATIENCE, lambda text: _say(progress, log, text))
     base = Measurement(
         target=target,
+        calm=calm,
         profile=plan.profile,
         payloads=payloads,
         payload_digest=agreed_payloads(folder, payloads.sha256),
@@ -140,12 +148,14 @@ def play_race(
                     # Node classes may share hardware, so what was measured makes room for what comes.
                     for item in items:
                         target.remove(_candidate(item, one))
-        order = ranked(entries)
+        order = ranked(entries, plan.submission.incumbent)
         best = winner(order)
         cross = _crossed(heats, best)
         # The cross-check plays a run more.
         order = tuple(_with_all_runs(entry, heats) for entry in order)
     spent = time.monotonic() - measuring
+    if calm.waited_s:
+        log.add(f"waited {calm.waited_s:.0f} s in all for this machine's host, which had taken much of its cores")
     log.add("no variant won" if best is None else f"{best.id} wins")
     return Race(
         race_id=folder.name,
@@ -162,7 +172,7 @@ def play_race(
         started=str(document["started"]),
         finished=now(),
         quality=str(plan.submission.quality),
-        submission=SubmissionText(path=plan.submission.path.name, text=plan.submission.source),
+        submission=SubmissionText(path=plan.submission.path.name, text=without_values(plan.submission.source)),
         profile_name=plan.profile.name,
         profile=plan.profile.model_dump(mode="json", by_alias=True),
         environment={
@@ -173,6 +183,12 @@ def play_race(
         labels=tuple(text for name, text in _LABELS.items() if name in {plan.target, plan.site}),
         command=command,
     )
+
+
+def _shared_cores(plan: RacePlan) -> frozenset[int]:
+    """Return the cores of this machine that the race is served and loaded on; none where that is elsewhere."""
+    is_here = plan.target == "local" or plan.site == "kind"
+    return frozenset(os.sched_getaffinity(0)) if is_here else frozenset()
 
 
 @contextmanager
@@ -251,8 +267,10 @@ def _heat(
 ) -> _Heat:
     facts = base.target.environment(node_class.name)
     mark = fingerprint(facts)
+    limits = calibration_folder(plan.store)
+    profile = calibrated(plan.profile, node_class=node_class.name, fingerprint=mark, folder=limits)
     contest = Contest(
-        replace(base, fingerprint=mark, cpus=float(max(1, round(node_class.cpu_share)))),
+        replace(base, profile=profile, fingerprint=mark, cpus=float(max(1, round(node_class.cpu_share)))),
         slo=plan.submission.slo,
         race_folder=folder,
         budget_s=budget_s,

@@ -36,7 +36,16 @@ def find_folder(plan: RacePlan, *, fresh: bool) -> tuple[Path, dict[str, JsonVal
                     return path.parent, {**document, "resumed": True}
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = plan.runs / f"{plan.submission.name}-{stamp}-{secrets.token_hex(3)}"
-    return folder, {"digest": plan.digest, "started": now(), "resumed": False}
+    return folder, {
+        "digest": plan.digest,
+        "started": now(),
+        # For who looks at a race that was never finished.
+        "model": plan.card.name,
+        "target": plan.target,
+        "level": plan.profile.level,
+        "slo": str(plan.submission.slo),
+        "resumed": False,
+    }
 
 
 def write_plan(folder: Path, document: Mapping[str, JsonValue]) -> None:

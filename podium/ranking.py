@@ -2,12 +2,14 @@
 
 Pure functions. Between node classes raw speed is never compared; the cheapest entry that holds the objective wins.
 An entry that cannot be told from the first of a place shares it: the interval of its cost, which is that of the
-largest rate it holds, meets the other's. The winner is then the one whose figure is best, and the tie is said. What
-holds at a cost that nobody knows stands after all whose cost is known. An entry whose blocks disagree has no figure
-to rank by, and no rank (rule 9); where it alone holds the objective it wins all the same, because there is nothing to
-rank it against.
+largest rate it holds, meets the other's. Which of them has the better figure is then chance, and would change from
+race to race; so a place goes to the incumbent, which is replaced only by what is cheaper for sure, else to the
+smallest artifact, and the tie is said. What holds at a cost that nobody knows stands after all whose cost is known. An
+entry whose blocks disagree has no figure to rank by, and no rank (rule 9); where it alone holds the objective it wins
+all the same, because there is nothing to rank it against.
 """
 
+import math
 from collections.abc import Sequence
 
 from podium.entry import Entry
@@ -17,8 +19,11 @@ __all__ = ["is_ranked", "level_with", "ranked", "winner"]
 _ORDER = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2, "VOID": 3, "REJECTED": 4, "SKIPPED": 5}
 
 
-def ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Return the entries best first; those that hold the objective get a rank by cost, emulated ones none."""
+def ranked(entries: Sequence[Entry], incumbent: str | None = None) -> tuple[Entry, ...]:
+    """Return the entries best first; those that hold the objective get a rank by cost, emulated ones none.
+
+    `incumbent` is the id of the variant that serves: it stands first among those that share its place.
+    """
     result: list[Entry] = []
     first: Entry | None = None
     for entry in sorted(entries, key=_key):
@@ -28,7 +33,9 @@ def ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         if first is None or _is_behind(entry, first):
             first = entry.model_copy(update={"rank": 1 + sum(other.rank is not None for other in result)})
         result.append(entry.model_copy(update={"rank": first.rank}))
-    return tuple(result)
+    count = sum(entry.rank is not None for entry in result)
+    placed = sorted(result[:count], key=lambda entry: (entry.rank, entry.id != incumbent, entry.size_bytes or math.inf))
+    return (*placed, *result[count:])
 
 
 def is_ranked(entry: Entry) -> bool:

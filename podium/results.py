@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from loadtest.cores import NOTABLE_STEAL, most
 from loadtest.histogram import Histogram, read_log
 from loadtest.probe import judge_probe
 from loadtest.profile import Profile
@@ -70,7 +71,7 @@ def entry_of(
         cost_per_million=None if unranked else cost_figure(capacity, profile, node_class),
         unranked="; ".join(unranked),
         status="VOID" if is_void else verdict.status,
-        reasons=(measured.trouble,) if is_void else _reasons(verdict, measured.trouble or measured.cut),
+        reasons=(measured.trouble,) if is_void else _reasons(verdict, measured),
         needs=None if is_void else needs_of(verdict),
         runs=measured.book.paths(),
         passport=worst_proofs(run.record.passport for run in _counted(measured)),
@@ -100,9 +101,19 @@ def _probe(run: StoredRun, slo: Slo) -> Probe:
     )
 
 
-def _reasons(verdict: Verdict, trouble: str) -> tuple[str, ...]:
+def _reasons(verdict: Verdict, measured: Measured) -> tuple[str, ...]:
     reasons = verdict.disagreements if verdict.status == "PASS" else verdict.reasons
-    return (*reasons, trouble) if trouble else reasons
+    trouble = measured.trouble or measured.cut
+    disturbed = _disturbance(measured.holds) if reasons else ""
+    return (*reasons, *(text for text in (trouble, disturbed) if text))
+
+
+def _disturbance(holds: Sequence[StoredRun]) -> str:
+    """Say what the generators' host took of their cores, where it was enough to bear on a verdict."""
+    taken = most(run.record.generator.stolen for run in holds)
+    if taken is None or taken <= NOTABLE_STEAL:
+        return ""
+    return f"the host of the load generators' machine took up to {taken:.0%} of their cores during the hold"
 
 
 def needs_of(verdict: Verdict) -> Needs | None:

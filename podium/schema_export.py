@@ -16,6 +16,10 @@ from loadtest.profile import Profile
 from loadtest.runrecord import RunRecord
 from podium.autoscaling.policy import policy_schema
 from podium.benchfile import Bench
+from podium.calibration import Calibration
+from podium.chaos.report import ChaosReport
+from podium.chaos.spec import Faults
+from podium.dossier import Dossier
 from podium.nodeclass import NodeClass
 from podium.racefile import Race
 from podium.submission_schema import submission_schema
@@ -40,6 +44,10 @@ SCHEMAS: Mapping[str, Callable[[], Mapping[str, object]]] = {
     "loadtest/schemas/profile.json": _of(Profile),
     "loadtest/schemas/run.json": _of(RunRecord),
     "podium/schemas/bench.json": _of(Bench),
+    "podium/schemas/calibration.json": _of(Calibration),
+    "podium/schemas/chaos.json": _of(ChaosReport),
+    "podium/schemas/dossier.json": _of(Dossier),
+    "podium/schemas/faults.json": _of(Faults),
     "podium/schemas/node-class.json": _of(NodeClass),
     "podium/schemas/policy.json": policy_schema,
     "podium/schemas/race.json": _of(Race),

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from podium import console
 from podium.console import Output
+from podium.outlook import facts_of_source, features_of, words
 from podium.plan import RacePlan
 from podium.quantities import format_duration
 from podium.racefile import Race
+from predictors.forecast import Forecast, forecast
 
 __all__ = ["show_plan", "show_race"]
 
@@ -20,6 +22,7 @@ def show_plan(plan: RacePlan, output: Output) -> None:
         # All servers stay up for the whole race.
         money *= len(plan.entries)
     currency = plan.node_class.price.currency
+    forecasts = _forecasts(plan)
     if output is not Output.TABLE:
         console.print_document(
             {
@@ -37,6 +40,7 @@ def show_plan(plan: RacePlan, output: Output) -> None:
                         "node_class": one.name,
                         "emulated": one.emulated,
                         "nodes": list(plan.nodes.get(one.name, ())),
+                        "forecast": words(forecasts[recipe.variant_id, one.name]),
                     }
                     for recipe, one in plan.entries
                 ],
@@ -60,15 +64,20 @@ def show_plan(plan: RacePlan, output: Output) -> None:
             output,
         )
         return
-    columns = ("VARIANT", "RUNTIME", "PRECISION", "NODE CLASS") + (("NODES",) if plan.nodes else ())
+    columns = ("VARIANT", "RUNTIME", "PRECISION", "NODE CLASS", "FORECAST") + (("NODES",) if plan.nodes else ())
     rows = []
     for one in plan.classes:
         name = f"{one.name} (emulated)" if one.emulated else one.name
         for recipe in plan.recipes:
             reason = plan.why_not(recipe, one)
             place = (f"SKIPPED: {reason}" if reason else ", ".join(plan.nodes.get(one.name, ())),) if plan.nodes else ()
-            rows.append((recipe.variant_id, recipe.runtime, recipe.precision, name, *place))
+            told = str(forecasts[recipe.variant_id, one.name])
+            rows.append((recipe.variant_id, recipe.runtime, recipe.precision, name, told, *place))
     console.print_table(columns, rows)
+    console.print_styled("")
+    console.print_styled("Forecast: times as fast for one sample as the plain export, before anything is built")
+    for line in dict.fromkeys(f"{name}: {found.reason}" for (name, _), found in forecasts.items()):
+        console.print_styled(f"  {line}")
     console.print_styled("")
     console.print_table(
         ("PHASE", "TIMES", "SECONDS", "REQUESTS"),
@@ -88,6 +97,16 @@ def show_plan(plan: RacePlan, output: Output) -> None:
         console.print_styled(f"All phases take about {needed}: the budget cuts the last of them; --budget raises it")
     for note in plan.notes:
         console.print_styled(note)
+
+
+def _forecasts(plan: RacePlan) -> dict[tuple[str, str], Forecast]:
+    """Return what each variant promises on each node class."""
+    facts = facts_of_source(plan.card, plan.submission.model_folder)
+    return {
+        (recipe.variant_id, one.name): forecast(recipe.steps, facts, features_of(one))
+        for one in plan.classes
+        for recipe in plan.recipes
+    }
 
 
 def show_race(folder: Path, race: Race, output: Output) -> None:

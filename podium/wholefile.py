@@ -10,13 +10,13 @@ __all__ = ["write_whole"]
 
 
 def write_whole(
-    path: Path, text: str, *, hint: str = "make the folder writable for you", makes_folder: bool = False
+    path: Path, content: str | bytes, *, hint: str = "make the folder writable for you", makes_folder: bool = False
 ) -> None:
-    """Write a text file, UTF-8; a reader sees the former file or the new one.
+    """Write a file, text as UTF-8; a reader sees the former file or the new one.
 
     Args:
         path: the file.
-        text: all of it.
+        content: all of it.
         hint: what helps against anything but a full disk.
         makes_folder: whether a folder that is not there is made.
 
@@ -26,7 +26,7 @@ def write_whole(
     try:
         if makes_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
-        wholefile.write_whole(path, text)
+        wholefile.write_whole(path, content)
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         raise MachineError(

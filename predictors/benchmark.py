@@ -26,24 +26,27 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 TRIP_S = 50e-6
 _GAIN = 1.05
 _QUICK_RUNS = 2
-_QUICK_SECONDS = 0.03
+_QUICK_SECONDS = 0.02
 _MIN_RUNS = 20
 _Z95 = 1.959964
 
 
 class EngineTimer:
-    """Runs an engine on batches of a given size and takes the time."""
+    """Runs an engine on batches of a given size and takes the time; `sizes` are those that it ran at start."""
 
     def __init__(self, run: Callable[[Tensors], Tensors], batch: Callable[[int], Tensors]) -> None:
         self._run = run
         self._batch = batch
+        self.sizes: set[int] = set()
 
     def warm(self, size: int) -> None:
         """Run once, untimed."""
+        self.sizes.add(size)
         self._run(self._batch(size))
 
     def quick(self, size: int) -> float:
         """Return the least seconds of a few runs: enough to compare batch sizes at start."""
+        self.sizes.add(size)
         feed = self._batch(size)
         times = [self._once(feed) for _ in range(_QUICK_RUNS)]
         while sum(times) < _QUICK_SECONDS:

@@ -26,6 +26,7 @@ from predictors.manifest import (
     ModelIdentity,
     PreprocessingSpec,
     RecipeStep,
+    Requirements,
     RuntimeSpec,
     Variant,
     file_entries,
@@ -182,6 +183,7 @@ class _Build:
             ),
             labels=self._card.labels,
             files=file_entries(staging),
+            requires=Requirements(cpu_features=made.cpu_features),
             ops=made.ops,
             notes=made.notes,
             golden=draft,
@@ -233,6 +235,9 @@ class _Build:
             "preprocessing": imaging.implementation_hash(),
             "images": _digest(self._calibration.files if is_calibrated else self._sample_files),
         }
+        trained = self._folder / str(plan.steps[0].params["weights"]) if recipes[0].is_trained else None
+        if trained is not None and trained.is_file():
+            parts["checkpoint"] = checkpoint.digest(trained)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["FEATURES", "environment", "fingerprint"]
+__all__ = ["FEATURES", "cpu_features", "environment", "fingerprint"]
 
 # Instruction sets that inference engines choose their kernels by.
 FEATURES = (
@@ -47,13 +47,12 @@ def environment(node_class: str, cpus: float, *, root: Path = Path("/")) -> Fact
         root: Where the kernel's files are.
     """
     cpu = _cpu(root)
-    flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
     return {
         "node_class": node_class,
         "cpus": float(cpus),
         "cores": os.cpu_count() or 0,
         "cpu_model": cpu.get("model name") or platform.machine(),
-        "cpu_features": [name for name in FEATURES if name in flags],
+        "cpu_features": _features(cpu),
         "memory_gib": _memory_gib(root),
         "machine": platform.machine(),
         "kernel": platform.release(),
@@ -63,10 +62,20 @@ def environment(node_class: str, cpus: float, *, root: Path = Path("/")) -> Fact
     }
 
 
+def cpu_features(root: Path = Path("/")) -> tuple[str, ...]:
+    """Name the instruction sets of this machine's CPUs, of those in `FEATURES`."""
+    return tuple(_features(_cpu(root)))
+
+
 def fingerprint(facts: Mapping[str, object]) -> str:
     """Return 12 hexadecimal digits that name the facts, whatever their order."""
     text = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+
+
+def _features(cpu: Mapping[str, str]) -> list[str]:
+    flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
+    return [name for name in FEATURES if name in flags]
 
 
 def _cpu(root: Path) -> dict[str, str]:

@@ -43,8 +43,8 @@ def read_golden(folder: Path, variant: Variant) -> tuple[dict[str, npt.NDArray[A
     return inputs, outputs
 
 
-def check_golden(folder: Path, variant: Variant, run: Callable[[Tensors], Tensors]) -> None:
-    """Ask the engine the golden question, and refuse the artifact when the answer is another.
+def check_golden(folder: Path, variant: Variant, run: Callable[[Tensors], Tensors]) -> dict[str, npt.NDArray[Any]]:
+    """Ask the engine the golden question, and refuse the artifact when the answer is another; returns the inputs.
 
     Raises:
         ArtifactError: An output is missing, has another shape, is not finite, or is further off than the
@@ -65,6 +65,7 @@ def check_golden(folder: Path, variant: Variant, run: Callable[[Tensors], Tensor
         if not np.allclose(answer, expected, rtol=variant.golden.rtol, atol=variant.golden.atol):
             off = np.abs(answer.astype(np.float64) - expected.astype(np.float64)).max()
             raise ArtifactError(f"{where} {name} is off by {off:.3g}", remedy)
+    return inputs
 
 
 def _write(folder: Path, kind: str, tensors: Tensors) -> dict[str, str]:

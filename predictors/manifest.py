@@ -3,7 +3,7 @@
 `read_variant` parses, `verify_files` proves that the folder holds exactly the files that the manifest
 lists, and `address_of` is the name that the store files it under. Nothing here loads a model: these checks
 come before any engine touches a byte. What depends on a machine lies under `measured/`, outside both digest
-and address.
+and address, and so does `signature.json`, which vouches for them.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from predictors.strict import Strict, problem
 __all__ = [
     "MANIFEST",
     "MEASURED",
+    "SIGNATURE",
     "DType",
     "FileEntry",
     "Golden",
@@ -42,6 +43,7 @@ __all__ = [
 
 MANIFEST = "variant.yaml"
 MEASURED = "measured"
+SIGNATURE = "signature.json"
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_FILE_BYTES = 512 << 20
 _NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
@@ -190,8 +192,8 @@ class Variant(Strict):
         listed = {entry.path for entry in self.files}
         if len(listed) != len(self.files):
             raise ValueError("files lists a path twice")
-        if listed & {MANIFEST} or any(path.split("/")[0] == MEASURED for path in listed):
-            raise ValueError(f"files must not list {MANIFEST} or anything under {MEASURED}/")
+        if listed & {MANIFEST, SIGNATURE} or any(path.split("/")[0] == MEASURED for path in listed):
+            raise ValueError(f"files must not list {MANIFEST}, {SIGNATURE} or anything under {MEASURED}/")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels name a class twice")
         for kind, specs, files in (
@@ -255,7 +257,7 @@ def file_entries(folder: Path) -> tuple[FileEntry, ...]:
 
 
 def address_of(folder: Path) -> str:
-    """Digest every path and byte of the folder but `measured/`; 64 hexadecimal digits."""
+    """Digest every path and byte of the folder but `measured/` and the signature; 64 hexadecimal digits."""
     total = hashlib.sha256()
     for name, path in _files(folder):
         total.update(f"{name}\0{path.stat().st_size}\0{_digest(path)}\n".encode())
@@ -294,7 +296,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     found = []
     for path in folder.rglob("*"):
         relative = path.relative_to(folder)
-        if relative.parts[0] == MEASURED:
+        if relative.parts[0] == MEASURED or relative.parts == (SIGNATURE,):
             continue
         if path.is_symlink():
             raise ArtifactError(f"{path} is a link, and an artifact holds plain files only", "copy the file itself")

@@ -37,6 +37,9 @@ class MeasuredQuality(Strict):
     per_class: dict[str, float] = Field(default_factory=dict)
     data: str | None = Field(default=None, description="Digest of the test images and their labels.")
     fault: str | None = Field(default=None, description="What is wrong by all appearance; it rejects the variant.")
+    largest_error: float | None = Field(
+        default=None, ge=0, description="Largest difference of any logit from the source's on the test images."
+    )
 
 
 class EnginePoint(Strict):
@@ -110,9 +113,9 @@ def write_measured(
     path = _path(folder, fingerprint)
     path.parent.mkdir(exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}")
-    # Servers of an older release know no fault, and hardly any variant has one.
-    healthy = merged.quality is None or merged.quality.fault is None
-    document = merged.model_dump(mode="json", exclude={"quality": {"fault"}} if healthy else None)
+    # Servers of an older release know neither of these, and read a file without them.
+    absent = {name for name in ("fault", "largest_error") if getattr(merged.quality, name, None) is None}
+    document = merged.model_dump(mode="json", exclude={"quality": absent} if merged.quality else None)
     staged.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     staged.replace(path)
     return merged

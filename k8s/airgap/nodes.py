@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +29,7 @@ _KUBELET_FILES = {
 _CONTAINERD_S = 120.0
 _TRIES = 20
 _BLOCK = 2**20
+_INTO = ("ctr", "-n", "k8s.io", "images", "import", "-")
 
 
 def cpusets(cores: int, classes: Mapping[str, str]) -> dict[str, str]:
@@ -173,30 +174,44 @@ def load_images(plan: Mapping[str, list[str]]) -> dict[str, list[str]]:
     Raises:
         MachineError: Docker has no such image, or a node refuses it.
     """
-    missing = {container: _missing(container, wanted) for container, wanted in plan.items()}
+    absent = {container: missing(container, wanted) for container, wanted in plan.items()}
     groups: dict[tuple[str, ...], list[str]] = {}
-    for container, names in missing.items():
+    for container, names in absent.items():
         if names:
             groups.setdefault(tuple(names), []).append(container)
     with ThreadPoolExecutor(max_workers=max(1, len(groups))) as pool:
         for done in [pool.submit(_import, names, targets) for names, targets in groups.items()]:
             done.result()
-    return {container: names for container, names in missing.items() if names}
+    return {container: names for container, names in absent.items() if names}
 
 
-def _missing(container: str, wanted: list[str]) -> list[str]:
+def missing(container: str, wanted: Sequence[str]) -> list[str]:
+    """Return those of the images that a node lacks."""
     listing = ["docker", "exec", container, "ctr", "-n", "k8s.io", "images", "ls", "-q"]
     there = set(run(listing, what=f"Images on {container}").splitlines())
     return [name for name in wanted if name not in there]
 
 
+def import_archive(container: str, file: Path) -> None:
+    """Import the images of an archive on a node.
+
+    Raises:
+        MachineError: the node refuses them.
+    """
+    with file.open("rb") as content:
+        done = subprocess.run(
+            ["docker", "exec", "-i", container, *_INTO], stdin=content, capture_output=True, text=True, check=False
+        )
+    if done.returncode != 0:
+        raise MachineError(f"{container} did not take the images of {file.name}.", hint=done.stderr.strip()[-2000:])
+
+
 def _import(names: tuple[str, ...], targets: list[str]) -> None:
-    into = ["ctr", "-n", "k8s.io", "images", "import", "-"]
     with tempfile.TemporaryFile() as said:
         saving = subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE, stderr=said)
         imports = [
             subprocess.Popen(
-                ["docker", "exec", "-i", target, *into], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
+                ["docker", "exec", "-i", target, *_INTO], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
             )
             for target in targets
         ]

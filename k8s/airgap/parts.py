@@ -11,7 +11,21 @@ from typing import Any
 
 import yaml
 
-from k8s.airgap import cache, debian, dockerd, golang, host, kindconfig, nodeimage, sources, tools, versions
+from k8s.airgap import (
+    cache,
+    debian,
+    dockerd,
+    golang,
+    host,
+    kindconfig,
+    knative,
+    netpol,
+    nodeimage,
+    sources,
+    tools,
+    versions,
+)
+from k8s.airgap.knative import Knative
 from k8s.airgap.kube import Kubectl
 from k8s.airgap.shell import say
 from k8s.airgap.site import Site
@@ -33,8 +47,10 @@ class Parts:
     kubectl: Kubectl
     helm: Path
     fakegpu: Path
+    netpol: Path | None
     sources: sources.Sources
     config: dict[str, Any]
+    knative: Knative | None = None
 
     @property
     def classes(self) -> dict[str, str]:
@@ -43,7 +59,7 @@ class Parts:
 
 
 def prepare(
-    site: Site, beside: ThreadPoolExecutor, *, with_images: bool, extras: Sequence[str]
+    site: Site, beside: ThreadPoolExecutor, *, with_images: bool, with_knative: bool, extras: Sequence[str]
 ) -> tuple[Parts, Future[dict[str, str]] | None]:
     """Return the parts, and the references of our own images when those are built.
 
@@ -53,6 +69,7 @@ def prepare(
     pins = versions.load()
     store = cache.Cache(work=site.state / "airgap", outside=cache.default_folder())
     air_gapped = host.is_air_gapped(os.environ.get("PODIUM_AIRGAP", "auto"))
+    is_closed = netpol.is_wanted(os.environ.get("PODIUM_NETPOL", "on")) and air_gapped
     say(f"cluster-up: {'without a container registry' if air_gapped else 'upstream images'}; cache {store.outside}")
     if air_gapped and os.geteuid() == 0:
         dockerd.install_packages()
@@ -82,8 +99,10 @@ def prepare(
         kubectl=_kubectl(pins, store, site, air_gapped=air_gapped),
         helm=tools.find("helm", pins) or tools.install("helm", pins, store),
         fakegpu=golang.obtain(golang.PROGRAMS["fakegpu"], pins, store),
+        netpol=golang.obtain(golang.PROGRAMS["netpol"], pins, store) if is_closed else None,
         sources=found,
         config=config,
+        knative=knative.obtain(pins, store, base.result if base is not None else None) if with_knative else None,
     )
     return parts, images
 

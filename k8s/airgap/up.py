@@ -8,19 +8,27 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from k8s.airgap import install, nodes, versions
+from k8s.airgap import install, netpol, nodes, versions
 from k8s.airgap.parts import Parts, prepare
 from k8s.airgap.shell import run, say, step
 from k8s.airgap.site import Site
 from podium.errors import ClusterError
 
 
-def up(site: Site, *, with_images: bool = True, extras: Sequence[str] = (), only_build: bool = False) -> None:
+def up(
+    site: Site,
+    *,
+    with_images: bool = True,
+    with_knative: bool = False,
+    extras: Sequence[str] = (),
+    only_build: bool = False,
+) -> None:
     """Bring the cluster up, or bring what runs to the present state of these files.
 
     Args:
         site: which cluster.
         with_images: build and load Podium's own images.
+        with_knative: also Knative Serving; a cluster that has it keeps it without.
         extras: images of ours that are built on demand only.
         only_build: make everything and start nothing.
 
@@ -30,12 +38,15 @@ def up(site: Site, *, with_images: bool = True, extras: Sequence[str] = (), only
     began = time.monotonic()
     given_up = threading.Event()
     with ThreadPoolExecutor(max_workers=1) as beside, _told(given_up):
-        parts, images = prepare(site, beside, with_images=with_images, extras=extras)
+        parts, images = prepare(site, beside, with_images=with_images, with_knative=with_knative, extras=extras)
         if not only_build:
             # Nodes take images long before Kubernetes runs on them, and waiting for it leaves a core free.
             loading = beside.submit(_load, images, parts, given_up) if images else None
             _create(parts)
+            install.knative_definitions(parts)
             install.controllers(parts)
+            install.knative(parts)
+            _settle_policies(parts)
             references = loading.result() if loading else {}
             # Last, because unpacking images uses all cores; from here on the load and the tested keep apart.
             with step("cores of the nodes"):
@@ -62,6 +73,14 @@ def _load(images: Future[dict[str, str]], parts: Parts, given_up: threading.Even
     references = images.result()
     install.our_images(references, parts.classes, given_up)
     return references
+
+
+def _settle_policies(parts: Parts) -> None:
+    nodes_here = parts.classes.values()
+    if parts.netpol is not None:
+        netpol.enforce(parts.kubectl, nodes_here, parts.netpol)
+    elif parts.air_gapped:
+        netpol.release(nodes_here)
 
 
 def _create(parts: Parts) -> None:
@@ -111,7 +130,7 @@ def check_store(site: Site, container: str) -> None:
     """Refuse a cluster that another clone has made: its nodes see that clone's artifacts."""
     template = '{{range .Mounts}}{{if eq .Destination "/var/lib/podium/store"}}{{.Source}}{{end}}{{end}}'
     source = run(["docker", "inspect", "-f", template, container], what=f"Mounts of {container}").strip()
-    if Path(source) != site.state / "store":
+    if Path(source).resolve() != (site.state / "store").resolve():
         raise ClusterError(
             f"The cluster {site.cluster} that runs here belongs to another clone: its nodes see {source}.",
             hint="Remove it with ./scripts/cluster-down (any clone's will do), then run this again.",

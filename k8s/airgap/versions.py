@@ -17,6 +17,7 @@ class Versions:
     programs: dict[str, str]
     at_least: dict[str, str]
     images: dict[str, str]
+    knative_images: dict[str, str]
     debian: str
 
 
@@ -27,6 +28,7 @@ def load(file: Path = FILE) -> Versions:
         programs=dict(read["programs"]),
         at_least=dict(read["atLeast"]),
         images=dict(read["images"]),
+        knative_images=dict(read["knativeImages"]),
         debian=read["debian"],
     )
 

@@ -36,7 +36,7 @@ var httpStatus = map[codes.Code]int{
 	codes.PermissionDenied: http.StatusForbidden, codes.NotFound: http.StatusNotFound,
 	codes.AlreadyExists: http.StatusConflict, codes.Aborted: http.StatusConflict,
 	codes.ResourceExhausted: http.StatusTooManyRequests, codes.Unimplemented: http.StatusNotImplemented,
-	codes.Unavailable: http.StatusServiceUnavailable,
+	codes.Unavailable: http.StatusServiceUnavailable, codes.DeadlineExceeded: http.StatusGatewayTimeout,
 }
 
 // rawMessage passes messages as the bytes they are.
@@ -110,8 +110,9 @@ func (c *caller) call(ctx context.Context, message []byte, headers map[string]st
 	var trailer metadata.MD
 	err := c.connection.Invoke(ctx, c.method, &message, &c.answer, grpc.Trailer(&trailer))
 	code := status.Code(err)
-	if code == codes.Unavailable && trailer.Len() == 0 || code == codes.Canceled || ctx.Err() != nil {
-		// The server said nothing: this is the client's own word.
+	// The deadline may be the client's own word before its context says so: the server cancels the stream then as well.
+	isOwn := trailer.Len() == 0 && (code == codes.Unavailable || code == codes.DeadlineExceeded)
+	if isOwn || code == codes.Canceled || ctx.Err() != nil {
 		return noAnswer
 	}
 	if named, ok := httpStatus[code]; ok {

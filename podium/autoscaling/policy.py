@@ -6,6 +6,7 @@ Knative's ConfigMap `config-autoscaler`. What the settings do is in `hpa` and `k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
@@ -34,12 +35,14 @@ __all__ = [
     "KpaPolicy",
     "Policy",
     "PolicyError",
+    "PolicyName",
     "Replicas",
     "Sampling",
     "ScalingPolicy",
     "ScalingRules",
     "load_policy",
     "packaged_policies",
+    "policy_of",
     "policy_schema",
 ]
 
@@ -59,7 +62,8 @@ _Wait = Annotated[
     PlainSerializer(_written, return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(us|ms|s|m|h))+$", "examples": ["0s", "5s"]}),
 ]
-_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+# Files and folders are called so too, so that nothing of a path may stand in it.
+PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 
 
 class PolicyError(FileError):
@@ -147,7 +151,7 @@ class Sampling(StrictYaml):
 class HpaPolicy(StrictYaml):
     """A HorizontalPodAutoscaler of `autoscaling/v2` with one metric, and the controller that runs it."""
 
-    name: _Name
+    name: PolicyName
     kind: Literal["hpa"]
     metric: Metric = Field(
         default="cpu", description="cpu: utilization of the request; the others: a total from Prometheus, as by KEDA."
@@ -176,7 +180,7 @@ class HpaPolicy(StrictYaml):
 class KpaPolicy(StrictYaml):
     """Knative's autoscaler on one revision."""
 
-    name: _Name
+    name: PolicyName
     kind: Literal["kpa"]
     metric: KnativeMetric = "concurrency"
     target: float | None = Field(
@@ -235,6 +239,16 @@ def load_policy(name_or_path: str | Path) -> Policy:
     if not path.suffix and not path.exists():
         raise PolicyError(origin, "there is no policy of this name", nearest(origin, names))
     return _read(path)
+
+
+def policy_of(document: Mapping[str, Any]) -> Policy:
+    """Return the policy of a document that was read before, as a record keeps it.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    model: type[HpaPolicy] | type[KpaPolicy] = KpaPolicy if document.get("kind") == "kpa" else HpaPolicy
+    return model.model_validate(document)
 
 
 def policy_schema() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from statistics import fmean
 
 import numpy as np
 
-from podium.autoscaling.timeline import Floats, Integers, Timeline
+from podium.autoscaling.timeline import Booleans, Floats, Integers, Timeline
 
 __all__ = [
     "PARTS",
@@ -23,6 +23,7 @@ __all__ = [
     "flaps",
     "needed_pods",
     "score",
+    "violated_seconds",
     "violation_seconds",
     "wasted_pod_seconds",
 ]
@@ -92,6 +93,7 @@ def score(
     stabilization_s: float,
     window_s: int = WINDOW_S,
     price_per_hour: float | None = None,
+    violated: Booleans | None = None,
 ) -> Scorecard:
     """Return the figures of a run.
 
@@ -103,14 +105,17 @@ def score(
         stabilization_s: window within which one change of direction is no flap.
         window_s: window of the SLO clauses.
         price_per_hour: of one pod.
+        violated: seconds in which a clause fails, where the SLO has more than one that counts requests.
     """
+    if violated is None:
+        violated = violated_seconds(timeline.offered, timeline.missed, allowed_misses, window_s)
     total = float(timeline.offered.sum())
     paid = float(timeline.paid.sum())
     delays, undetected = detection_delays(timeline, safe_rate)
     turns = direction_changes(timeline.wanted)
     parts = [start.parts for start in timeline.starts]
     return Scorecard(
-        violation_s=violation_seconds(timeline.offered, timeline.missed, allowed_misses, window_s),
+        violation_s=int(np.count_nonzero(violated)),
         window_s=window_s,
         missed=float(timeline.missed.sum()) / total if total else 0.0,
         refused=float(timeline.refused.sum()) / total if total else 0.0,
@@ -130,8 +135,8 @@ def score(
     )
 
 
-def violation_seconds(offered: Floats, missed: Floats, allowed_misses: float, window_s: int = WINDOW_S) -> int:
-    """Return in how many seconds more than the allowed share misses, over the last `window_s` seconds.
+def violated_seconds(offered: Floats, missed: Floats, allowed_misses: float, window_s: int = WINDOW_S) -> Booleans:
+    """Return in which seconds more than the allowed share misses, over the last `window_s` seconds.
 
     Args:
         offered: requests by second.
@@ -146,7 +151,13 @@ def violation_seconds(offered: Floats, missed: Floats, allowed_misses: float, wi
     begins = np.maximum(ends - window_s, 0)
     requests, misses = (column[ends] - column[begins] for column in sums)
     # What is left of sums of fractions is no miss.
-    return int(np.count_nonzero(misses > allowed_misses * requests * (1 + 1e-9) + 1e-9))
+    over: Booleans = misses > allowed_misses * requests * (1 + 1e-9) + 1e-9
+    return over
+
+
+def violation_seconds(offered: Floats, missed: Floats, allowed_misses: float, window_s: int = WINDOW_S) -> int:
+    """Return how many seconds `violated_seconds` finds."""
+    return int(np.count_nonzero(violated_seconds(offered, missed, allowed_misses, window_s)))
 
 
 def needed_pods(offered: Floats, safe_rate: float, minimum: int) -> Integers:
@@ -156,7 +167,7 @@ def needed_pods(offered: Floats, safe_rate: float, minimum: int) -> Integers:
 
 def wasted_pod_seconds(timeline: Timeline, safe_rate: float, minimum: int) -> float:
     """Return the pod-seconds that were paid for and not needed."""
-    return float(np.maximum(0, timeline.paid - needed_pods(timeline.offered, safe_rate, minimum)).sum())
+    return float(np.maximum(0, timeline.paid - needed_pods(timeline.demand, safe_rate, minimum)).sum())
 
 
 def detection_delays(timeline: Timeline, safe_rate: float) -> tuple[list[float], int]:
@@ -170,7 +181,7 @@ def detection_delays(timeline: Timeline, safe_rate: float) -> tuple[list[float],
     begun: int | None = None
     is_seen = False
     for second in range(timeline.seconds):
-        offered = timeline.offered[second] * (1 - 1e-9)
+        offered = timeline.demand[second] * (1 - 1e-9)
         if offered <= timeline.ready[second] * safe_rate:
             if begun is not None and not is_seen:
                 delays.append(float(second - begun))

@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Integers", "PodStart", "Timeline"]
+__all__ = ["Booleans", "Floats", "Integers", "PodStart", "Timeline"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Timeline:
         ready: pods that served in the second.
         paid: pods that existed in the second: starting, ready and ending.
         starts: of every pod that was added, in order.
+        rates: expected requests of the second, where `offered` are counts of random arrivals; None where they are
+            expectations already. Pods that are needed and overloads follow from these, not from chance.
     """
 
     offered: Floats
@@ -62,12 +65,19 @@ class Timeline:
     ready: Integers
     paid: Integers
     starts: tuple[PodStart, ...] = ()
+    rates: Floats | None = None
 
     def __post_init__(self) -> None:
-        if len({one.size for one in (self.offered, self.missed, self.refused, self.wanted, self.ready, self.paid)}) > 1:
+        columns = (self.offered, self.missed, self.refused, self.wanted, self.ready, self.paid, self.demand)
+        if len({one.size for one in columns}) > 1:
             raise ValueError("the columns of a timeline have different lengths")
 
     @property
     def seconds(self) -> int:
         """Return its length."""
         return int(self.offered.size)
+
+    @property
+    def demand(self) -> Floats:
+        """Return the requests that each second was expected to bring."""
+        return self.offered if self.rates is None else self.rates

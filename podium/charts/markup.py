@@ -8,10 +8,11 @@ inline style.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from markupsafe import escape
 
-__all__ = ["coordinate", "plain", "shorten", "tag", "text"]
+__all__ = ["coordinate", "plain", "row_names", "shorten", "tag", "text"]
 
 # Characters that no HTML parser may meet literally; a label cannot carry them into the page.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
@@ -45,6 +46,17 @@ def tag(name: str, *children: str, **attributes: str | float | None) -> str:
             parts.append(f'{key.rstrip("_").replace("_", "-")}="{written}"')
     opening = " ".join(parts)
     return f"<{opening}>{''.join(children)}</{name}>" if children else f"<{opening}/>"
+
+
+def row_names(names: Sequence[str], length: int) -> tuple[str, ...]:
+    """Return names for the rows of one chart: without the words that all begin with, and shortened."""
+    words = [name.split("-") for name in names]
+    common = 0
+    if len(names) > 1:
+        # The last word of each always stays.
+        least = min(map(len, words)) - 1
+        common = next((n for n in range(least) if len({one[n] for one in words}) > 1), least)
+    return tuple(shorten("-".join(one[common:]), length) for one in words)
 
 
 def shorten(value: str, length: int) -> str:

@@ -24,13 +24,14 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A variant: value, low and high on both axes; `holds` where it meets the objective."""
+    """A variant: value, low and high on both axes; `holds` where it meets the objective, `radius` in pixels."""
 
     name: str
     style: Style
     x: tuple[float, float, float]
     y: tuple[float, float, float]
     holds: bool
+    radius: float = 5.5
 
 
 def frontier(points: Sequence[Point], x: Axis, y: Axis) -> tuple[Point, ...]:
@@ -51,11 +52,11 @@ def frontier(points: Sequence[Point], x: Axis, y: Axis) -> tuple[Point, ...]:
     return tuple(sorted(kept, key=key, reverse=True))
 
 
-def pareto(points: Sequence[Point], *, x: Axis, y: Axis, size: Size) -> str:
+def pareto(points: Sequence[Point], *, x: Axis, y: Axis, size: Size, key: str = "pareto") -> str:
     """Return the two objectives with intervals and the frontier, or nothing where no variant has both.
 
     Filled markers meet the objective, hollow ones do not. The frontier runs through those that do, or
-    through all where none does.
+    through all where none does. `key` makes the drawing's ids unique in a page.
     """
     if not points:
         return ""
@@ -74,11 +75,11 @@ def pareto(points: Sequence[Point], *, x: Axis, y: Axis, size: Size) -> str:
         title = f"{text(point.name)}: {text(x.write(point.x[0]))}, {text(y.write(point.y[0]))}"
         spans = plot.span_x(point.x[1], point.x[2], point.y[0]) + plot.span_y(point.y[1], point.y[2], point.x[0])
         mark = point.style.marker(
-            plot.at_x(point.x[0]), plot.at_y(point.y[0]), filled=point.holds, radius=5.5, title=title
+            plot.at_x(point.x[0]), plot.at_y(point.y[0]), filled=point.holds, radius=point.radius, title=title
         )
         parts.append(tag("g", spans, mark, class_=f"series {point.style.name}", data_name=point.name))
     names = ", ".join(point.name for point in best)
-    return document(size, *parts, name="pareto", title=f"{y.label} against {x.label}", description=f"Frontier: {names}")
+    return document(size, *parts, name=key, title=f"{y.label} against {x.label}", description=f"Frontier: {names}")
 
 
 def _staircase(plot: Plot, best: Sequence[Point]) -> str:

@@ -97,6 +97,17 @@ class Plot:
         path = "M" + "L".join(f"{coordinate(x)} {coordinate(y)}" for x, y in _thin(placed))
         return tag("path", class_=kind, d=path, stroke_dasharray=style.dash if style else None)
 
+    def steps(self, edges: Sequence[float], values: Sequence[float], kind: str = "line") -> str:
+        """Return a stepped line: `values[n]` from `edges[n]` to `edges[n + 1]`; nothing without a value."""
+        if not values:
+            return ""
+        path = f"M{coordinate(self.at_x(edges[0]))} {coordinate(self.at_y(values[0]))}"
+        for number, end in enumerate(edges[1 : len(values) + 1]):
+            if number and values[number] != values[number - 1]:
+                path += f"V{coordinate(self.at_y(values[number]))}"
+            path += f"H{coordinate(self.at_x(end))}"
+        return tag("path", class_=kind, d=path)
+
     def limit(self, value: float) -> str:
         """Return a level line across the area."""
         y = coordinate(self.at_y(value))

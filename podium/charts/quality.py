@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from podium import figures
-from podium.charts.markup import coordinate, shorten, tag, text
+from podium.charts.markup import coordinate, row_names, shorten, tag, text
 from podium.charts.plot import Plot, Size, document
 from podium.charts.scale import Scale, linear
 from podium.charts.style import Style
@@ -57,13 +57,14 @@ def quality_intervals(
         x = plot.at_x(source)
         parts.append(tag("path", class_="source", d=f"M{x:.1f} {plot.top:.1f}V{plot.bottom:.1f}"))
         parts.append(tag("text", "source", class_="hint", x=x, y=plot.top - 6, text_anchor="middle"))
+    names = row_names([row.name for row in rows], 15 if size.is_narrow else 20)
     for number, row in enumerate(rows):
         ends = f"{figures.percent(row.low)} to {figures.percent(row.high)}"
         title = f"{text(row.name)}: {figures.percent(row.value)} ({ends})"
         mark = row.style.marker(
             plot.at_x(row.value), plot.at_y(number + 0.5), filled=row.passed, radius=5.5, title=title
         )
-        label = _label(row.name, plot, number, size)
+        label = _label(names[number], plot, number, size, title=row.name)
         span = plot.span_x(row.low, row.high, number + 0.5)
         parts.append(tag("g", label, span, mark, class_=f"series {row.style.name}", data_name=row.name))
     described = "; ".join(f"{row.name} {figures.percent(row.value)}" for row in rows)
@@ -117,16 +118,17 @@ def class_figures(labels: Sequence[str], variants: Sequence[ClassFigures], *, me
 
 def _rows(x: Scale, count: int, size: Size, *, top: float) -> Plot:
     rows = Scale(0.0, float(count), float, (), is_flipped=True)
-    left = 114.0 if size.is_narrow else 150.0
+    left = 124.0 if size.is_narrow else 150.0
     return Plot(x=x, y=rows, left=left, top=top, right=size.width - 20, bottom=top + _ROW * count)
 
 
-def _label(name: str, plot: Plot, number: int, size: Size) -> str:
-    shown = shorten(name, 14 if size.is_narrow else 20)
-    title = f"<title>{text(name)}</title>" if shown != name else ""
+def _label(name: str, plot: Plot, number: int, size: Size, *, title: str = "") -> str:
+    shown = shorten(name, 15 if size.is_narrow else 20)
+    whole = title or name
+    told = f"<title>{text(whole)}</title>" if shown != whole else ""
     return tag(
         "text",
-        text(shown) + title,
+        text(shown) + told,
         class_="row-label",
         x=plot.left - 9,
         y=plot.at_y(number + 0.5) + 4,

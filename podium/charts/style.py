@@ -35,6 +35,15 @@ class Style:
         """Return its `stroke-dasharray`."""
         return _DASHES[self.index % len(_DASHES)]
 
+    def radius_like(self, radius: float) -> float:
+        """Return the radius at which its marker covers as much as a circle of `radius`."""
+        corners = _CORNERS.get(self.index % _MARKERS)
+        if corners is None:
+            return radius
+        around = zip(corners, (*corners[1:], corners[0]), strict=True)
+        area = abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in around)) / 2
+        return radius * math.sqrt(math.pi / area)
+
     def marker(self, x: float, y: float, *, filled: bool = True, radius: float = 4.5, title: str = "") -> str:
         """Return its marker at a point, with `title` (markup) as its tooltip."""
         children = (f"<title>{title}</title>",) if title else ()

@@ -33,7 +33,7 @@ from yaml import YAMLError
 
 from podium.cluster.access import Access, kubeconfig_path
 from podium.cluster.errors import ClusterError, DeadlineError, NotServedError, UnreachableError
-from podium.cluster.faults import fault_of, is_transient
+from podium.cluster.faults import fault_of, is_transient, reason_of
 from podium.cluster.kinds import CONFIG_MAP, Document, Kind, name_of
 from podium.cluster.wire import StatusError, Wire
 
@@ -67,7 +67,7 @@ class Cluster:
         patience_s: float = _PATIENCE_S,
     ) -> None:
         self._client = client
-        self._wire = Wire(client)
+        self.wire = Wire(client)
         self._dynamic: DynamicClient | None = None
         self._discovered = Path(tempfile.mkdtemp(prefix="podium-discovery-"))
         atexit.register(shutil.rmtree, self._discovered, ignore_errors=True)
@@ -105,7 +105,7 @@ class Cluster:
                 path, str(chosen["name"]), persist_config=False, client_configuration=configuration
             )
         except (ConfigException, YAMLError, OSError, ValueError, AttributeError) as error:
-            reason = " ".join(str(error).split())
+            reason = reason_of(error)
             raise UnreachableError(
                 f"The kubeconfig {path} cannot be used: {reason}", "kubectl config view shows what it holds"
             ) from error
@@ -124,15 +124,15 @@ class Cluster:
 
     def version(self) -> str:
         """Return the version of Kubernetes; asked once, without patience."""
-        with self._told("the API server was asked for its version"):
-            answer = json.loads(self._wire.send("GET", "/version", timeout_s=_QUICK_S))
+        with self.told("the API server was asked for its version"):
+            answer = json.loads(self.wire.send("GET", "/version", timeout_s=_QUICK_S))
         return str(answer["gitVersion"])
 
     def clock_skew_s(self) -> float:
         """Return by how much the API server's clock is ahead of this machine's, to about a second."""
-        with self._told("the API server was asked for the time"):
+        with self.told("the API server was asked for the time"):
             began = time.time()
-            response = self._wire.exchange("GET", "/version", timeout_s=_QUICK_S)
+            response = self.wire.exchange("GET", "/version", timeout_s=_QUICK_S)
             middle = (began + time.time()) / 2
             # The header counts whole seconds, cut off.
             return parsedate_to_datetime(response.headers["Date"]).timestamp() + 0.5 - middle
@@ -143,7 +143,7 @@ class Cluster:
         Raises:
             ClusterError: it refuses, or there is nothing.
         """
-        return self._call(f"{path} was read", lambda: self._wire.send(method, path, timeout_s=_CALL_S))
+        return self._call(f"{path} was read", lambda: self.wire.send(method, path, timeout_s=_CALL_S))
 
     def serves(self, kind: Kind) -> bool:
         """Return whether the API server knows the kind."""
@@ -199,7 +199,7 @@ class Cluster:
     def create(self, document: Document) -> Document:
         """Create an object whose name the API server completes, such as an event; never repeated."""
         kind = Kind(document["apiVersion"], document["kind"])
-        with self._told(f"a {kind.kind} was created"):
+        with self.told(f"a {kind.kind} was created"):
             where = self._where(kind, document["metadata"].get("namespace"))
             return dict(self._ask().create(self._resource(kind), body=document, namespace=where).to_dict())
 
@@ -306,7 +306,7 @@ class Cluster:
         query += "&previous=true" if previous else ""
         path = f"/api/v1/namespaces/{namespace or self.namespace}/pods/{quote(pod)}/log?{query}"
         try:
-            log = self._wire.send("GET", path, timeout_s=_CALL_S).decode(errors="replace")
+            log = self.wire.send("GET", path, timeout_s=_CALL_S).decode(errors="replace")
         except (StatusError, urllib3.exceptions.HTTPError):
             return ""
         # The kubelet answers 200 with this sentence for a container that it has removed meanwhile.
@@ -334,12 +334,12 @@ class Cluster:
         place = f"/api/v1/namespaces/{namespace or self.namespace}/{what}/{quote(name)}:{port}/proxy/{path.lstrip('/')}"
 
         def ask() -> bytes:
-            return self._wire.send(method, place, body=body, headers=headers, timeout_s=timeout_s)
+            return self.wire.send(method, place, body=body, headers=headers, timeout_s=timeout_s)
 
         doing = f"{name} was asked for /{path.lstrip('/').partition('?')[0]}"
         if repeat:
             return self._call(doing, ask)
-        with self._told(doing):
+        with self.told(doing):
             return ask()
 
     def config(self, name: str, namespace: str) -> Mapping[str, str]:
@@ -378,7 +378,7 @@ class Cluster:
         return found
 
     def _call(self, doing: str, ask: Callable[[], T]) -> T:
-        with self._told(doing):
+        with self.told(doing):
             for attempt in stamina.retry_context(
                 on=is_transient, attempts=None, timeout=self.patience_s, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2
             ):
@@ -387,7 +387,7 @@ class Cluster:
         raise AssertionError("unreachable")
 
     @contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
+    def told(self, doing: str) -> Iterator[None]:
         """Turn what the client raises into errors of ours."""
         try:
             yield

@@ -12,9 +12,13 @@ from podium.cluster.errors import ClusterError, UnreachableError
 from podium.cluster.helm import find_helm
 from podium.cluster.kinds import (
     CLUSTER_RUNTIME,
+    CRD,
+    DEPLOYMENT,
     INFERENCE_SERVICE,
+    KNATIVE_SERVICE,
     MUTATING_WEBHOOK,
     NAMESPACE,
+    POD,
     PVC,
     QUOTA,
     VALIDATING_WEBHOOK,
@@ -36,9 +40,16 @@ _OLDEST_KUBERNETES = (1, 32)
 _MOST_SKEW_S = 5.0
 _FULL = 0.9
 _METRICS = "/apis/metrics.k8s.io/v1beta1"
-_POD_MONITOR = Kind("monitoring.coreos.com/v1", "PodMonitor")
+# A kind, what a Prometheus selects it by, and the value of our charts that labels it.
+_SELECTED = (
+    (Kind("monitoring.coreos.com/v1", "PodMonitor"), "podMonitorSelector", "podMonitor"),
+    (Kind("monitoring.coreos.com/v1", "PrometheusRule"), "ruleSelector", "prometheusRule"),
+)
 _PROMETHEUS = Kind("monitoring.coreos.com/v1", "Prometheus")
 _APPLY = "helm upgrade --install platform charts/platform -n podium-system --create-namespace"
+_KNATIVE = "knative-serving"
+_KOURIER = "kourier-system"
+_WITH_KNATIVE = "./scripts/cluster-up --knative"
 
 
 def examine_cluster(cluster: Cluster) -> tuple[Check, ...]:
@@ -52,6 +63,7 @@ def examine_cluster(cluster: Cluster) -> tuple[Check, ...]:
         ("kserve", _kserve),
         ("webhooks", _webhooks),
         ("platform", _platform),
+        ("knative", _knative),
         ("namespace", _namespace),
         ("node classes", _classes),
         ("metrics API", _metrics),
@@ -148,6 +160,33 @@ def _platform(cluster: Cluster) -> Iterator[Check]:
     absent = [name for name in ("ort", "openvino") if name in platform.images and f"podium-{name}" not in known]
     if absent:
         yield Check("runtimes", "missing", f"no ClusterServingRuntime for {', '.join(absent)}", _APPLY)
+
+
+def _knative(cluster: Cluster) -> Iterator[Check]:
+    """Tell whether mode Knative works: its parts run, KServe has seen it, and our runtimes are there for it."""
+    if not cluster.serves(KNATIVE_SERVICE):
+        yield Check("knative", "note", "not installed: only mode Standard", f"{_WITH_KNATIVE} installs it on kind")
+        return
+    parts = [*cluster.list(DEPLOYMENT, namespace=_KNATIVE), *cluster.list(DEPLOYMENT, namespace=_KOURIER)]
+    idle = [name_of(one) for one in parts if not (one.get("status") or {}).get("availableReplicas")]
+    if not parts or idle:
+        found = f"not running: {', '.join(idle)}" if idle else f"nothing runs in {_KNATIVE}"
+        yield Check("knative", "missing", found, f"kubectl get pods -n {_KNATIVE}; kubectl get pods -n {_KOURIER}")
+        return
+    known = cluster.get(CRD, f"services.{KNATIVE_SERVICE.api_version.partition('/')[0]}")
+    managers = cluster.list(POD, namespace="kserve", labels="control-plane=kserve-controller-manager")
+    since = str((known or {"metadata": {}})["metadata"].get("creationTimestamp", ""))
+    # Whole seconds in UTC: texts compare as times.
+    if any(str((one.get("status") or {}).get("startTime", since)) < since for one in managers):
+        remedy = "kubectl rollout restart deployment/kserve-controller-manager -n kserve"
+        yield Check("knative", "missing", "KServe started before it was installed, and does not see it", remedy)
+        return
+    runtimes = [name_of(one) for one in cluster.list(CLUSTER_RUNTIME) if name_of(one).endswith("-knative")]
+    if not runtimes:
+        remedy = f"{_WITH_KNATIVE}, or {_APPLY} --set runtimes.knative=true"
+        yield Check("knative", "missing", "it runs, and no ClusterServingRuntime of ours is for it", remedy)
+        return
+    yield Check("knative", "ok", f"{len(parts)} parts run; runtimes {', '.join(sorted(runtimes))}")
 
 
 def _namespace(cluster: Cluster) -> Iterator[Check]:
@@ -250,21 +289,20 @@ def _races(cluster: Cluster) -> Iterator[Check]:
 
 
 def _monitors(cluster: Cluster) -> Iterator[Check]:
-    """Find monitors that no Prometheus selects, which it ignores without a word."""
-    if not cluster.serves(_POD_MONITOR) or not cluster.serves(_PROMETHEUS):
+    """Find monitors and rules that no Prometheus selects, which it ignores without a word."""
+    if not cluster.serves(_PROMETHEUS):
         return
-    wanted = [
-        ((one["spec"].get("podMonitorSelector") or {}).get("matchLabels") or {})
-        for one in cluster.list(_PROMETHEUS, everywhere=True)
-    ]
-    for monitor in cluster.list(_POD_MONITOR, everywhere=True):
-        labels = labels_of(monitor)
-        if labels.get("app.kubernetes.io/part-of") != "podium":
-            continue
-        if not any(all(labels.get(key) == value for key, value in one.items()) for one in wanted):
-            labeled = ", ".join(f"{key}={value}" for one in wanted[:1] for key, value in one.items()) or "none"
-            remedy = f"set podMonitor.additionalLabels to what your Prometheus selects ({labeled})"
-            yield Check("monitors", "note", f"PodMonitor {name_of(monitor)} is selected by no Prometheus", remedy)
+    selecting = cluster.list(_PROMETHEUS, everywhere=True)
+    for kind, selector, value in _SELECTED:
+        wanted = [((one["spec"].get(selector) or {}).get("matchLabels") or {}) for one in selecting]
+        for found in cluster.list(kind, everywhere=True) if cluster.serves(kind) else ():
+            labels = labels_of(found)
+            if labels.get("app.kubernetes.io/part-of") != "podium":
+                continue
+            if not any(all(labels.get(key) == value for key, value in one.items()) for one in wanted):
+                labeled = ", ".join(f"{key}={value}" for one in wanted[:1] for key, value in one.items()) or "none"
+                remedy = f"set {value}.additionalLabels to what your Prometheus selects ({labeled})"
+                yield Check("monitors", "note", f"{kind.kind} {name_of(found)} is selected by no Prometheus", remedy)
 
 
 def _clock(cluster: Cluster) -> Iterator[Check]:

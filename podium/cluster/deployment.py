@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ class Wish:
     mode: Mode
     replicas: tuple[int, int]
     timeout_s: float
+    scaling: Mapping[str, Json] = field(default_factory=dict)
+    slo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,8 @@ def _release(wish: Wish, platform: Platform) -> Release:
         node_class=node_class,
         mode=wish.mode,
         replicas=wish.replicas,
+        scaling=wish.scaling,
+        slo=wish.slo,
         annotations={f"{ANNOTATION_PREFIX}emulated": "true"} if node_class.emulated else {},
     )
 

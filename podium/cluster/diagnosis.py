@@ -148,7 +148,7 @@ def _service_fault(cluster: Reader, found: Document) -> Fault | None:
 
 
 def _deployment_fault(cluster: Reader, service: str) -> Fault | None:
-    deployment = cluster.get(DEPLOYMENT, f"{service}-predictor")
+    deployment = cluster.get(DEPLOYMENT, f"{service}-predictor") or _newest_revision(cluster, service)
     if deployment is None:
         return None
     failure = condition(deployment, "ReplicaFailure")
@@ -166,6 +166,12 @@ def _deployment_fault(cluster: Reader, service: str) -> Fault | None:
             "webhook", f"No pod of {service} can be made: {text}", "kubectl get pods -n kserve; podium doctor", 15.0
         )
     return Fault("not-created", f"No pod of {service} can be made: {text}", "podium doctor", 15.0)
+
+
+def _newest_revision(cluster: Reader, service: str) -> Document | None:
+    """Return the Deployment that Knative made last; it makes one for each revision, under a name of its own."""
+    found = cluster.list(DEPLOYMENT, labels=f"serving.kserve.io/inferenceservice={service}")
+    return max(found, key=lambda one: str(one["metadata"].get("creationTimestamp", "")), default=None)
 
 
 _QUOTA_REMEDY = "free what is not needed (podium delete NAME), or raise the namespace's ResourceQuota"

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import urllib3
+import yaml
 
 from podium.cluster.errors import (
     ClusterError,
@@ -17,7 +18,7 @@ from podium.cluster.errors import (
     WebhookError,
 )
 
-__all__ = ["fault_of", "is_transient", "message_of"]
+__all__ = ["fault_of", "is_transient", "message_of", "reason_of"]
 
 _WEBHOOK = re.compile(r'failed calling webhook "([^"]+)"')
 # What an API server says while it starts, stops, or changes its leader.
@@ -59,6 +60,13 @@ def fault_of(error: Exception, doing: str, server: str) -> ClusterError | None:
             "start the cluster (./scripts/cluster-up for the one of this clone), or choose another with --context",
         )
     return None
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be used, without a line of it: the one at fault may be that of a token."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem or error.context or 'it is no YAML'}"
+    return " ".join(str(error).split())
 
 
 def _refused(status: int, message: str, doing: str) -> ClusterError:

@@ -15,6 +15,7 @@ __all__ = [
     "HPA",
     "INFERENCE_SERVICE",
     "JOB",
+    "KNATIVE_SERVICE",
     "MUTATING_WEBHOOK",
     "NAMESPACE",
     "NODE",
@@ -67,6 +68,7 @@ VALIDATING_WEBHOOK = Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookC
 MUTATING_WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 INFERENCE_SERVICE = Kind("serving.kserve.io/v1beta1", "InferenceService")
 CLUSTER_RUNTIME = Kind("serving.kserve.io/v1alpha1", "ClusterServingRuntime")
+KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")
 
 
 def name_of(document: Mapping[str, Any]) -> str:

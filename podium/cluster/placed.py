@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import JsonValue
+
 from loadtest.evidence import PlacementEvidence
 from podium.cluster.kinds import Document
 from podium.cluster.site import Node, nodes_of
@@ -12,7 +14,7 @@ from podium.nodeclass import NodeClass
 from podium.placement import helm_values
 from podium.quantities import parse_quantity
 
-__all__ = ["placement_of"]
+__all__ = ["placement_of", "sidecars_of"]
 
 _CONTAINER = "kserve-container"
 # As Node Feature Discovery labels what a CPU can do; nodes without such labels do not tell.
@@ -61,3 +63,12 @@ def _limits(pod: Document) -> Mapping[str, str]:
 
 def _plain(amount: str) -> str:
     return f"{parse_quantity(amount):g}"
+
+
+def sidecars_of(pod: Document) -> list[JsonValue]:
+    """Return the containers that stand between a server and the network, as run records keep them.
+
+    How often they were throttled only the kubelet knows, and it is not asked.
+    """
+    names = (str(one.get("name")) for one in pod["spec"].get("containers", ()))
+    return [{"name": name, "cgroup": None} for name in names if name != _CONTAINER]

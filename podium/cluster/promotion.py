@@ -93,6 +93,7 @@ def promote(
         address=stored.address,
         node_class=node_class,
         replicas=_REPLICAS,
+        slo=race.slo,
         annotations=verdict_of(race, entry, folder, serving=serving),
     )
     try:

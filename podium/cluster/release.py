@@ -19,6 +19,7 @@ from podium.cluster.kinds import (
     CLUSTER_RUNTIME,
     DEPLOYMENT,
     INFERENCE_SERVICE,
+    KNATIVE_SERVICE,
     NAMESPACE,
     POD,
     PVC,
@@ -78,6 +79,8 @@ class Release:
     node_class: NodeClass
     mode: Mode = "Standard"
     replicas: tuple[int, int] = (1, 3)
+    scaling: Mapping[str, Any] = field(default_factory=dict)
+    slo: str = ""
     is_race: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -106,8 +109,10 @@ def values_of(release: Release, platform: Platform) -> dict[str, Any]:
         "autoscaling": {"enabled": release.mode == "Standard" and high > low},
         # A budget above the fewest replicas would block every drain.
         "pdb": {"enabled": not release.is_race and low > 1, "minAvailable": max(1, low - 1)},
+        **({"slo": release.slo} if release.slo else {}),
         "labels": dict(release.labels),
         "annotations": dict(release.annotations),
+        **release.scaling,
         **helm_values(release.node_class),
         **(_IN_A_RACE if release.is_race else {}),
     }
@@ -122,7 +127,7 @@ def check_site(cluster: Cluster, platform: Platform, release: Release) -> None:
     """Refuse at once what would otherwise only fail after a while.
 
     Raises:
-        NotServedError: KServe is not installed.
+        NotServedError: KServe is not installed, or Knative, where the mode asks for it.
         ClusterError: the runtime, the claim of the artifacts, a node of the class or its GPU resource is missing.
     """
     if not cluster.serves(INFERENCE_SERVICE):
@@ -131,13 +136,22 @@ def check_site(cluster: Cluster, platform: Platform, release: Release) -> None:
             str(INFERENCE_SERVICE),
             "./scripts/cluster-up installs it on the test cluster; elsewhere install KServe 0.19 or later",
         )
+    if release.mode == "Knative" and not cluster.serves(KNATIVE_SERVICE):
+        raise NotServedError(
+            f"Knative Serving is not installed on {cluster.context}, so nothing runs in mode Knative there",
+            str(KNATIVE_SERVICE),
+            "./scripts/cluster-up --knative installs it on the test cluster; or deploy with --mode Standard",
+        )
     runtime = release.variant.runtime
     suffix = "" if release.mode == "Standard" else "-knative"
     if cluster.get(CLUSTER_RUNTIME, f"podium-{runtime}{suffix}") is None:
         known = ", ".join(sorted(platform.images)) or "none"
+        remedy = f"{bringing(runtime)}, or install the chart platform with its image"
+        if suffix and runtime in platform.images:
+            remedy = "./scripts/cluster-up --knative, or install the chart platform with runtimes.knative=true"
         raise ClusterError(
             f"There is no serving runtime podium-{runtime}{suffix} on {cluster.context} (images: {known})",
-            f"{bringing(runtime)}, or install the chart platform with its image",
+            remedy,
         )
     if not has_namespace(cluster):
         raise ClusterError(

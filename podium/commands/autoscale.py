@@ -1,4 +1,4 @@
-"""`podium autoscale`: targets from a race, and policies on a simulator."""
+"""`podium autoscale`: targets from a race, policies on a simulator, and policies scored live."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from podium.autoscaling.metric import Metric
-from podium.console import Json, Output, print_document, print_styled, print_table
+from podium.console import Output, print_document, print_styled, print_table
 from podium.mode import Mode
 
 if TYPE_CHECKING:
-    from podium.autoscaling.capacity import PodCapacity
     from podium.autoscaling.setting import Setting
-    from podium.autoscaling.suggestion import Suggestion
-    from podium.autoscaling.targets import Targets
 
 __all__ = ["register"]
 
@@ -38,12 +35,20 @@ _Start = Annotated[str | None, typer.Option(help="From wanted to ready, as 4s; t
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    group = typer.Typer(help="Compute autoscaling targets from a race, and simulate policies.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Compute autoscaling targets from a race, simulate policies, and score them live.", no_args_is_help=True
+    )
     group.command(epilog="Example: podium autoscale targets latest -o yaml")(targets)
     group.command(
         epilog="Example: podium autoscale simulate --trace burst --policy kserve-default --policy computed-cpu"
     )(simulate)
     group.command(epilog="Example: podium autoscale suggest latest --trials 5 --length 2m")(suggest)
+    group.command(
+        epilog="Example: podium autoscale score -f step --policy kserve-default --policy computed-cpu --cpu 200m"
+    )(score)
+    group.command(epilog="Example: podium autoscale calibrate runs/autoscale-food11-ort-int8-20261122-090000-1a2b3c")(
+        calibrate
+    )
     app.add_typer(group, name="autoscale", epilog="Example: podium autoscale targets latest")
 
 
@@ -67,6 +72,7 @@ def targets(
     """
     from podium.autoscaling.setting import measured_pod
     from podium.autoscaling.targets import helm_values
+    from podium.autoscaling.targettable import target_document, target_rows
     from podium.errors import ConfigError
 
     pod = measured_pod(
@@ -85,11 +91,11 @@ def targets(
             "name a smaller rate, or a variant that holds more",
         )
     if output is Output.JSON:
-        print_document(_document(capacity, found), output)
+        print_document(target_document(capacity, found), output)
         return
     if output is Output.TABLE:
         print_styled(f"{capacity.variant} on {capacity.node_class}, one pod")
-        print_table(("TARGET", "VALUE", "FROM", "GOES TO"), _rows(found), right={"VALUE"})
+        print_table(("TARGET", "VALUE", "FROM", "GOES TO"), target_rows(found), right={"VALUE"})
         for note in found.notes:
             print_styled(note)
         return
@@ -170,6 +176,7 @@ def suggest(
     from podium.autoscaling.policy import HpaPolicy
     from podium.autoscaling.suggestion import suggest as search
     from podium.autoscaling.suggestion import training_traces
+    from podium.autoscaling.suggestionscreen import show_suggestion, suggestion_document
     from podium.autoscaling.trial import capped
     from podium.errors import UsageError
 
@@ -184,31 +191,119 @@ def suggest(
     )
     found = search(beaten, setting.model, full=full, metric=metric, trials=trials, searched=searched, held_out=held_out)
     if output is Output.TABLE:
-        _show(found, setting.told)
+        show_suggestion(found, setting.told)
     elif output is Output.YAML:
         print_document(found.policy.model_dump(by_alias=True, mode="json", exclude_none=True), output)
     else:
-        print_document(_suggested(found), output)
+        print_document(suggestion_document(found), output)
     _say(capped(found.held_out), output)
     if not found.is_better:
         _say(["no settings were found that violate less for about the same pods: keep what you have"], output)
     _say([f"simulated, not verified live: {_TABLE_END if output is Output.TABLE else _FILE_END}"], output)
 
 
-def _show(found: "Suggestion", told: str) -> None:
-    from podium import figures
-    from podium.autoscaling.trial import COLUMNS, NUMBERS, row
+def score(
+    records: Annotated[
+        list[Path] | None, typer.Argument(help="Folders or files that were recorded: scored again, nothing is played.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("-f", "--profile", help="Load with stages or a trace, by name or file.")
+    ] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="Policy file or name; again for each one, the baseline first.")
+    ] = None,
+    race: Annotated[str, typer.Option(help=f"What a pod can do. {_RACE}")] = "latest",
+    variant: Annotated[str | None, typer.Option(help="Variant id or artifact folder; the default is the winner.")] = (
+        None
+    ),
+    node_class: _NodeClass = None,
+    slo: Annotated[str | None, typer.Option(help="In the place of the race's, as p99<=250ms.")] = None,
+    safe_rate: Annotated[
+        str | None,
+        typer.Option(help="What a pod holds, as 8/s; with variant, class and SLO no race is read."),
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="What percentages of the profile are of, as 40/s; else what four pods hold.")
+    ] = None,
+    cpu: Annotated[str | None, typer.Option(help="CPU of a pod, as 200m; the default is the node class's.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of a pod, as 256Mi.")] = None,
+    payloads: Annotated[
+        Path | None, typer.Option(help="Folder of requests; the default is the artifact's golden inputs.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="Runs of each policy, in turn.")] = 5,
+    runners: Annotated[int, typer.Option(min=1, max=16, help="Load generators that share the schedule.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the arrivals; the same question has the same.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Do not go on with a session that was interrupted.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the pages; the default is the session's.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option("-n", "--namespace", help="Namespace; the default is the context's.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig file.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Artifact store; the default is PODIUM_STORE.")] = None,
+    output: _Output = Output.TABLE,
+    runs: _Runs = Path("runs"),
+) -> int:
+    """Play a load on a cluster under each policy with replicas free, and say what each does to users and to the bill.
 
-    print_styled(told)
-    print_table(COLUMNS, [row(one) for one in found.held_out], right=NUMBERS)
-    before, after = found.before, found.after
-    ratio = figures.NONE if found.violation_ratio is None else f"{found.violation_ratio:.2f} times"
-    print_styled(
-        f"{found.policy.name} against {found.held_out[0].policy} on held-out traces: SLO violated "
-        f"{after.violation_s:,} s against {before.violation_s:,} s ({ratio}), pod-seconds {found.cost_ratio:.2f} times"
-    )
-    words = [f"{key}: {value}" for key, value in _settings(found).items()]
-    print_styled(f"{found.policy.name} ({figures.plural(found.trials, 'trial')}): {', '.join(words)}")
+    Policies take turns on the same arrivals. Ctrl-C leaves nothing on the cluster and keeps what was finished; the same
+    command goes on. Exit code 6: a policy has no run that counts.
+    """
+    from podium.errors import UsageError
+    from podium.scoring.live import score_live, score_records
+    from podium.scoring.screen import show_comparison
+
+    if records and (profile is not None or policy):
+        raise UsageError("what was recorded is scored again, and -f and --policy play anew", "leave out one of them")
+    if records:
+        comparison, page = score_records(records, out)
+    elif profile is None or not policy:
+        raise UsageError(
+            "which load to play under which policies is not said",
+            "podium autoscale score -f step --policy a.yaml --policy b.yaml, or name what was recorded",
+        )
+    else:
+        from podium.cluster.access import Access
+        from podium.scoring.question import Asked
+        from predictors.store import default_store
+
+        asked = Asked(
+            profile=profile,
+            policies=policy,
+            race=race,
+            runs=runs,
+            store=store or default_store(),
+            variant=variant,
+            node_class=node_class,
+            slo=slo,
+            safe_rate=None if safe_rate is None else _rate(safe_rate, "--safe-rate"),
+            rate=None if rate is None else _rate(rate, "--rate"),
+            cpu=cpu,
+            memory=memory,
+            payloads=payloads,
+            repeats=repeats,
+            runners=runners,
+            seed=seed,
+        )
+        comparison, page = score_live(asked, Access(kubeconfig, context, namespace), fresh=new, out=out)
+    show_comparison(comparison, page, output)
+    return 0 if all(one.repeats for one in comparison.policies) else 6
+
+
+def calibrate(
+    records: Annotated[list[Path], typer.Argument(help="Folders or files that podium autoscale score wrote.")],
+    output: _Output = Output.TABLE,
+) -> None:
+    """Simulate what was recorded from its load alone, and say how near the simulator comes.
+
+    What a pod is like is taken from the other runs of the same question. Exit code 0 whatever comes out.
+    """
+    from podium.scoring.card import card_of
+    from podium.scoring.record import find_runs
+    from podium.scoring.replay import replays
+    from podium.scoring.screen import show_replays
+
+    show_replays(replays([card_of(run) for run in find_runs(records)]), output)
 
 
 def _say(sentences: Sequence[str], output: Output) -> None:
@@ -220,40 +315,6 @@ def _say(sentences: Sequence[str], output: Output) -> None:
             print_styled(text)
         else:
             typer.echo(printable(text), err=True)
-
-
-def _settings(found: "Suggestion") -> dict[str, Json]:
-    policy = found.policy
-    up, down = policy.behavior.scale_up.policies, policy.behavior.scale_down
-    return {
-        "metric": policy.metric,
-        "target": policy.target,
-        "min": policy.replicas.min,
-        "pods up in 15 s": up[-1].value,
-        "window down s": down.stabilization_window_seconds,
-        "percent down in 60 s": down.policies[0].value,
-    }
-
-
-def _suggested(found: "Suggestion") -> Json:
-    from dataclasses import asdict
-
-    from podium.autoscaling.suggestion import values_of_policy
-    from podium.autoscaling.trial import document
-
-    return {
-        "simulated": True,
-        "verified_live": False,
-        "is_better": found.is_better,
-        "trials": found.trials,
-        "violation_ratio": found.violation_ratio,
-        "cost_ratio": found.cost_ratio,
-        "before": asdict(found.before),
-        "after": asdict(found.after),
-        "policy": found.policy.model_dump(by_alias=True, mode="json", exclude_none=True),
-        "values": values_of_policy(found.policy),
-        "held_out": [document(one, with_seconds=False) for one in found.held_out],
-    }
 
 
 def _setting(
@@ -299,7 +360,7 @@ def _share(text: str) -> float:
     return share
 
 
-def _rate(text: str) -> float:
+def _rate(text: str, option: str = "--peak") -> float:
     from podium.errors import UsageError
 
     try:
@@ -307,48 +368,5 @@ def _rate(text: str) -> float:
     except ValueError:
         rate = 0.0
     if not 0 < rate <= 1e6:
-        raise UsageError(f"--peak {text} is no rate above 0/s and at most 1,000,000/s", "write --peak 400/s")
+        raise UsageError(f"{option} {text} is no rate above 0/s and at most 1,000,000/s", f"write {option} 400/s")
     return rate
-
-
-def _rows(found: "Targets") -> list[tuple[str, str, str, str]]:
-    from podium import figures
-
-    cpu = figures.NONE if found.cpu_percent is None else f"{found.cpu_percent} %"
-    limit = f"{found.hard_limit}" if found.hard_limit else "none"
-    planned = f"{found.utilization * 100:g} % of the safe rate"
-    rows = [
-        ("safe rate", figures.rate(found.safe_rate), "low end of the largest rate that held", ""),
-        ("planned rate", figures.rate(found.rate), planned, "HPA on a rate per pod (not in the chart yet)"),
-        ("CPU", cpu, "planned rate of the offline rate", "autoscaling.targetUtilization"),
-        ("in flight", figures.number(found.in_flight), "Little's law", "HPA on in flight (not in the chart yet)"),
-        ("Knative concurrency", figures.number(found.knative_concurrency), "in flight, of which it plans 70 %", ""),
-        ("Knative rps", figures.number(found.knative_rps), "planned rate, of which it plans 70 %", ""),
-        ("Knative target", str(found.knative_target), found.knative_metric, "knative.metric, knative.target"),
-        ("hard limit", limit, "what a pod answers within the latency clause", "knative.containerConcurrency"),
-    ]
-    return rows + [
-        (f"pods at {name} rate", str(count), "", "replicas.max" if name == "peak" else "")
-        for name, count in found.pods.items()
-    ]
-
-
-def _document(capacity: "PodCapacity", found: "Targets") -> Json:
-    return {
-        "variant": capacity.variant,
-        "node_class": capacity.node_class,
-        "safe_rate": found.safe_rate,
-        "saturated_rate": capacity.saturated_rate,
-        "utilization": found.utilization,
-        "hpa": {"cpu_percent": found.cpu_percent, "in_flight": found.in_flight, "rate": found.rate},
-        "knative": {
-            "metric": found.knative_metric,
-            "target": found.knative_target,
-            "concurrency": found.knative_concurrency,
-            "rps": found.knative_rps,
-            "container_concurrency": found.hard_limit,
-        },
-        "pods": dict(found.pods),
-        "latency_from": capacity.latency_from,
-        "notes": list(found.notes),
-    }

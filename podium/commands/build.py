@@ -14,9 +14,11 @@ from podium.errors import MachineError
 if TYPE_CHECKING:
     from podium.entry import Quality
     from predictors.build import Built, RecipePlan
+    from predictors.card import ModelCard
 
 __all__ = ["register"]
 
+_FORECAST = ("VARIANT", "FORECAST", "WHY")
 _COLUMNS = ("VARIANT", "ADDRESS", "SIZE", "SECONDS", "FROM", "FOLDER")
 
 
@@ -30,11 +32,13 @@ def register(app: typer.Typer) -> None:
             str, typer.Option(help="Patterns over ids without the model's name, with commas between.")
         ] = "auto",
         recipes: Annotated[
-            str | None, typer.Option(help="Recipe list: a file, `default`, `full` or `ray`; the default is the card's.")
+            str | None,
+            typer.Option(help="Recipe list: a file, `default`, `full`, `trained` or `ray`; default: the card's."),
         ] = None,
         quality: Annotated[
             bool, typer.Option("--quality", help="Measure each variant's quality too; a race then finds it done.")
         ] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Forecast what would help; build nothing.")] = False,
         ray: Annotated[
             str | None,
             typer.Option(
@@ -55,6 +59,9 @@ def register(app: typer.Typer) -> None:
         check_source(model, card)
         plans = plan(card, model, patterns, recipes=recipes)
         check_data(model, card)
+        if dry_run:
+            _show_forecasts(card, model, plans, output)
+            return
         target = store or default_store()
         # Everything is compared with the source, whichever variants were asked for.
         source = plan(card, model, recipes=recipes)[0]
@@ -67,6 +74,18 @@ def register(app: typer.Typer) -> None:
             made = _each(plans, lambda item: (build_variant(card, model, item, kept, _note), None))
         _print(made, output)
         _report_missing(plans, made)
+
+
+def _show_forecasts(card: "ModelCard", model: Path, plans: "Sequence[RecipePlan]", output: Output) -> None:
+    """Print what each variant promises on this machine."""
+    from podium.outlook import facts_of_source, here, words
+
+    facts = facts_of_source(card, model)
+    found = [(item, here(item.steps, facts)) for item in plans]
+    if output is Output.TABLE:
+        print_table(_FORECAST, [(item.variant_id, str(one), one.reason) for item, one in found])
+    else:
+        print_document([{"variant": item.variant_id, "forecast": words(one)} for item, one in found], output)
 
 
 def _each(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+_REPLICAS = (1, 3)
+
 
 class DryRun(StrEnum):
     """How far a dry run goes."""
@@ -29,12 +31,22 @@ def register(app: typer.Typer) -> None:
     def deploy(
         variant: Annotated[str, typer.Argument(help="Variant id, id@address, or artifact folder.")],
         node_class: Annotated[str, typer.Option("--node-class", help="Where it runs: podium get classes.")],
-        mode: Annotated[Mode, typer.Option(help="KServe's deployment mode.")] = "Standard",
+        mode: Annotated[
+            Mode | None, typer.Option(help="KServe's deployment mode; the default is that of --values, or Standard.")
+        ] = None,
         name: Annotated[
             str | None, typer.Option(help="Name of the InferenceService; the default is the variant's id.")
         ] = None,
-        min_replicas: Annotated[int, typer.Option(min=0, max=100, help="Fewest pods; 0 only with Knative.")] = 1,
-        max_replicas: Annotated[int, typer.Option(min=1, max=100, help="Most pods.")] = 3,
+        min_replicas: Annotated[
+            int | None, typer.Option(min=0, max=100, help="Fewest pods, 1 by default; 0 only with Knative.")
+        ] = None,
+        max_replicas: Annotated[int | None, typer.Option(min=1, max=100, help="Most pods, 3 by default.")] = None,
+        values: Annotated[
+            Path | None, typer.Option(help="What scales it: a file of podium autoscale targets -o yaml.")
+        ] = None,
+        slo: Annotated[
+            str, typer.Option(help="Objective that its metrics count answers against: p99<=100ms, errors<=1%.")
+        ] = "",
         namespace: Annotated[
             str | None, typer.Option("-n", "--namespace", help="Namespace; the default is the context's.")
         ] = None,
@@ -52,22 +64,32 @@ def register(app: typer.Typer) -> None:
         A variant that serves under this name already is replaced without losing a request. What cannot become
         ready is taken back, and the reason is told.
         """
+        from loadtest.slo import parse_slo
+        from podium.autoscaling.scalingfile import read_scaling
         from podium.cluster.access import Access
         from podium.cluster.deployment import Wish, deploy_variant, preview
         from podium.quantities import parse_duration
         from predictors.store import Store, default_store
 
-        if max_replicas < max(1, min_replicas):
-            raise typer.BadParameter(f"it is below --min-replicas {min_replicas}", param_hint="--max-replicas")
-        if min_replicas == 0 and mode == "Standard":
+        scaling = None if values is None else read_scaling(values)
+        if scaling is not None and mode not in (None, scaling.mode):
+            raise typer.BadParameter(f"{values} is for mode {scaling.mode}", param_hint="--mode")
+        mode = mode or (scaling.mode if scaling is not None else "Standard")
+        low, high = (scaling and scaling.replicas and (scaling.replicas.min, scaling.replicas.max)) or _REPLICAS
+        low, high = low if min_replicas is None else min_replicas, high if max_replicas is None else max_replicas
+        if high < max(1, low):
+            raise typer.BadParameter(f"it is below --min-replicas {low}", param_hint="--max-replicas")
+        if low == 0 and mode == "Standard":
             raise typer.BadParameter("only --mode Knative scales to 0", param_hint="--min-replicas")
         wish = Wish(
             stored=Store(store or default_store()).find(variant),
             node_class=node_class,
             name=name,
             mode=mode,
-            replicas=(min_replicas, max_replicas),
+            replicas=(low, high),
             timeout_s=parse_duration(timeout),
+            scaling=scaling.values() if scaling is not None else {},
+            slo=str(parse_slo(slo)) if slo else "",
         )
         access = Access(kubeconfig=kubeconfig, context=context, namespace=namespace)
         if dry_run is not None:

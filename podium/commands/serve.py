@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
         host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
         http_port: Annotated[int | None, typer.Option(help="V1 and V2; 0: a free one.", show_default="8080")] = None,
         grpc: Annotated[
-            bool | None, typer.Option(help="V2 over gRPC too.", show_default="where grpcio is installed")
+            bool | None, typer.Option(help="V2 over gRPC too.", show_default="where protobuf is installed")
         ] = None,
         grpc_port: Annotated[int | None, typer.Option(help="V2 over gRPC; 0: a free one.", show_default="8081")] = None,
         metrics_port: Annotated[
@@ -37,6 +37,9 @@ def register(app: typer.Typer) -> None:
         max_delay: Annotated[
             str | None, typer.Option(help="How long a batch waits to fill, such as 2ms.", show_default="0s")
         ] = None,
+        warm: Annotated[
+            str | None, typer.Option(help="Batch sizes run before ready: auto, every, none.", show_default="auto")
+        ] = None,
         queue: Annotated[
             int | None, typer.Option(help="Most items that wait; more get 503.", show_default="32")
         ] = None,
@@ -48,6 +51,15 @@ def register(app: typer.Typer) -> None:
         grace: Annotated[str | None, typer.Option(help="From SIGTERM to the end, at most.", show_default="30s")] = None,
         stall: Annotated[
             str | None, typer.Option(help="One batch takes longer: not ready; 3 x: not alive.", show_default="10s")
+        ] = None,
+        slo: Annotated[
+            str | None, typer.Option(help="Objective to count against: p99<=100ms, errors<=1%.", show_default="none")
+        ] = None,
+        verify_key: Annotated[
+            str | None, typer.Option(help="Serve only what this key vouches for: ed25519:….", show_default="none")
+        ] = None,
+        least_version: Annotated[
+            int | None, typer.Option(help="Refuse what was signed as an older version.", show_default="0")
         ] = None,
         model_name: Annotated[str | None, typer.Option(help="Name in URLs.", show_default="the model's")] = None,
         node_class: Annotated[str | None, typer.Option(help="Label of the metrics.", show_default="local")] = None,
@@ -79,12 +91,16 @@ def register(app: typer.Typer) -> None:
             "max_batch": max_batch,
             "gather": gather,
             "max_delay_s": max_delay,
+            "warm": warm,
             "queue": queue,
             "connections": connections,
             "timeout_s": timeout,
             "pre_stop_s": pre_stop,
             "grace_s": grace,
             "stall_s": stall,
+            "slo": slo,
+            "verify_key": verify_key,
+            "least_version": least_version,
             "model_name": model_name,
             "node_class": node_class,
             "store": store,

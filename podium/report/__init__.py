@@ -6,19 +6,13 @@ page opens from a disk without a network: it has no script, no link to load, and
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
-
-from podium.charts.markup import plain
-from podium.racefile import read_race
+from podium.dossier import read_dossier
 from podium.report.evidence import load_runs
-from podium.report.page import build_page
+from podium.report.page import Sources, build_page
+from podium.report.unfinished import race_of
+from podium.templating import policy, style, template
 from podium.wholefile import write_whole
 
 __all__ = ["render_report", "report_html"]
@@ -29,7 +23,7 @@ _FILE = "report.html"
 def render_report(race_folder: Path, out: Path | None = None) -> Path:
     """Write the report of a race: `report.html` in its folder, unless `out` names another file.
 
-    A run file that is missing or damaged is named in the report.
+    A run file that is missing or damaged is named in the report, and a race that is not finished is shown as such.
 
     Raises:
         RaceError: when `race.json` is missing or cannot be read.
@@ -46,29 +40,7 @@ def report_html(race_folder: Path) -> str:
     Raises:
         RaceError: when `race.json` is missing or cannot be read.
     """
-    race = read_race(race_folder)
-    style = resources.files("podium").joinpath("templates/report.css").read_text(encoding="utf-8")
-    page = build_page(race, load_runs(race_folder, race), style=Markup(style), policy=_policy(style))  # noqa: S704
-    return _template().render(page=page)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("podium", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-def _printable(value: object) -> object:
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _policy(style: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    race, sheet = race_of(race_folder), style()
+    sources = Sources(load_runs(race_folder, race), read_dossier(race_folder), race_folder)
+    page = build_page(race, sources, style=sheet, policy=policy(sheet))
+    return template("report.html.j2").render(page=page)

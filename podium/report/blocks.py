@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from loadtest.records import RunRecord
 from podium import charts, figures
+from podium.dossier import Dossier
 from podium.entry import Clause, Entry, Status
 from podium.quantities import format_bytes, format_duration
 from podium.racefile import Race
@@ -13,11 +14,15 @@ from podium.report import passports
 from podium.report.drawings import Figure, entry_name, hold_drawing, styles
 from podium.report.evidence import Run
 from podium.report.passports import ProofLine
+from podium.report.portraits import portraits
+from podium.report.workings import Diagnosis
 from podium.standings import SYMBOLS, Row
 
-__all__ = ["ClauseLine", "EntryBlock", "RunBlock", "entry_block"]
+__all__ = ["RUN_COLUMNS", "ClauseLine", "EntryBlock", "RunLine", "entry_block"]
 
 _Pairs = tuple[tuple[str, str], ...]
+
+RUN_COLUMNS = ("rate", "length", "sent", "misses", "codes", "p50", "p99", "maximum", "lateness p99", "arrival seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +39,15 @@ class ClauseLine:
 
 
 @dataclass(frozen=True, slots=True)
-class RunBlock:
-    """One run of an entry as texts."""
+class RunLine:
+    """One run of an entry as texts: a cell under each of `RUN_COLUMNS`, and the proofs that failed."""
 
     path: str
     problem: str
     void: str
-    summary: str
-    facts: _Pairs
-    proofs: tuple[ProofLine, ...]
+    cells: tuple[str, ...]
+    passport: str
+    failures: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +63,42 @@ class EntryBlock:
     details: _Pairs
     clauses: tuple[ClauseLine, ...]
     hold: Figure | None
-    runs: tuple[RunBlock, ...]
+    pictures: tuple[Figure, ...]
+    diagnosis: Diagnosis | None
+    notes: tuple[str, ...]
+    proofs: tuple[ProofLine, ...]
+    runs: tuple[RunLine, ...]
 
 
-def entry_block(race: Race, entry: Entry, row: Row, number: int, runs: tuple[Run, ...]) -> EntryBlock:
+def entry_block(
+    race: Race,
+    entry: Entry,
+    row: Row,
+    number: int,
+    runs: tuple[Run, ...],
+    *,
+    dossier: Dossier | None = None,
+    diagnosis: Diagnosis | None = None,
+) -> EntryBlock:
     """Return the part of the entry with this number (from 1) in the race."""
+    artifact = dossier.artifacts.get(entry.address or "") if dossier else None
+    look = styles(race)[entry.id, entry.node_class]
     void = sum(run.is_void for run in runs)
     return EntryBlock(
         anchor=f"variant-{number}",
         name=entry_name(race, entry),
-        swatch=charts.swatch(styles(race)[entry.id, entry.node_class]),
+        swatch=charts.swatch(look),
         row=row,
         facts=_facts(entry),
         summary=figures.plural(len(runs), "run") + (f", {void} void" if void else ""),
-        details=tuple((name, text) for name, text in _details(entry) if text != figures.NONE),
+        details=tuple((name, text) for name, text in (*_details(entry), *_of_all(runs)) if text != figures.NONE),
         clauses=tuple(_clause(clause) for clause in entry.clauses),
         hold=hold_drawing(race, entry, runs),
-        runs=tuple(_run(run) for run in runs),
+        pictures=portraits(artifact, node_class=entry.node_class, style=look),
+        diagnosis=diagnosis,
+        notes=artifact.notes if artifact else (),
+        proofs=passports.lines(entry, runs),
+        runs=tuple(_run(run, entry) for run in runs),
     )
 
 
@@ -132,37 +156,46 @@ def _clause(clause: Clause) -> ClauseLine:
     )
 
 
-def _run(run: Run) -> RunBlock:
-    record = run.record
+def _run(run: Run, entry: Entry) -> RunLine:
+    record, path = run.record, run.path.removeprefix(f"{entry.id}/")
     if record is None:
-        return RunBlock(path=run.path, problem=run.problem, void="", summary="", facts=(), proofs=())
-    return RunBlock(
-        path=run.path,
+        empty = ("",) * len(RUN_COLUMNS)
+        return RunLine(path=path, problem=run.problem, void="", cells=empty, passport="", failures=())
+    return RunLine(
+        path=path,
         problem=run.problem,
         void=record.void or "",
-        summary=", ".join((record.phase, figures.plural(record.sent, "request"), passports.summary(run.passport))),
-        facts=tuple((name, text) for name, text in _run_facts(record) if text),
-        proofs=passports.lines(run.passport),
+        cells=_run_cells(record),
+        passport=passports.summary(run.passport),
+        failures=passports.failures(run.passport),
     )
 
 
-def _run_facts(record: RunRecord) -> _Pairs:
-    latency, lateness = record.latency, record.lateness
-    tails = (latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.max_ms)
+def _run_cells(record: RunRecord) -> tuple[str, ...]:
+    latency, codes = record.latency, sorted(record.codes.items())
     return (
-        ("started", figures.moment(record.started)),
-        ("length", format_duration(record.seconds)),
-        ("rate asked", "" if record.planned.rate is None else figures.asked_rate(record.planned.rate)),
-        ("planned / sent / answered", f"{record.planned.requests:,} / {record.sent:,} / {record.answered:,}"),
-        ("misses", f"{record.misses:,}"),
-        ("codes", ", ".join(f"{code}: {count:,}" for code, count in sorted(record.codes.items()))),
-        ("p50 / p90 / p99 / maximum", " / ".join(figures.milliseconds(value) for value in tails)),
-        (
-            "lateness p99 / maximum",
-            f"{figures.milliseconds(lateness.p99_ms)} / {figures.milliseconds(lateness.max_ms)}",
-        ),
-        ("generator", f"{record.generator.tool} {record.generator.version}"),
-        ("arrival seed", str(record.schedule_seed)),
-        ("histogram", latency.file),
-        ("fingerprint", record.fingerprint),
+        "" if record.planned.rate is None else figures.rate(record.planned.rate),
+        format_duration(round(record.seconds)),
+        f"{record.sent:,}",
+        f"{record.misses:,}",
+        ", ".join(f"{code}: {count:,}" for code, count in codes),
+        figures.milliseconds(latency.p50_ms),
+        figures.milliseconds(latency.p99_ms),
+        figures.milliseconds(latency.max_ms),
+        figures.milliseconds(record.lateness.p99_ms),
+        str(record.schedule_seed),
+    )
+
+
+def _of_all(runs: tuple[Run, ...]) -> _Pairs:
+    """Return what the runs have in common: when they were, what sent the load, and where."""
+    records = [run.record for run in runs if run.record is not None]
+    if not records:
+        return ()
+    tools = dict.fromkeys(f"{record.generator.tool} {record.generator.version}" for record in records)
+    return (
+        ("runs from", figures.moment(min(record.started for record in records))),
+        ("to", figures.moment(max(record.started for record in records))),
+        ("generator", ", ".join(tools)),
+        ("fingerprint", ", ".join(dict.fromkeys(record.fingerprint for record in records))),
     )

@@ -14,12 +14,14 @@ from loadtest.slo import Clause, parse_quality, parse_slo
 from podium import charts, figures
 from podium.charts import NARROW, WIDE, Limit, Size, Style
 from podium.entry import Entry, Interval
+from podium.quantities import format_bytes
 from podium.racefile import Race
-from podium.report.evidence import Run, curve, valid_holds
+from podium.report.evidence import Run, block_load, curve, valid_holds
 
-__all__ = ["Figure", "Legend", "drawings", "entry_name", "hold_drawing", "limits", "styles"]
+__all__ = ["Figure", "Legend", "drawings", "entry_name", "hold_drawing", "left_out", "limits", "styles"]
 
 _Span = tuple[float, float, float]
+_LARGEST_RADIUS, _LEAST_RADIUS = 13.0, 3.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,20 @@ def limits(race: Race) -> tuple[Limit, ...]:
 
 def drawings(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]]) -> tuple[Figure, ...]:
     """Return the charts that compare the variants, in the order in which they are shown."""
-    return (_percentiles(race, runs), _rates(race), _pareto(race), _quality(race), _classes(race))
+    return (
+        _percentiles(race, runs),
+        _rates(race),
+        _latency(race),
+        _pareto(race),
+        _quality(race),
+        _classes(race),
+    )
 
 
 def hold_drawing(race: Race, entry: Entry, runs: Sequence[Run]) -> Figure | None:
     """Return the hold at the asked rate second by second, or None for a variant without one."""
-    blocks = [run.seconds for run in valid_holds(runs) if run.seconds]
+    played = [run for run in valid_holds(runs) if run.seconds]
+    blocks = [run.seconds for run in played]
     if not blocks:
         return None
     seconds = [second for block in blocks for second in block]
@@ -86,12 +96,15 @@ def hold_drawing(race: Race, entry: Entry, runs: Sequence[Run]) -> Figure | None
         answered=tuple(second.answered for second in seconds),
         p99_ms=tuple(second.p99_ms for second in seconds),
         starts=tuple(sum(map(len, blocks[:number])) for number in range(len(blocks))),
+        in_flight=tuple(second.in_flight for second in seconds),
+        loads=tuple(block_load(run) for run in played),
     )
     limit = next(iter(limits(race)), None)
     return _figure(
         f"series-{data.style.index}",
         "Second by second",
-        "The hold at the asked rate, block after block. A p99 that rises within a block is a growing queue.",
+        "The hold at the asked rate, block after block. A p99 or a number in flight that rises within a block is a "
+        "growing queue. CPU is that of the server's limit and of the generator's cores.",
         lambda size: charts.hold_series(data, limit=limit, size=size),
         legend=(),
         left_out="",
@@ -115,7 +128,7 @@ def _percentiles(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]]) -> Fi
         "the wall above a limit misses that clause.",
         lambda size: charts.percentile_curves(curves, limits(race), size),
         legend=tuple(_legend(curve.name, curve.style) for curve in curves),
-        left_out=_left_out(race, missing, "a valid hold"),
+        left_out=left_out(race, missing, "a valid hold"),
     )
 
 
@@ -138,7 +151,7 @@ def _rates(race: Race) -> Figure:
         "edge: stopped early, the queue was growing.",
         lambda size: charts.rate_curves(searches, limit=limit, asked=_asked(race), size=size),
         legend=tuple(_legend(search.name, search.style) for search in searches),
-        left_out=_left_out(race, [entry for entry in race.variants if not entry.probes], "a search"),
+        left_out=left_out(race, [entry for entry in race.variants if not entry.probes], "a search"),
     )
 
 
@@ -160,7 +173,44 @@ def _pareto(race: Race) -> Figure:
         "Filled markers meet the objective. The stepped line is the frontier: none is better in both.",
         lambda size: charts.pareto(points, x=x_axis, y=y_axis, size=size),
         legend=tuple(_legend(point.name, point.style) for point in points),
-        left_out=_left_out(race, missing, f"{x_axis.label}, or {y_axis.label}"),
+        left_out=left_out(race, missing, f"{x_axis.label}, or {y_axis.label}"),
+    )
+
+
+def _latency(race: Race) -> Figure:
+    looks = styles(race)
+    largest = max((entry.size_bytes or 0 for entry in race.variants), default=0)
+    metric = next((entry.quality.metric for entry in race.variants if entry.quality), "quality")
+    points, missing, sizes = [], [], {}
+    for entry in race.variants:
+        single, quality = _span(entry.single_stream_p90_ms), entry.quality
+        if single is None or quality is None:
+            missing.append(entry)
+            continue
+        name = entry_name(race, entry)
+        # Area follows size; where it is not known, the marker has the size of those in other charts.
+        share = (entry.size_bytes or 0) / largest if largest else 0.0
+        sizes[name] = "" if entry.size_bytes is None else f", {format_bytes(entry.size_bytes)}"
+        look = looks[entry.id, entry.node_class]
+        points.append(
+            charts.Point(
+                name,
+                look,
+                single,
+                (quality.value, quality.low, quality.high),
+                holds=entry.status == "PASS" and not entry.emulated,
+                radius=look.radius_like(max(_LEAST_RADIUS, _LARGEST_RADIUS * share**0.5)) if share else 5.5,
+            )
+        )
+    x = charts.Axis("single-stream p90, milliseconds", False, figures.number_tick)
+    y = charts.Axis(metric, True, figures.percent_tick)
+    return _figure(
+        "latency",
+        f"{metric} against latency and size",
+        "The area of a marker is the artifact's size; filled ones meet the objective. One request at a time.",
+        lambda size: charts.pareto(points, x=x, y=y, size=size, key="latency"),
+        legend=tuple(_legend(point.name + sizes[point.name], point.style) for point in points),
+        left_out=left_out(race, missing, f"a single stream, or {metric}"),
     )
 
 
@@ -226,7 +276,7 @@ def _quality(race: Race) -> Figure:
             rows, metric=metric, source=source, floor=_floor(race, source), size=size
         ),
         legend=(),
-        left_out=_left_out(race, [entry for entry in race.variants if not entry.quality], metric),
+        left_out=left_out(race, [entry for entry in race.variants if not entry.quality], metric),
     )
 
 
@@ -283,7 +333,8 @@ def entry_name(race: Race, entry: Entry) -> str:
     return entry.id if len(classes) == 1 else f"{entry.id} on {entry.node_class}"
 
 
-def _left_out(race: Race, entries: Sequence[Entry], lacking: str) -> str:
+def left_out(race: Race, entries: Sequence[Entry], lacking: str) -> str:
+    """Name the entries that a chart cannot show, and what they lack; nothing without one."""
     names = [f"{entry_name(race, entry)} ({entry.status})" for entry in entries]
     return f"Not drawn, for want of {lacking}: {figures.enumerate_words(names)}." if names else ""
 

@@ -1,8 +1,9 @@
 """The runs behind a race: their records and histograms, read from the race folder alone.
 
 A record or histogram that is missing or damaged is a fact of the report, not a reason to have none: what can
-still be shown is shown, and the problem is said where its figures would have been. Only the hold's histograms
-are read, because only its curve is drawn from all samples; of the others it is checked that they are there.
+still be shown is shown, and the problem is said where its figures would have been. The histograms
+of the hold and of the single stream are read, because curves and time splits are made of all their values; of the
+others it is checked that they are there.
 """
 
 from __future__ import annotations
@@ -15,23 +16,30 @@ from pathlib import Path
 from loadtest.errors import RecordError
 from loadtest.histogram import Histogram, read_log
 from loadtest.records import RunRecord, read_record
+from podium import serverstate
+from podium.charts import BlockLoad
 from podium.entry import Entry, Proof
 from podium.measure import is_kept
 from podium.racefile import Race
+from podium.runbook import StoredRun
 
-__all__ = ["HOLD", "Run", "Second", "curve", "load_runs", "valid_holds"]
+__all__ = ["ALONE", "HOLD", "Run", "Second", "block_load", "curve", "load_runs", "valid_holds", "valid_runs"]
 
 HOLD = "hold"
+ALONE = "single-stream"
+# Their time is split into parts, which takes their histograms.
+_SPLIT = (HOLD, ALONE)
 _STEPS_PER_NINE = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """One second of a run: requests offered and answered, p99 in milliseconds where any was answered."""
+    """One second of a run: requests offered and answered, p99 in milliseconds where any was answered, in flight."""
 
     offered: float
     answered: float
     p99_ms: float | None
+    in_flight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ class Run:
         path: the record's path inside the race folder.
         record: the record, or None where it cannot be read.
         histogram: of the intended clock; None where it was not needed or cannot be read.
+        actual_ms: mean latency from the actual start, likewise.
         problem: what cannot be read and why; empty for a whole run.
     """
 
@@ -49,6 +58,7 @@ class Run:
     record: RunRecord | None
     histogram: Histogram | None
     problem: str
+    actual_ms: float | None = None
 
     @property
     def is_void(self) -> bool:
@@ -63,7 +73,7 @@ class Run:
         rows = self.record.series
         if self.record.planned.seconds > 0:
             rows = rows[: math.ceil(self.record.planned.seconds)]
-        return tuple(Second(row.offered, row.answered, row.p99_ms) for row in rows)
+        return tuple(Second(row.offered, row.answered, row.p99_ms, row.in_flight) for row in rows)
 
     @property
     def passport(self) -> tuple[Proof, ...]:
@@ -89,7 +99,12 @@ def load_runs(folder: Path, race: Race) -> dict[tuple[str, str], tuple[Run, ...]
 
 def valid_holds(runs: Iterable[Run]) -> tuple[Run, ...]:
     """Return the runs of the hold that can be read and were judged: the valid ones, and a rate that failed."""
-    return tuple(run for run in runs if run.record and run.record.phase == HOLD and is_kept(run.record))
+    return valid_runs(runs, HOLD)
+
+
+def valid_runs(runs: Iterable[Run], phase: str) -> tuple[Run, ...]:
+    """Return the runs of a phase that can be read and count."""
+    return tuple(run for run in runs if run.record and run.record.phase == phase and is_kept(run.record))
 
 
 def curve(runs: Iterable[Run]) -> tuple[tuple[float, float], ...]:
@@ -110,6 +125,24 @@ def curve(runs: Iterable[Run]) -> tuple[tuple[float, float], ...]:
     return (*points, (last, whole.percentile_ms(100.0)))
 
 
+def block_load(run: Run) -> BlockLoad:
+    """Return the CPU and throttling of a run as shares; what nobody counted stays None."""
+    record = run.record
+    if record is None:
+        return BlockLoad()
+    stored = [StoredRun(Path(run.path), record)]
+    spent = serverstate.cpu_seconds(stored)
+    cpus = serverstate.cpus_of(serverstate.last_state(stored))
+    periods, throttled = (serverstate.counted(stored, name) for name in ("nr_periods", "nr_throttled"))
+    generator = record.generator
+    cores = len(generator.cores) or generator.runners
+    return BlockLoad(
+        server=spent / (record.seconds * cpus) if spent is not None and cpus and record.seconds > 0 else None,
+        throttled=throttled / periods if throttled is not None and periods else None,
+        generator=generator.cpu_seconds / (generator.wall_s * cores) if generator.wall_s > 0 else None,
+    )
+
+
 def _runs(folder: Path, entry: Entry) -> tuple[Run, ...]:
     return tuple(_run(folder, path) for path in entry.runs)
 
@@ -122,15 +155,19 @@ def _run(folder: Path, path: str) -> Run:
         return Run(path, None, None, _without_path(error, place, "the record"))
     log = place.parent / Path(record.latency.file).name
     name = f"its histogram {log.name}"
-    if record.phase != HOLD:
+    if record.phase not in _SPLIT:
         return Run(path, record, None, "" if log.is_file() else f"{name} is missing")
     try:
-        histogram = read_log(log).get("intended")
+        clocks = read_log(log)
     except RecordError as error:
         return Run(path, record, None, _without_path(error, log, name))
+    histogram, actual = clocks.get("intended"), clocks.get("actual")
+    actual_ms = actual.mean_ms if actual is not None and actual.count else None
+    if record.phase != HOLD:
+        return Run(path, record, None, "", actual_ms)
     if histogram is None or histogram.count == 0:
         return Run(path, record, None, f"{name} has no values from the intended start" if record.sent else "")
-    return Run(path, record, histogram, "")
+    return Run(path, record, histogram, "", actual_ms)
 
 
 def _without_path(error: RecordError, path: Path, name: str) -> str:

@@ -9,26 +9,48 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 from pydantic import JsonValue
 
 from podium import figures
+from podium.dossier import Dossier
 from podium.entry import Quality
 from podium.headline import Headline, headline
 from podium.quantities import format_duration
 from podium.racefile import CrossCheck, Event, Race
 from podium.report import passports
-from podium.report.blocks import EntryBlock, entry_block
+from podium.report.blocks import RUN_COLUMNS, EntryBlock, entry_block
+from podium.report.costs import CostBlock, cost_block
 from podium.report.drawings import Figure, drawings, entry_name
 from podium.report.evidence import Run
 from podium.report.passports import Matrix
 from podium.report.words import WORDS
+from podium.report.workings import (
+    STAGES,
+    Diagnosis,
+    ForecastLine,
+    SplitLine,
+    diagnoses,
+    forecasts,
+    split_drawing,
+    split_lines,
+)
 from podium.standings import COLUMNS, rows
 
-__all__ = ["Page", "build_page"]
+__all__ = ["Page", "Sources", "build_page"]
 
 _Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a page is made of besides `race.json`: the runs, the dossier where there is one, and the folder."""
+
+    runs: dict[tuple[str, str], tuple[Run, ...]]
+    dossier: Dossier | None
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +120,17 @@ class Page:
     headline: Headline
     problems: tuple[str, ...]
     columns: tuple[str, ...]
+    run_columns: tuple[str, ...]
     entries: tuple[EntryBlock, ...]
     charts: tuple[Figure, ...]
     cross_check: CrossCheckBlock | None
+    costs: CostBlock
+    split: Figure
+    split_columns: tuple[str, ...]
+    split_lines: tuple[SplitLine, ...]
+    forecasts: tuple[ForecastLine, ...]
+    diagnoses: tuple[Diagnosis, ...]
+    healthy: str
     quality_charts: tuple[Figure, ...]
     quality: tuple[QualityLine, ...]
     started: str
@@ -118,8 +148,10 @@ class Page:
     policy: str
 
 
-def build_page(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]], *, style: str, policy: str) -> Page:
-    """Return the page of a race from its file and its runs."""
+def build_page(race: Race, sources: Sources, *, style: str, policy: str) -> Page:
+    """Return the page of a race from its file, its runs and its dossier."""
+    runs, dossier = sources.runs, sources.dossier
+    found = diagnoses(sources.folder, race, dossier)
     shown = drawings(race, runs)
     first = headline(race)
     lines = enumerate(zip(race.variants, rows(race), strict=True), start=1)
@@ -129,11 +161,28 @@ def build_page(race: Race, runs: dict[tuple[str, str], tuple[Run, ...]], *, styl
         headline=first,
         problems=tuple(f"{run.path}: {run.problem}" for found in runs.values() for run in found if run.problem),
         columns=COLUMNS,
+        run_columns=RUN_COLUMNS,
         entries=tuple(
-            entry_block(race, entry, row, number, runs[entry.id, entry.node_class]) for number, (entry, row) in lines
+            entry_block(
+                race,
+                entry,
+                row,
+                number,
+                runs[entry.id, entry.node_class],
+                dossier=dossier,
+                diagnosis=found.get((entry.id, entry.node_class)),
+            )
+            for number, (entry, row) in lines
         ),
-        charts=tuple(figure for figure in shown if figure.key in {"percentiles", "rates", "pareto"}),
+        charts=tuple(figure for figure in shown if figure.key in {"percentiles", "rates", "latency", "pareto"}),
         cross_check=_cross_check(race.cross_check) if race.cross_check else None,
+        costs=cost_block(race, dossier),
+        split=split_drawing(race, runs),
+        split_columns=(*STAGES, "outside", "whole"),
+        split_lines=split_lines(race, runs),
+        forecasts=forecasts(race, runs, dossier),
+        diagnoses=tuple(found.values()),
+        healthy=figures.enumerate_words([one.name for one in found.values() if not one.causes]),
         quality_charts=tuple(figure for figure in shown if figure.key in {"quality", "classes"}),
         quality=tuple(_quality(name, quality) for name, quality in _qualities(race)),
         started=figures.moment(race.started or ""),

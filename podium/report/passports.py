@@ -16,7 +16,7 @@ from podium.report.drawings import entry_name
 from podium.report.evidence import Run
 from podium.report.words import PROOFS
 
-__all__ = ["Cell", "Matrix", "ProofLine", "lines", "matrix", "summary"]
+__all__ = ["Cell", "Matrix", "ProofLine", "failures", "lines", "matrix", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ProofLine:
-    """One proof of one run, every figure as text."""
+    """One proof over the runs of a variant, every figure as text; `held` is in how many of them."""
 
     check: str
     cell: Cell
+    held: str
     value: str
     limit: str
     evidence: str
@@ -47,13 +48,29 @@ class Matrix:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
 
-def lines(proofs: Iterable[Proof]) -> tuple[ProofLine, ...]:
-    """Return the proofs of one run as text, in their order."""
+def lines(entry: Entry, runs: Sequence[Run]) -> tuple[ProofLine, ...]:
+    """Return each proof over the runs that count: its worst outcome, in how many runs it held, and its worst value."""
     return tuple(
         ProofLine(
-            _title(proof.check), _cell(proof.check, proof.ok), _shown(proof.value), _shown(proof.limit), proof.evidence
+            check=_title(check),
+            cell=_cell(check, worst.ok),
+            held=f"{sum(one.ok is True for one in proofs)} of {len(proofs)}",
+            value=_shown(worst.value),
+            limit=_shown(worst.limit),
+            evidence=worst.evidence,
         )
+        for check, proofs in _by_check(entry, runs).items()
+        for worst in [min(proofs, key=_badness)]
+    )
+
+
+def failures(proofs: Iterable[Proof]) -> tuple[str, ...]:
+    """Return the proofs of one run that failed, as sentences."""
+    return tuple(
+        f"{_title(proof.check)}: {_shown(proof.value)}, limit {_shown(proof.limit)}"
+        + (f" ({proof.evidence})" if proof.evidence else "")
         for proof in proofs
+        if proof.ok is False
     )
 
 
@@ -88,14 +105,30 @@ def summary(proofs: Sequence[Proof]) -> str:
 
 
 def _worst(entry: Entry, runs: Sequence[Run]) -> dict[str, bool | None]:
-    worst: dict[str, bool | None] = {}
+    return {check: min(proofs, key=_badness).ok for check, proofs in _by_check(entry, runs).items()}
+
+
+def _by_check(entry: Entry, runs: Sequence[Run]) -> dict[str, list[Proof]]:
+    """Return the proofs by check; what the entry says itself stands in where no run does."""
+    found: dict[str, list[Proof]] = {}
     # A void run that was played again says nothing about the runs that count.
     counted = [run for run in runs if entry.status == "VOID" or not run.is_void]
-    for proof in (*entry.passport, *(proof for run in counted for proof in run.passport)):
-        before = worst.get(proof.check)
-        if before is None or proof.ok is False:
-            worst[proof.check] = proof.ok
-    return worst
+    for proof in (proof for run in counted for proof in run.passport):
+        found.setdefault(proof.check, []).append(proof)
+    for proof in entry.passport:
+        known = found.setdefault(proof.check, [])
+        if not known or (proof.ok is False and all(one.ok is not False for one in known)):
+            known.append(proof)
+    return found
+
+
+def _badness(proof: Proof) -> tuple[int, float]:
+    """Order proofs, the worst first; of those that held, that which came nearest to its limit."""
+    rank = {False: 0, True: 1, None: 2}[proof.ok]
+    value, limit = proof.value, proof.limit
+    if isinstance(value, int | float) and isinstance(limit, int | float):
+        return rank, abs(value - limit) if proof.ok else -abs(value - limit)
+    return rank, 0.0
 
 
 def _title(check: str) -> str:

@@ -35,7 +35,7 @@ from podium.cluster.kinds import (
     uid_of,
 )
 from podium.cluster.leftovers import RACE_LABEL, race_label, sweep
-from podium.cluster.placed import placement_of
+from podium.cluster.placed import placement_of, sidecars_of
 from podium.cluster.release import Served, check_site, install, race_release, remove
 from podium.cluster.site import Node, Platform, node_of, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
@@ -176,6 +176,7 @@ class ClusterTarget:
         pod = running[0]
         node = str(pod["spec"].get("nodeName", ""))
         state = self._state(name_of(pod))
+        state |= {"sidecars": sidecars_of(pod)} if state else {}
         listed = state.get("cores")
         cores = frozenset(int(str(core)) for core in listed) if isinstance(listed, list) else frozenset[int]()
         neighbors = self._neighbors(node)
@@ -197,6 +198,10 @@ class ClusterTarget:
             strangers=self._strangers(name, replicas),
             placement=placement,
         )
+
+    def generators_ahead_s(self) -> float:
+        """Return by how much the load generators' clock is ahead of this machine's; starts them where they are not."""
+        return self._runners.ahead_s()
 
     def remove(self, candidate: Candidate) -> None:
         """Uninstall the candidate's release and wait until its pods are gone; refuses one that is not of this race."""
@@ -261,10 +266,11 @@ class ClusterTarget:
         belongs = {one.name for one in nodes_of(wanted, self._seen_nodes().values())}
         if node not in belongs:
             raise ClusterError(f"The pod {name_of(pod)} runs on {node}, which is not of class {wanted.name}")
-        endpoint = Endpoint(url=self._url(name), protocol=self._protocol, model=name)
+        endpoint = Endpoint(url=self.url(name), protocol=self._protocol, model=name)
         return Deployment(candidate, endpoint, _ready_seconds(pod), _identity(pod))
 
-    def _url(self, name: str) -> str:
+    def url(self, name: str) -> str:
+        """Return where the generators ask an InferenceService of a name."""
         domain = f"{self._cluster.namespace}.svc.cluster.local"
         if self._protocol == "grpc":
             return f"http://{name}-pods.{domain}:8081"

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -31,6 +32,20 @@ from predictors.fingerprint import environment
 READY_DEADLINE_S = 120.0
 GRACE_S = 10.0
 _HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a candidate is served: flags of `podium serve`, threads, the model's name, and how it is asked.
+
+    `prefix` are words before the command, of a program that starts it.
+    """
+
+    flags: tuple[str, ...]
+    threads: int
+    model: str
+    protocol: str
+    prefix: tuple[str, ...] = ()
 
 
 class LocalTarget:
@@ -124,22 +139,23 @@ class LocalTarget:
         slot = self._slots.setdefault(candidate.variant_id, len(self._slots))
         port = self._first_port + self._ports_each * slot
         log = self._log(candidate)
-        command = [sys.executable, "-m", "podium", "serve", str(candidate.folder), "--host", _HOST]
-        command += ["--http-port", str(port), "--metrics-port", str(port + 1), "--cpus", str(self._cpus)]
+        manner = self._manner(candidate)
+        command = [*manner.prefix, sys.executable, "-m", "podium", "serve", str(candidate.folder), "--host", _HOST]
+        command += ["--http-port", str(port), "--metrics-port", str(port + 1), *manner.flags]
         command += ["--grpc", "--grpc-port", str(port + 2)] if self._speaks_grpc else ["--no-grpc"]
         began = time.monotonic()
         process = processes.start(
             command,
             log=log,
             cores=self.server_cores,
-            environment={"PODIUM_RACE": self._race_id, "OMP_NUM_THREADS": str(self._cpus)},
+            environment={"PODIUM_RACE": self._race_id, "OMP_NUM_THREADS": str(manner.threads)},
             # Settings of a person's own servers would change what is measured.
             without="PREDICTOR_",
         )
         endpoint = Endpoint(
             url=f"http://{_HOST}:{port + 2 if self._speaks_grpc else port}",
-            protocol=self._protocol,
-            model=self._model,
+            protocol=manner.protocol,
+            model=manner.model,
             state_url=f"http://{_HOST}:{port + 1}/debug/state",
         )
         deployment = Deployment(candidate, endpoint, 0.0, f"pid {process.pid}")
@@ -172,8 +188,9 @@ class LocalTarget:
         state: dict[str, JsonValue] = {}
         try:
             with _opened(deployment.endpoint.state_url or "", timeout_s=5) as answer:
-                state = json.load(answer)
-        except (OSError, HTTPException, ValueError):
+                # It is loaded at its own port.
+                state = {**json.load(answer), "sidecars": []}
+        except (OSError, HTTPException, ValueError, TypeError):
             state = {}
         identity, cores = f"pid {process.pid}", frozenset(os.sched_getaffinity(process.pid))
         return ServerFacts(True, identity, cores, state, replicas=frozenset({identity}))
@@ -194,6 +211,11 @@ class LocalTarget:
             process, _ = self._servers.pop(variant_id)
             processes.stop(process, grace_s=GRACE_S)
         return left
+
+    def _manner(self, candidate: Candidate) -> Manner:
+        """Return how a candidate is served: in a race all are served alike."""
+        del candidate
+        return Manner(("--cpus", str(self._cpus)), self._cpus, self._model, self._protocol)
 
     def _log(self, candidate: Candidate) -> Path:
         return self._folder / candidate.variant_id / candidate.node_class / "server.log"

@@ -22,6 +22,7 @@ from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot, play
 from loadtest.vegeta import attack
 from podium.errors import ConfigError, MachineError
+from podium.targets.ahead import sidecars_ahead
 from podium.targets.listener import cores_of, is_local, listeners
 from podium.targets.target import Candidate, Deployment, ServerFacts
 from predictors.fingerprint import environment
@@ -187,7 +188,8 @@ class UrlTarget:
         if not self._is_here:
             return _Seen(frozenset(), frozenset(), state)
         pids = listeners(self._port)
-        return _Seen(pids, cores_of(pids), state)
+        ahead = sidecars_ahead(pids, state.get("pid"))
+        return _Seen(pids, cores_of(pids), state if ahead is None else {**state, "sidecars": ahead})
 
     def _state(self) -> dict[str, JsonValue]:
         if self._endpoint.state_url is None:

@@ -5,6 +5,7 @@
 """
 
 import gc
+import os
 import sys
 
 sys.path.append("/app")
@@ -13,6 +14,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] != ["serve"]:
         sys.stderr.write("error: this image holds `podium serve` and no other command\n")
         sys.exit(2)
+    # Nothing plugs into pydantic here, and looking for what might means reading about every package.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     # What is imported stays, so it need not be looked through for garbage, neither now nor later.
     gc.disable()
     from predictors.server.__main__ import main

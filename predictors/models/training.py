@@ -1,8 +1,9 @@
-"""Training from scratch: low resolution first, then finishing at the resolution that is served.
+"""Training: low resolution first, then finishing at the resolution that is served.
 
-One loop for all families. The learning rate follows one cycle over all stages (Smith, "Super-Convergence", 2018);
-small images first is progressive resizing (Tan and Le, "EfficientNetV2", 2021, section 4). Every epoch ends with a
-checkpoint from which an interrupted training goes on.
+One loop for all families, from scratch or, with a teacher, for what was made of a trained network. The learning rate
+follows one cycle over all stages (Smith, "Super-Convergence", 2018); small images first is progressive resizing (Tan
+and Le, "EfficientNetV2", 2021, section 4). Every epoch ends with a checkpoint from which an interrupted training goes
+on.
 """
 
 from __future__ import annotations
@@ -26,22 +27,29 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Plan", "Result", "Stage", "accuracy", "pixels_of", "save_float16", "train"]
+__all__ = ["Plan", "Result", "Stage", "Teacher", "accuracy", "answers", "pixels_of", "save_float16", "teach", "train"]
 
 Pixels = npt.NDArray[np.uint8]
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Epochs at one resolution; `side` in pixels."""
+    """Epochs at one resolution; `side` in pixels, `share` of the images in each epoch."""
 
     side: int
     epochs: int
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a family is trained; `peak_rate` is the largest learning rate of the cycle."""
+    """How a family is trained; `peak_rate` is the largest learning rate of the cycle.
+
+    With `bfloat16` convolutions are computed in it, which CPUs with AVX512-BF16 or AMX do faster; weights stay float32.
+    A network that knows its work keeps its statistics and all its features with `frozen`: a short training has no time
+    to find them again.
+    """
 
     stages: tuple[Stage, ...]
     batch: int = 64
@@ -51,6 +59,21 @@ class Plan:
     flips: bool = True
     seed: int = 0
     threads: int = 2
+    bfloat16: bool = False
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """What a network is to learn beside the labels: another one's logits, float32 [n, classes].
+
+    `share` of the loss is the divergence from the teacher's answers, both softened by `temperature`. Source:
+    "Distilling the Knowledge in a Neural Network" (2015), section 2.
+    """
+
+    logits: npt.NDArray[np.float32]
+    share: float = 0.9
+    temperature: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,38 +114,85 @@ def train(
     import torch
 
     key = _key(family, pixels, labels, preprocessing, plan)
-
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     network: nn.Module = importlib.import_module(family).network()
+    return _trained(network, pixels, labels, preprocessing, plan, key, None, checkpoint, progress)
+
+
+def teach(
+    network: nn.Module,
+    teacher: Teacher,
+    pixels: Pixels,
+    labels: npt.NDArray[np.int64],
+    preprocessing: Preprocessing,
+    plan: Plan,
+    *,
+    checkpoint: Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Result:
+    """Train a network on, from the weights that it has, to answer as its teacher does.
+
+    The same as `train` but for where it begins and what it learns; a checkpoint is continued if the weights to begin
+    with and the teacher's answers are the same too.
+    """
+    import torch
+
+    digest = hashlib.sha256(_key(__name__, pixels, labels, preprocessing, plan).encode())
+    digest.update(repr((teacher.share, teacher.temperature)).encode())
+    digest.update(teacher.logits.tobytes())
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    torch.set_num_threads(plan.threads)
+    torch.manual_seed(plan.seed)
+    return _trained(network, pixels, labels, preprocessing, plan, digest.hexdigest(), teacher, checkpoint, progress)
+
+
+def _trained(
+    network: nn.Module,
+    pixels: Pixels,
+    labels: npt.NDArray[np.int64],
+    preprocessing: Preprocessing,
+    plan: Plan,
+    key: str,
+    teacher: Teacher | None,
+    checkpoint: Path | None,
+    progress: Callable[[str], None],
+) -> Result:
+    import torch
+
     network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=plan.peak_rate, weight_decay=plan.weight_decay)
-    steps = max(1, len(pixels) // plan.batch)
-    epochs = [stage.side for stage in plan.stages for _ in range(stage.epochs)]
+    epochs = [
+        (stage.side, max(1, int(len(pixels) * stage.share) // plan.batch))
+        for stage in plan.stages
+        for _ in range(stage.epochs)
+    ]
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=plan.peak_rate, total_steps=steps * len(epochs), pct_start=0.15
+        optimizer, max_lr=plan.peak_rate, total_steps=sum(steps for _, steps in epochs), pct_start=0.15
     )
     losses = _restore(checkpoint, key, network, optimizer, schedule)
     if not losses and checkpoint is not None and checkpoint.exists():
         progress(f"starting anew: {checkpoint} is of another training, or damaged")
     shrunk: tuple[int, Pixels] = (0, pixels)
     for epoch in range(len(losses), len(epochs)):
-        side = epochs[epoch]
+        side, steps = epochs[epoch]
         if shrunk[0] != side:
             shrunk = (side, _shrink(pixels, side))
         order = np.random.default_rng((plan.seed, epoch)).permutation(len(pixels))
         generator = torch.Generator().manual_seed(plan.seed * 1000 + epoch)
         total = 0.0
-        network.train()
+        network.train(not plan.frozen)
         for step in range(steps):
             rows = order[step * plan.batch : (step + 1) * plan.batch]
             images = _tensor(shrunk[1][rows], preprocessing)
             if plan.flips:
                 flipped = torch.rand(len(rows), generator=generator) < 0.5
                 images[flipped] = images[flipped].flip(-1)
-            loss = torch.nn.functional.cross_entropy(
-                network(images), torch.from_numpy(labels[rows]), label_smoothing=plan.smoothing
-            )
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=plan.bfloat16):
+                logits = network(images)
+            loss = _loss(logits.float(), torch.from_numpy(labels[rows]), plan, teacher, rows)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -137,15 +207,21 @@ def train(
 
 def accuracy(network: nn.Module, pixels: Pixels, labels: npt.NDArray[np.int64], preprocessing: Preprocessing) -> float:
     """Return the share of right answers on uint8 [n, height, width, channels]."""
+    return float((answers(network, pixels, preprocessing).argmax(1) == labels).mean())
+
+
+def answers(network: nn.Module, pixels: Pixels, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+    """Return the logits, float32 [n, classes], for uint8 [n, height, width, channels]."""
     import torch
 
     network.eval()
-    right = 0
     with torch.inference_mode():
-        for start in range(0, len(pixels), 64):
-            logits = network(_tensor(pixels[start : start + 64], preprocessing))
-            right += int((logits.argmax(1).numpy() == labels[start : start + 64]).sum())
-    return right / len(pixels)
+        return np.concatenate(
+            [
+                network(_tensor(pixels[start : start + _AT_ONCE], preprocessing)).numpy()
+                for start in range(0, len(pixels), _AT_ONCE)
+            ]
+        )
 
 
 def save_float16(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
@@ -163,6 +239,26 @@ def save_float16(network: nn.Module, path: Path, metadata: dict[str, str]) -> No
     draft = path.with_name(f".{path.name}.part")
     save_file(tensors, draft, metadata=metadata)
     draft.replace(path)
+
+
+def _loss(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    plan: Plan,
+    teacher: Teacher | None,
+    rows: npt.NDArray[np.int64],
+) -> torch.Tensor:
+    import torch
+    from torch.nn.functional import cross_entropy, kl_div, log_softmax
+
+    hard = cross_entropy(logits, labels, label_smoothing=plan.smoothing)
+    if teacher is None:
+        return hard
+    heat = teacher.temperature
+    wanted = log_softmax(torch.from_numpy(teacher.logits[rows]) / heat, dim=1)
+    soft = kl_div(log_softmax(logits / heat, dim=1), wanted, reduction="batchmean", log_target=True)
+    # Softened answers have gradients smaller by the square of the temperature.
+    return (1 - teacher.share) * hard + teacher.share * heat * heat * soft
 
 
 def _tensor(pixels: Pixels, preprocessing: Preprocessing) -> torch.Tensor:

@@ -15,7 +15,7 @@ from predictors.manifest import Ops
 from predictors.recipes import graph
 from predictors.recipes.work import Images, Made, Work, quiet
 
-__all__ = ["apply"]
+__all__ = ["apply", "export"]
 
 _MODEL = "model.onnx"
 _RTOL, _ATOL = 1e-3, 1e-3
@@ -27,29 +27,25 @@ def apply(work: Work) -> Made:
     Raises:
         BuildError: The exporter cannot take the network, or the graph answers differently.
     """
-    if work.card.onnx is not None:
-        before = graph.operators(work.source / work.card.onnx)
-        graph.save(onnx.load(work.source / work.card.onnx), work.out / _MODEL)
-        expected = graph.run(work.source / work.card.onnx, work.samples)
-    else:
-        before = {}
-        expected = _export(work)
-    _check_parity(work, expected)
-    ops = Ops(before=before, after=graph.operators(work.out / _MODEL))
-    return Made(_MODEL, "CPUExecutionProvider", ops=ops)
+    if work.card.onnx is None:
+        return export(work, _source(work))
+    before = graph.operators(work.source / work.card.onnx)
+    graph.save(onnx.load(work.source / work.card.onnx), work.out / _MODEL)
+    _check_parity(work, graph.run(work.source / work.card.onnx, work.samples))
+    return _made(work, before)
 
 
-def _export(work: Work) -> Images:
+def export(work: Work, network: Any, notes: tuple[str, ...] = ()) -> Made:
+    """Write `model.onnx` from a network of PyTorch that has its weights.
+
+    Raises:
+        BuildError: The exporter cannot take the network, or the graph answers differently.
+    """
     import torch
-    from safetensors.torch import load_file
 
-    weights = load_file(work.source / (work.card.weights or ""))
-    floats = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-    network: Any = importlib.import_module(work.card.module or "").network()
-    network.load_state_dict(floats)
-    network.eval()
     # Two images: the exporter would take a batch of one for a constant.
     example = torch.from_numpy(np.repeat(work.samples[:1], 2, axis=0))
+    network.eval()
     try:
         with torch.inference_mode():
             expected: Images = network(torch.from_numpy(work.samples.copy())).numpy()
@@ -73,7 +69,23 @@ def _export(work: Work) -> Images:
     if program is None:
         raise BuildError(f"{work.card.name}: the exporter gave no graph", "update torch")
     graph.save(program.model_proto, work.out / _MODEL)
-    return expected
+    _check_parity(work, expected)
+    return _made(work, {}, notes)
+
+
+def _source(work: Work) -> Any:
+    from safetensors.torch import load_file
+
+    weights = load_file(work.source / (work.card.weights or ""))
+    floats = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+    network: Any = importlib.import_module(work.card.module or "").network()
+    network.load_state_dict(floats)
+    return network
+
+
+def _made(work: Work, before: dict[str, int], notes: tuple[str, ...] = ()) -> Made:
+    ops = Ops(before=before, after=graph.operators(work.out / _MODEL))
+    return Made(_MODEL, "CPUExecutionProvider", ops=ops, notes=notes)
 
 
 def _check_parity(work: Work, expected: Images) -> None:

@@ -1,8 +1,9 @@
 """Offline graph optimization by ONNX Runtime: what its session would fuse at every start, done once.
 
 The answer is the same network with fewer operators, so it starts sooner and hardly runs faster: the session of a
-plain graph does the same fusions. Layouts that fit one kind of CPU (the level above `extended`) are left to the
-session, because an artifact must run where it is sent.
+plain graph does the same fusions. Layouts that fit one kind of CPU are left to the session, because an artifact must
+run where it is sent; who asks for them with the level `all` gets an artifact that says which CPUs it is for, and which
+others refuse.
 """
 
 import tempfile
@@ -12,6 +13,7 @@ import onnx
 import onnxruntime
 
 from predictors.errors import BuildError
+from predictors.fingerprint import cpu_features
 from predictors.manifest import Ops
 from predictors.recipes import graph
 from predictors.recipes.work import Made, Work
@@ -22,7 +24,11 @@ _MODEL = "model.onnx"
 _LEVELS = {
     "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
+
+# The block of channels in those layouts is as wide as the widest of these registers.
+_VECTORS = ("avx512f", "avx2", "avx")
 
 
 def apply(work: Work) -> Made:
@@ -48,4 +54,5 @@ def apply(work: Work) -> Made:
             f"{work.card.name}: graph optimization at level {level} changed none of {sum(before.values())} operators",
             "leave optimize out of the model's recipe list, or raise its level to extended",
         )
-    return Made(_MODEL, "CPUExecutionProvider", ops=Ops(before=before, after=after))
+    needs = next(((name,) for name in _VECTORS if name in cpu_features()), ()) if level == "all" else ()
+    return Made(_MODEL, "CPUExecutionProvider", ops=Ops(before=before, after=after), cpu_features=needs)

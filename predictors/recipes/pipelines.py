@@ -78,7 +78,8 @@ def pipeline(card: ModelCard, steps: tuple[RecipeStep, ...], change: str | None)
         BuildError: The name is too long.
     """
     last = RECIPES[steps[-1].name]
-    name = "-".join(part for part in (card.name, last.runtime, last.precision, change) if part)
+    end = change or RECIPES[steps[0].name].change
+    name = "-".join(part for part in (card.name, last.runtime, last.precision, end) if part)
     if len(name) > MAX_ID:
         raise BuildError(
             f"the variant id {name} is longer than {MAX_ID} characters", "shorten the model's name or the change"

@@ -8,11 +8,11 @@ import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol, cast
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from predictors.errors import BuildError
 from predictors.manifest import RecipeStep
@@ -27,6 +27,7 @@ SHIPPED: Mapping[str, Path] = {
     "default": DEFAULT_LIST,
     "full": DEFAULT_LIST.with_name("full.yaml"),
     "ray": DEFAULT_LIST.with_name("ray.yaml"),
+    "trained": DEFAULT_LIST.with_name("trained.yaml"),
 }
 MAX_LIST_BYTES = 64 << 10
 
@@ -41,11 +42,45 @@ class ExportParams(StrictYaml):
     opset: int = Field(default=20, ge=17, le=23, description="Version of the ONNX operator set.")
 
 
+class TrainedParams(ExportParams):
+    """Parameters of a recipe that trains: those of the export, and where its checkpoint is."""
+
+    weights: str = Field(description="The checkpoint, a safetensors file beside the model card.")
+
+    @field_validator("weights")
+    @classmethod
+    def _lies_beside_the_card(cls, file: str) -> str:
+        if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+            raise ValueError(f"{file!r} must be a path inside the model's folder")
+        return file
+
+
+class PruneParams(TrainedParams):
+    """Parameters of structured pruning."""
+
+    weights: str = Field(default="pruned.safetensors", description="The checkpoint, beside the model card.")
+    ratio: float = Field(default=0.25, gt=0, lt=1, description="Share of the channels of every other layer that go.")
+
+
+class DistillParams(TrainedParams):
+    """Parameters of distillation."""
+
+    weights: str = Field(default="student.safetensors", description="The checkpoint, beside the model card.")
+    width: float = Field(default=0.5, gt=0, lt=1, description="Share of the channels inside the blocks of the student.")
+
+
+class QatParams(TrainedParams):
+    """Parameters of quantization-aware training."""
+
+    weights: str = Field(default="qat.safetensors", description="The checkpoint, beside the model card.")
+
+
 class OptimizeParams(StrictYaml):
     """Parameters of offline graph optimization."""
 
-    level: Literal["basic", "extended"] = Field(
-        default="extended", description="Which fusions: those of plain ONNX operators, or the engine's own as well."
+    level: Literal["basic", "extended", "all"] = Field(
+        default="extended",
+        description="Which fusions: of plain ONNX operators, the engine's own as well, or also layouts for this CPU.",
     )
 
 
@@ -115,6 +150,8 @@ class Recipe:
         params: Strict model of its parameters.
         is_calibrated: Whether it reads the calibration data.
         uses: Modules of ours whose code changes the result as well.
+        is_graph: Whether its artifact is a float32 ONNX graph that other recipes take.
+        change: Ends the id of its artifact and of what is made from it, where the list gives no other end.
     """
 
     module: str
@@ -125,6 +162,13 @@ class Recipe:
     params: type[StrictYaml] = NoParams
     is_calibrated: bool = False
     uses: tuple[str, ...] = ()
+    is_graph: bool = False
+    change: str | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it reads a checkpoint that was trained for it."""
+        return issubclass(self.params, TrainedParams)
 
     def load(self) -> Apply:
         """Import the module; the engines come with it."""
@@ -145,16 +189,49 @@ def _file_of(module: str) -> Path:
 _HERE = "predictors.recipes."
 _GRAPH = (_HERE + "graph",)
 _ONNX_GRAPH = frozenset({"graph"})
+_EXPORT_TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime")
+_TRAINED = (*_GRAPH, _HERE + "export", _HERE + "trained", "predictors.models.shaped")
 RECIPES: Mapping[str, Recipe] = {
     "torch-fp32": Recipe(_HERE + "torch_fp32", "torch", "fp32", ("torch", "safetensors")),
     "export": Recipe(
         _HERE + "export",
         "ort",
         "fp32",
-        ("torch", "onnx", "onnxscript", "onnxruntime"),
+        _EXPORT_TOOLS,
         frozenset({"torch", "onnx"}),
         ExportParams,
         uses=_GRAPH,
+        is_graph=True,
+    ),
+    "prune": Recipe(
+        _HERE + "prune",
+        "ort",
+        "fp32",
+        _EXPORT_TOOLS,
+        params=PruneParams,
+        uses=_TRAINED,
+        is_graph=True,
+        change="pruned",
+    ),
+    "distill": Recipe(
+        _HERE + "distill",
+        "ort",
+        "fp32",
+        _EXPORT_TOOLS,
+        params=DistillParams,
+        uses=_TRAINED,
+        is_graph=True,
+        change="student",
+    ),
+    "qat": Recipe(
+        _HERE + "qat",
+        "ort",
+        "fp32",
+        _EXPORT_TOOLS,
+        params=QatParams,
+        uses=_TRAINED,
+        is_graph=True,
+        change="qat",
     ),
     "optimize": Recipe(
         _HERE + "optimize", "ort", "fp32", ("onnxruntime", "onnx"), _ONNX_GRAPH, OptimizeParams, uses=_GRAPH
@@ -257,8 +334,10 @@ def resolve(steps: Sequence[RecipeStep], place: str) -> tuple[RecipeStep, ...]:
         if follows != ("graph" in recipe.takes):
             needs = "the graph of `export` before it" if "graph" in recipe.takes else "to be the first"
             raise BuildError(f"{place}: {step.name} needs {needs}", "correct the order of the recipes")
-        if follows and RECIPES[complete[-1].name].module != RECIPES["export"].module:
-            raise BuildError(f"{place}: {step.name} cannot follow {complete[-1].name}", "let it follow export")
+        if follows and not RECIPES[complete[-1].name].is_graph:
+            raise BuildError(
+                f"{place}: {step.name} cannot follow {complete[-1].name}", "let it follow export, prune, distill or qat"
+            )
         try:
             params = recipe.params.model_validate(step.params)
         except ValidationError as error:

@@ -66,6 +66,7 @@ class Made:
         options: Options for the engine.
         ops: Operator counts before and after.
         notes: What the recipe had to decide by itself, as sentences for the manifest.
+        cpu_features: Instruction sets that it was made for and cannot do without.
     """
 
     model: str
@@ -73,6 +74,7 @@ class Made:
     options: Mapping[str, Any] = field(default_factory=dict)
     ops: Ops = field(default_factory=Ops)
     notes: tuple[str, ...] = ()
+    cpu_features: tuple[str, ...] = ()
 
 
 def check_calibrated(work: Work, found: tuple[float, float] | None) -> None:

@@ -5,7 +5,7 @@ runtime is used by one thread at a time; queueing, batching and deadlines are th
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,15 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.errors import ArtifactError
+from predictors.fingerprint import cpu_features
 from predictors.manifest import Variant
 
 __all__ = [
     "ENGINES",
     "Array",
     "Asked",
+    "Assigned",
     "Graph",
     "OwnBatches",
     "Runtime",
+    "check_cpu",
     "load_runtime",
     "open_model_file",
     "plans_each_size",
@@ -58,6 +61,16 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """Free the engine's memory and threads."""
+        ...
+
+
+@runtime_checkable
+class Assigned(Protocol):
+    """A runtime that knows which provider runs which part of the graph."""
+
+    @property
+    def nodes(self) -> Mapping[str, int]:
+        """Tell how many operators each provider runs, by its name; empty where the engine does not say."""
         ...
 
 
@@ -113,17 +126,33 @@ def load_runtime(folder: Path, variant: Variant, *, threads: int) -> Runtime:
     """Load an artifact into the engine that its manifest names.
 
     Raises:
-        ArtifactError: The engine is unknown or not installed, its file is not there, the engine refuses
-            it, or the graph's inputs and outputs are not the manifest's.
+        ArtifactError: The CPU lacks what it was built for, the engine is unknown or not installed, its file is not
+            there, the engine refuses it, or the graph's inputs and outputs are not the manifest's.
     """
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
+    check_cpu(variant, cpu_features)
     name = variant.runtime.name
     package = ENGINES.get(name)
     if package is None:
         known = ", ".join(sorted(ENGINES))
         raise ArtifactError(f"{variant.id}: there is no runtime {name}", f"known are {known}")
     return cast(Runtime, _module(name, variant.id).load(folder, variant, threads=threads))
+
+
+def check_cpu(variant: Variant, features: Callable[[], Collection[str]]) -> None:
+    """Refuse an artifact that was made for instruction sets which this CPU lacks.
+
+    Raises:
+        ArtifactError: One is missing; the sentence names it and the remedy.
+    """
+    # Asked only where it matters: the file that tells is long on machines with many cores.
+    missing = sorted(set(variant.requires.cpu_features) - set(features())) if variant.requires.cpu_features else []
+    if missing:
+        raise ArtifactError(
+            f"{variant.id} was built for CPUs with {', '.join(missing)}, which this one lacks",
+            "build it again on this kind of machine, or place it on a node class whose cpuFeatures name them",
+        )
 
 
 def open_model_file(path: Path, engine: str, *, threads: int) -> tuple[Runtime, Graph]:

@@ -38,6 +38,7 @@ class OrtRuntime:
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
         self.providers: Sequence[str] = tuple(session.get_providers())
+        self.nodes: Mapping[str, int] = _assigned(session)
 
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs."""
@@ -84,6 +85,7 @@ def _session(path: Path, wanted_by: str, provider: str, threads: int, remedy: st
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     # Its errors come as exceptions too, and its own lines on stderr have colors and no fields.
     options.log_severity_level = 4
     if provider not in onnxruntime.get_available_providers():
@@ -99,6 +101,16 @@ def _session(path: Path, wanted_by: str, provider: str, threads: int, remedy: st
     if session.get_providers()[0] != provider:
         raise ArtifactError(f"{wanted_by}: onnxruntime fell back from {provider}", "check the accelerator")
     return session
+
+
+def _assigned(session: Any) -> dict[str, int]:
+    """Count the operators of each provider; releases before 1.24 do not tell."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return {}
+    counts: dict[str, int] = {}
+    for part in session.get_provider_graph_assignment_info():
+        counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+    return counts
 
 
 def _described(item: Any) -> tuple[str, list[int]]:

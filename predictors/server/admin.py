@@ -4,16 +4,19 @@ It is not for the public: a network policy limits it, and nothing on it changes 
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from predictors.runtimes import Assigned
 from predictors.server import cgroup
 from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
 from predictors.server.front import Answer, answer_of
 from predictors.server.head import HttpError
+from predictors.server.memory import memory_place
 from predictors.server.metrics import Gauges, Metrics
 from predictors.server.replies import JSON, TEXT, error_body, request_id
 
@@ -79,6 +82,8 @@ class Admin:
         settings, model, batcher = predictor.settings, predictor.model, predictor.batcher
         engine = predictor.engine
         throttled = cgroup.throttling()
+        place = memory_place()
+        assigned = engine.runtime.nodes if engine is not None and isinstance(engine.runtime, Assigned) else {}
         return {
             "variant": model.variant.id,
             "address": model.address,
@@ -88,19 +93,26 @@ class Admin:
             "state": predictor.state.value,
             "threads": settings.threads,
             "cpu_limit": settings.cpus,
+            "cpu_quota": cgroup.cpu_limit(),
             "cores": sorted(os.sched_getaffinity(0)),
             "workers": settings.workers,
             "providers": list(engine.runtime.providers) if engine else [],
+            "provider_nodes": dict(assigned),
             "max_batch": settings.max_batch,
+            "max_delay_s": settings.max_delay_s,
+            "warm": settings.warm,
             "gather": engine.gather if engine else None,
             "is_batched": model.is_batched,
             "queue": settings.queue,
             "in_flight": predictor.in_flight,
             "computing_s": round(batcher.computing_s(), 3) if batcher else 0.0,
             "batches": dict(sorted(batcher.batches.items())) if batcher else {},
+            "first_runs": batcher.first_runs.document() if batcher else {},
             "requests": self._metrics.requests(),
             "stages": self._metrics.stages(),
             "cgroup": throttled.document() if throttled else None,
+            "cpu_s": round(time.process_time(), 3),
+            "memory": place.document() if place else None,
             "rss_bytes": _resident_bytes(),
             "ready_parts": predictor.ready_s,
             "pid": os.getpid(),

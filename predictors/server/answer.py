@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 import orjson
@@ -16,8 +15,7 @@ __all__ = ["Call", "Encoded", "Labeler", "Tensors", "no_finite_answer"]
 Tensors = Mapping[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """The body of an answer with its content type and further header lines."""
 
     body: bytes
@@ -25,8 +23,7 @@ class Encoded:
     extra: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request that was understood: its tensors, and what turns the engine's outputs into the answer.
 
     `inputs` is None while `prepare` has still to make them, which is worth a thread of its own.

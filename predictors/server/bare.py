@@ -18,6 +18,7 @@ from predictors.runtimes import Runtime, open_model_file
 from predictors.server.answer import Tensors
 from predictors.server.lane import Outcome
 from predictors.server.loading import Engine, timed, warm_up
+from predictors.server.settings import Warm
 from predictors.server.tensors import Array
 
 __all__ = ["OpenedBare", "open_bare", "warm_bare"]
@@ -67,21 +68,22 @@ def open_bare(file: BareFile, *, name: str, threads: int) -> OpenedBare:
     return OpenedBare(model, runtime, zeros, ready_s)
 
 
-def warm_bare(opened: OpenedBare, *, max_batch: int, gather: int | None) -> Engine:
+def warm_bare(opened: OpenedBare, *, max_batch: int, gather: int | None, warm: Warm = "auto") -> Engine:
     """Warm the engine on zeros for every batch shape that will occur, and find the batch worth gathering for."""
     ready_s = dict(opened.ready_s)
     with timed(ready_s, "warm_up"):
         if not opened.model.is_batched:
             opened.runtime.run(opened.zeros)
-            return Engine(opened.runtime, 1, ready_s["trial"], ready_s)
-        worth = warm_up(
+            return Engine(opened.runtime, 1, ready_s["trial"], ready_s, frozenset({1}))
+        worth, warmed = warm_up(
             opened.runtime,
             lambda size: _repeated(opened.zeros, size),
             ran=1,
             max_batch=max_batch,
             gather=gather,
+            warm=warm,
         )
-    return Engine(opened.runtime, worth, ready_s["trial"] * max_batch, ready_s)
+    return Engine(opened.runtime, worth, ready_s["trial"] * max_batch, ready_s, warmed)
 
 
 def _specs(file: BareFile, found: Mapping[str, tuple[str, Sequence[int]]]) -> list[GraphTensor]:
@@ -130,7 +132,7 @@ def _are_close(found: Array, expected: Array) -> bool:
     return bool(np.allclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE * scale, equal_nan=True))
 
 
-def _noise(spec: GraphTensor, chance: np.random.Generator) -> Array:
+def _noise(spec: GraphTensor, chance: "np.random.Generator") -> Array:
     """Make one item: normal floats, bytes of an image, and indices that every table has."""
     shape = (1, *spec.shape[1:])
     kind = np.dtype(spec.dtype).kind

@@ -1,22 +1,27 @@
 """The bounded queue and the micro-batcher: what waits, what runs together, what never runs.
 
-While the engine computes, work gathers; when it is free, what waits goes in one batch, up to the size that
+While the engine computes, work gathers; when it is free, it takes what waits in one batch, up to the size that
 is worth it. So a batch costs no waiting of its own unless a delay is asked for. Work is refused when the
-queue is full, and dropped unseen when its client has left or its deadline has passed. Everything runs on
-the event loop except the preparation of a job (decoding) and the computation of a batch, which run in the
-threads of their lanes.
+queue is full, and dropped unseen when its client has left or its deadline has passed.
+
+The engine's thread takes the next batch itself and tells the event loop once for all jobs of the last one: with
+the loop in between, the engine stood still for as long as it took to write the answers of a batch. The queue is
+the one thing that loop and engine both change, under a lock; everything else happens on the event loop, except
+the preparation of a job (decoding), which has a lane of its own.
 """
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-
-from predictors.errors import DeadlineError, OverloadError, PredictorError
+from predictors.errors import DeadlineError, OverloadError
 from predictors.server.answer import Tensors
+from predictors.server.batch import batch_shapes, gathered, hand_out, has_inputs
+from predictors.server.firstruns import FirstRuns
 from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
 from predictors.server.timing import BATCH, COMPUTE, QUEUE
@@ -46,18 +51,18 @@ class BatchPolicy:
     is_batched: bool = True
 
 
-def batch_shapes(max_items: int) -> tuple[int, ...]:
-    """List the batch sizes that occur: every one up to 8, then steps of a half; others are padded up."""
-    shapes = [size for size in range(1, 9) if size <= max_items]
-    size = 8
-    while size < max_items:
-        shapes += [step for step in (size * 3 // 2, size * 2) if step < max_items]
-        size *= 2
-    return tuple(sorted({*shapes, max_items}))
+class _Ran(NamedTuple):
+    """What a batch took: its items, the size it was padded to, and nanoseconds: all, the engine's, its thread's."""
+
+    items: int = 0
+    shape: int = 0
+    spent_ns: int = 0
+    run_ns: int = 0
+    cpu_ns: int = 0
 
 
 class Batcher:
-    """Gathers jobs into batches for one engine."""
+    """Gathers jobs into batches for one engine, which has run the batch sizes of `warmed` already."""
 
     def __init__(
         self,
@@ -67,26 +72,32 @@ class Batcher:
         policy: BatchPolicy,
         engine: Lane,
         preparation: Lane,
+        warmed: Collection[int] = (),
     ) -> None:
         self._run = run
+        self._engine = engine
         self._loop = loop
         self._policy = policy
-        self._engine = engine
         self._preparation = preparation
+        self._prepares_in_batch = preparation is engine
         self._delay_ns = int(policy.delay_s * 1e9)
         self._shapes = batch_shapes(policy.max_items if policy.is_batched else 1)
+        self._lock = threading.Lock()
         self._ready: deque[Job] = deque()
+        # Whether the engine's thread is in `_work`, or on its way there.
+        self._is_called = False
+        self._since_ns = 0
         self._is_scheduled = False
         self._seconds_per_item = 0.0
-        self._computing_since_ns = 0
         self.in_flight = 0
         self.waiting = 0
         self.batches: dict[int, int] = {}
+        self.first_runs = FirstRuns(warmed)
 
     @property
     def is_computing(self) -> bool:
         """Whether the engine has a batch."""
-        return self._computing_since_ns > 0
+        return self._since_ns > 0
 
     @property
     def is_lost(self) -> bool:
@@ -95,7 +106,7 @@ class Batcher:
 
     def computing_s(self) -> float:
         """Tell for how many seconds the engine has had its present batch; 0 where it has none."""
-        since_ns = self._computing_since_ns
+        since_ns = self._since_ns
         return (time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0.0
 
     def submit(self, job: Job) -> None:
@@ -104,11 +115,12 @@ class Batcher:
         Raises:
             OverloadError: The queue is full; it says when to come again.
         """
-        if self.waiting and self.waiting + job.items > self._policy.queue:
-            raise OverloadError("the queue is full", "come again later", retry_after_s=self.backlog_s())
-        self.waiting += job.items
+        with self._lock:
+            if self.waiting and self.waiting + job.items > self._policy.queue:
+                raise OverloadError("the queue is full", "come again later", retry_after_s=self.backlog_s())
+            self.waiting += job.items
         self.in_flight += 1
-        if job.prepare is None or (job.is_sized and self._preparation is self._engine):
+        if job.prepare is None or (job.is_sized and self._prepares_in_batch):
             # With one thread for both, preparing with the batch saves a trip there and back.
             self._enqueue(job)
         else:
@@ -121,18 +133,23 @@ class Batcher:
     def cancel(self, job: Job) -> None:
         """Forget a job that nobody waits for; what is being computed already is computed in vain."""
         job.is_canceled = job.is_settled = True
-        if job in self._ready:
-            self._ready.remove(job)
-            self._leave(job)
+        self._withdraw(job)
 
     def expire(self, job: Job) -> None:
         """Settle a job whose deadline has passed, wherever it is; its result is not waited for."""
         if not job.is_settled:
-            if job in self._ready:
-                self._ready.remove(job)
-                self._leave(job)
+            self._withdraw(job)
             job.is_canceled = True
             job.settle(late())
+
+    def _withdraw(self, job: Job) -> None:
+        """Take a job out of the queue, if it is there."""
+        with self._lock:
+            if job not in self._ready:
+                return
+            self._ready.remove(job)
+            self.waiting -= job.items
+        self.in_flight -= 1
 
     def _prepare(self, job: Job) -> Tensors | None:
         """In the preparation's thread: make the tensors, unless nobody waits for them any more."""
@@ -143,133 +160,135 @@ class Batcher:
 
     def _prepared(self, job: Job, outcome: Outcome[Tensors | None]) -> None:
         if outcome.error is not None:
-            self._leave(job)
+            with self._lock:
+                self.waiting -= job.items
+            self.in_flight -= 1
             job.settle(outcome.error)
             return
         job.inputs = outcome.value
         if job.inputs is not None:
             # Only now is it known how many items an encoded body holds.
             items = len(next(iter(job.inputs.values()))) if self._policy.is_batched else 1
-            self.waiting += items - job.items
+            with self._lock:
+                self.waiting += items - job.items
             job.items = items
         self._enqueue(job)
 
     def _enqueue(self, job: Job) -> None:
-        self._ready.append(job)
-        if not self.is_computing and not self._is_scheduled:
+        with self._lock:
+            self._ready.append(job)
+            if self._is_scheduled or self._is_called:
+                return
             self._is_scheduled = True
-            # In the next turn of the loop, so that all that arrived in this turn goes together.
-            self._loop.call_soon(self._dispatch)
+        # In the next turn of the loop, so that all that arrived in this turn goes together.
+        self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
-        self._is_scheduled = False
-        if self.is_computing or not self._ready:
-            return
+        """On the event loop: call the engine to work."""
         now = time.monotonic_ns()
-        if self._delay_ns and sum(job.items for job in self._ready) < self._policy.gather:
-            left = self._ready[0].watch.last_ns + self._delay_ns - now
-            if left > 0:
-                self._is_scheduled = True
-                self._loop.call_later(left / 1e9, self._dispatch)
+        with self._lock:
+            self._is_scheduled = False
+            if not self._ready or self._is_called:
                 return
-        batch = self._take(now)
-        if batch:
-            self._computing_since_ns = now
-            self._engine.put(lambda: self._compute(batch), lambda outcome: self._computed(batch, outcome))
+            left_ns = self._left_ns(now)
+            if left_ns > 0:
+                self._is_scheduled = True
+            else:
+                self._is_called = True
+                self._since_ns = now
+        if left_ns > 0:
+            self._loop.call_later(left_ns / 1e9, self._dispatch)
+        else:
+            self._engine.start(self._work)
 
-    def _take(self, now: int) -> list[Job]:
+    def _left_ns(self, now: int) -> int:
+        """Under the lock: tell how much longer what waits is to wait for more."""
+        if not self._delay_ns or sum(job.items for job in self._ready) >= self._policy.gather:
+            return 0
+        return self._ready[0].watch.last_ns + self._delay_ns - now
+
+    def _work(self) -> None:
+        """In the engine's thread: compute batches for as long as there are any."""
+        while True:
+            batch, dropped = self._next()
+            if dropped:
+                self._loop.call_soon_threadsafe(self._drop, dropped)
+            if not batch:
+                return
+            outcome: Outcome[_Ran] = Outcome()
+            with outcome:
+                outcome.value = self._compute(batch)
+            self._loop.call_soon_threadsafe(self._computed, batch, outcome)
+            # What is done with must not wait for the next batch: it may hold megabytes of bodies.
+            del batch, dropped, outcome
+            if self._engine.has_more:
+                # Something else wants this thread, and comes first.
+                self._engine.start(self._work)
+                return
+
+    def _next(self) -> tuple[list[Job], list[Job]]:
+        """In the engine's thread: take a batch, and what was in its way but is not to be computed; or be idle."""
         batch: list[Job] = []
+        dropped: list[Job] = []
         items = 0
-        while self._ready and (not items or items + self._ready[0].items <= self._policy.gather):
-            job = self._ready.popleft()
-            if job.is_canceled or job.is_late(now):
-                self._leave(job)
-                job.watch.mark(QUEUE)
-                job.settle(late())
-                continue
-            self.waiting -= job.items
-            items += job.items
-            batch.append(job)
-        return batch
+        now = time.monotonic_ns()
+        with self._lock:
+            ready = self._ready
+            is_early = bool(ready) and self._left_ns(now) > 0
+            while ready and not is_early and (not items or items + ready[0].items <= self._policy.gather):
+                job = ready.popleft()
+                self.waiting -= job.items
+                if job.is_canceled or job.is_late(now):
+                    dropped.append(job)
+                else:
+                    items += job.items
+                    batch.append(job)
+            self._is_called = bool(batch)
+            self._since_ns = now if batch else 0
+            is_left = bool(ready) and not batch and not self._is_scheduled
+            self._is_scheduled = self._is_scheduled or is_left
+        if is_left:
+            # A delay was asked for, and is not over.
+            self._loop.call_soon_threadsafe(self._dispatch)
+        return batch, dropped
 
-    def _compute(self, batch: list[Job]) -> tuple[int, int]:
-        """In the engine's thread: run one batch and give each job its part of the outputs.
+    def _drop(self, jobs: Sequence[Job]) -> None:
+        self.in_flight -= len(jobs)
+        for job in jobs:
+            job.watch.mark(QUEUE)
+            job.settle(late())
 
-        Returns the number of items computed and the nanoseconds spent.
-        """
+    def _compute(self, batch: list[Job]) -> _Ran:
+        """In the engine's thread: run one batch and give each job its part of the outputs."""
         began = time.monotonic_ns()
-        good = [job for job in batch if _has_inputs(job, began)]
+        good = [job for job in batch if has_inputs(job, began)]
         items = sum(job.items for job in good)
         if not items:
-            return 0, 0
+            return _Ran()
         shape = next(shape for shape in self._shapes if shape >= items)
-        feed = _gathered(good, items, shape)
-        gathered = time.monotonic_ns()
+        feed = gathered(good, items, shape)
+        joined, idle = time.monotonic_ns(), time.thread_time_ns()
         outputs = self._run(feed)
-        ended = time.monotonic_ns()
+        ended, busy = time.monotonic_ns(), time.thread_time_ns()
         for job in good:
-            job.watch.mark_at(BATCH, gathered)
+            job.watch.mark_at(BATCH, joined)
             job.watch.mark_at(COMPUTE, ended)
         if self._policy.is_batched:
-            _hand_out(good, outputs, shape)
+            hand_out(good, outputs, shape)
         else:
             good[0].outputs = outputs
-        return items, ended - began
+        return _Ran(items, shape, ended - began, ended - joined, busy - idle)
 
-    def _computed(self, batch: list[Job], outcome: Outcome[tuple[int, int]]) -> None:
-        self._computing_since_ns = 0
+    def _computed(self, batch: list[Job], outcome: Outcome[_Ran]) -> None:
         self.in_flight -= len(batch)
-        items, spent_ns = outcome.value or (0, 0)
-        if items:
-            self.batches[items] = self.batches.get(items, 0) + 1
-            self._seconds_per_item += _SMOOTHING * (spent_ns / 1e9 / items - self._seconds_per_item)
+        ran = outcome.value or _Ran()
+        if ran.items:
+            self.batches[ran.items] = self.batches.get(ran.items, 0) + 1
+            self.first_runs.add(ran.shape, ran.run_ns, ran.cpu_ns)
+            self._seconds_per_item += _SMOOTHING * (ran.spent_ns / 1e9 / ran.items - self._seconds_per_item)
         for job in batch:
             if not job.is_canceled:
                 job.settle(job.error or outcome.error)
-        if self._ready and not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._dispatch)
-
-    def _leave(self, job: Job) -> None:
-        self.waiting -= job.items
-        self.in_flight -= 1
-
-
-def _has_inputs(job: Job, began: int) -> bool:
-    """Tell whether a job can be computed; one that is still encoded is prepared now."""
-    if job.inputs is not None or job.prepare is None:
-        job.watch.mark_at(QUEUE, began)
-        return job.inputs is not None
-    job.watch.mark(QUEUE)
-    outcome: Outcome[Tensors] = Outcome()
-    with outcome:
-        job.inputs = job.prepare()
-    job.error = outcome.error
-    return job.error is None
-
-
-def _gathered(batch: list[Job], items: int, shape: int) -> Tensors:
-    parts = [job.inputs for job in batch if job.inputs is not None]
-    if len(parts) == 1 and items == shape:
-        return parts[0]
-    feed = {}
-    for name, first in parts[0].items():
-        arrays = [part[name] for part in parts]
-        if shape > items:
-            arrays.append(np.zeros((shape - items, *first.shape[1:]), dtype=first.dtype))
-        feed[name] = np.concatenate(arrays)
-    return feed
-
-
-def _hand_out(batch: list[Job], outputs: Tensors, shape: int) -> None:
-    for name, values in outputs.items():
-        if len(values) != shape:
-            raise PredictorError(f"the engine gave {len(values)} items of {name} for a batch of {shape}")
-    start = 0
-    for job in batch:
-        stop = start + job.items
-        job.outputs = {name: values[start:stop] for name, values in outputs.items()}
-        start = stop
 
 
 def late() -> DeadlineError:

@@ -6,7 +6,7 @@ connections of a port share (limits, deadlines, how much may be on its way in) s
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -47,6 +47,11 @@ class Exchange:
         self.received_ns = time.monotonic_ns()
         self.is_canceled = False
         self.on_cancel: Callable[[], None] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers by their names in lower case."""
+        return self.head.headers
 
     def reply(self, status: int, body: bytes, kind: bytes = JSON, extra: bytes = b"") -> None:
         """Send the answer; whole header lines may come as `extra`. Nothing happens if the client has left."""

@@ -126,7 +126,14 @@ class Predictor:
         if isinstance(engine.runtime, OwnBatches):
             self.batcher = Relay(engine.runtime, loop, policy=policy, preparation=preparation)
         else:
-            self.batcher = Batcher(engine.runtime.run, loop, policy=policy, engine=compute, preparation=preparation)
+            self.batcher = Batcher(
+                engine.runtime.run,
+                loop,
+                policy=policy,
+                engine=compute,
+                preparation=preparation,
+                warmed=engine.warmed,
+            )
         self.ready_s = {**engine.ready_s, "total": time.monotonic() - self._began}
         # What is alive now stays alive: later collections need not walk it.
         gc.collect()

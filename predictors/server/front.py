@@ -66,7 +66,8 @@ class FrontEnd:
         """Answer one request."""
         head = exchange.head
         try:
-            answer_of(self._routes, head.method, head.path.replace("%3A", ":"))(exchange)
+            answer = head.answer or answer_of(self._routes, head.method, head.path.replace("%3A", ":"))
+            answer(exchange)
         except HttpError as error:
             self._responder.fail(exchange, "http", error)
 
@@ -133,7 +134,10 @@ class FrontEnd:
             raise HttpError(415, "media_type", "the body must be JSON, or JSON with binary tensors behind it")
         json_bytes = exchange.head.headers.get("inference-header-content-length")
         understand = partial(self._v2.understand, json_bytes=json_bytes)
-        self._compute(exchange, "v2-json" if json_bytes is None else "v2-binary", understand)
+        protocol = "v2-json" if json_bytes is None else "v2-binary"
+        # What the head says of a request is worked out once; the next with the same head begins here.
+        exchange.head.answer = answer = partial(self._compute, protocol=protocol, understand=understand)
+        answer(exchange)
 
     def _compute(self, exchange: Exchange, protocol: str, understand: Callable[[bytes], Call]) -> None:
         try:

@@ -46,14 +46,23 @@ class Lane:
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._inbox: queue.SimpleQueue[tuple[Callable[[], object], Callable[..., None]] | None]
+        self._inbox: queue.SimpleQueue[tuple[Callable[[], object], Callable[..., object] | None] | None]
         self._inbox = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether another piece of work waits for the one that is done now."""
+        return not self._inbox.empty()
+
     def put(self, work: Callable[[], T], done: Callable[[Outcome[T]], None]) -> None:
         """Have `work` done in the thread, and `done` called in the event loop with what came of it."""
         self._inbox.put((work, done))
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Have `work` done in the thread, which tells itself what came of it; what it raises, the event loop raises."""
+        self._inbox.put((work, None))
 
     def close(self, timeout_s: float) -> bool:
         """Let the thread end after the work that it has; tell whether it did in time."""
@@ -69,7 +78,10 @@ class Lane:
             with outcome:
                 outcome.value = work()
             try:
-                self._loop.call_soon_threadsafe(done, outcome)
+                if done is not None:
+                    self._loop.call_soon_threadsafe(done, outcome)
+                elif outcome.error is not None:
+                    self._loop.call_soon_threadsafe(outcome.result)
             except RuntimeError:
                 return  # the loop is closed: nobody waits for it any more
             # What is done with must not wait for the next piece of work: it may hold megabytes of a body.

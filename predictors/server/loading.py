@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,14 +20,15 @@ from PIL import Image
 
 from predictors.benchmark import EngineTimer, worthwhile_batch
 from predictors.errors import ArtifactError
-from predictors.golden import check_golden, read_golden
+from predictors.golden import check_golden
 from predictors.imaging import FORMATS, Preprocessing, implementation_hash, preprocessing
 from predictors.manifest import Variant, verify_files
 from predictors.runtimes import Runtime, load_runtime, plans_each_size
 from predictors.server.answer import Tensors
 from predictors.server.batcher import batch_shapes
+from predictors.server.settings import Warm
 
-__all__ = ["Engine", "build_preprocessing", "load_engine", "timed", "warm_up"]
+__all__ = ["Engine", "WarmUp", "build_preprocessing", "load_engine", "timed", "warm_up"]
 
 _CURVE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -40,12 +42,21 @@ class Engine:
         gather: The batch size worth gathering for.
         batch_s: Seconds that the largest batch takes at most, guessed from the first runs.
         ready_s: How long each part of the way took, in seconds.
+        warmed: Batch sizes that it has run.
     """
 
     runtime: Runtime
     gather: int
     batch_s: float = 0.0
     ready_s: dict[str, float] = field(default_factory=dict)
+    warmed: frozenset[int] = frozenset()
+
+
+class WarmUp(NamedTuple):
+    """What came of a warm-up: the batch size worth gathering for, and the sizes that have run."""
+
+    gather: int
+    sizes: frozenset[int]
 
 
 def build_preprocessing(variant: Variant) -> Preprocessing | None:
@@ -78,8 +89,9 @@ def load_engine(
     threads: int,
     max_batch: int,
     gather: int | None,
+    warm: Warm = "auto",
 ) -> Engine:
-    """Check and load an artifact, and warm it for every batch shape that will occur.
+    """Check and load an artifact, and warm it for every batch shape that will occur, unless `warm` says otherwise.
 
     Raises:
         ArtifactError: A digest, the engine, or a golden answer says no.
@@ -90,17 +102,31 @@ def load_engine(
     with timed(ready_s, "load"):
         runtime = load_runtime(folder, variant, threads=threads)
     with timed(ready_s, "golden"):
-        check_golden(folder, variant, runtime.run)
+        golden = check_golden(folder, variant, runtime.run)
     with timed(ready_s, "warm_up"):
         _warm_decoders(images)
-        golden, _ = read_golden(folder, variant)
         largest = max(len(values) for values in golden.values())
-        worth = warm_up(runtime, lambda size: _tiled(golden, size), ran=largest, max_batch=max_batch, gather=gather)
-    return Engine(runtime, worth, ready_s["golden"] * max(1.0, max_batch / largest), ready_s)
+        worth, warmed = warm_up(
+            runtime,
+            lambda size: _tiled(golden, size),
+            ran=largest,
+            max_batch=max_batch,
+            gather=gather,
+            warm=warm,
+        )
+    return Engine(runtime, worth, ready_s["golden"] * max(1.0, max_batch / largest), ready_s, warmed)
 
 
-def warm_up(runtime: Runtime, batch: Callable[[int], Tensors], *, ran: int, max_batch: int, gather: int | None) -> int:
-    """Run what would be slow the first time, and return the batch size that is worth gathering for.
+def warm_up(
+    runtime: Runtime,
+    batch: Callable[[int], Tensors],
+    *,
+    ran: int,
+    max_batch: int,
+    gather: int | None,
+    warm: Warm = "auto",
+) -> WarmUp:
+    """Run what would be slow the first time, and find the batch size that is worth gathering for.
 
     Args:
         runtime: a loaded engine.
@@ -108,14 +134,17 @@ def warm_up(runtime: Runtime, batch: Callable[[int], Tensors], *, ran: int, max_
         ran: the largest batch that the engine has run already.
         max_batch: the largest that will occur.
         gather: the answer, where somebody has decided; nothing is timed then.
+        warm: which sizes are run: those that would be slow, every one, or none.
     """
     timer = EngineTimer(runtime.run, batch)
     # Where sizes cost nothing of their own, the largest still has to find its memory once.
-    sizes = batch_shapes(max_batch) if plans_each_size(runtime) else (max_batch,) if ran < max_batch else ()
-    for size in sizes:
+    sizes: tuple[int, ...] = (max_batch,) if ran < max_batch else ()
+    if warm == "every" or plans_each_size(runtime):
+        sizes = batch_shapes(max_batch)
+    for size in sizes if warm != "none" else ():
         timer.warm(size)
     worth = gather or worthwhile_batch([size for size in _CURVE if size <= max_batch], timer.quick)
-    return min(worth, max_batch)
+    return WarmUp(min(worth, max_batch), frozenset({ran, *timer.sizes}))
 
 
 def _warm_decoders(images: Preprocessing | None) -> None:

@@ -15,6 +15,7 @@ from predictors.server.bare import OpenedBare, open_bare, warm_bare
 from predictors.server.loading import Engine, build_preprocessing, load_engine
 from predictors.server.model import ServedModel
 from predictors.server.settings import Settings
+from predictors.signature import SignatureError, check_signature
 from predictors.store import Store, StoredVariant, default_store
 
 __all__ = ["ArtifactOrigin", "BareOrigin", "Origin", "find_origin"]
@@ -76,6 +77,7 @@ class ArtifactOrigin:
             threads=settings.threads,
             max_batch=settings.max_batch,
             gather=settings.gather or self._recorded_gather(),
+            warm=settings.warm,
         )
 
     def _recorded_gather(self) -> int | None:
@@ -114,17 +116,25 @@ class BareOrigin:
         """Run every batch shape."""
         if self._opened is None:
             raise RuntimeError("a bare model was loaded before it was opened")
-        return warm_bare(self._opened, max_batch=self._settings.max_batch, gather=self._settings.gather)
+        settings = self._settings
+        return warm_bare(self._opened, max_batch=settings.max_batch, gather=settings.gather, warm=settings.warm)
 
 
 def find_origin(settings: Settings) -> Origin:
     """Find what the settings ask to serve: a bare file or a folder that holds just one, else a variant.
 
     Raises:
-        ArtifactError: There is nothing of that name, or it cannot be told which file is meant.
+        ArtifactError: There is nothing of that name, it cannot be told which file is meant, or nobody vouches for it.
     """
     bare = find_bare(settings.variant)
+    if bare is not None and settings.verify_key:
+        raise SignatureError(
+            "unsigned", f"{settings.variant} is a bare model file", "build a variant of it, and sign that"
+        )
     if bare is not None:
         return BareOrigin(bare, settings)
     store = Store(Path(settings.store) if settings.store else default_store())
-    return ArtifactOrigin(store.find(settings.variant), settings)
+    stored = store.find(settings.variant)
+    if settings.verify_key:
+        check_signature(stored.folder, settings.verify_key, least_version=settings.least_version)
+    return ArtifactOrigin(stored, settings)

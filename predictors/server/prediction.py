@@ -6,17 +6,16 @@ at once; a large one is parsed in the preparation's thread, so that health answe
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 from predictors.errors import DeadlineError, PredictorError
-from predictors.server.answer import Call, Tensors
-from predictors.server.connection import Exchange
+from predictors.server.answer import Call, Encoded, Tensors
 from predictors.server.core import Predictor
 from predictors.server.head import HttpError
 from predictors.server.job import Job
 from predictors.server.lane import Outcome
-from predictors.server.responder import Responder
 from predictors.server.timing import DECODE, RECEIVE, Stopwatch
 
 __all__ = ["Prediction"]
@@ -25,12 +24,42 @@ _INLINE_BYTES = 64 << 10
 _TIMEOUT_MS = re.compile(r"[0-9]{1,7}")
 
 
-class Prediction:
+class Asked(Protocol):
+    """A request as a connection has it: its body, what came with it, and when."""
+
+    body: bytes
+    started_ns: int
+    received_ns: int
+    on_cancel: Callable[[], None] | None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Give the headers by their names in lower case."""
+        ...
+
+
+A = TypeVar("A", bound=Asked)
+A_contra = TypeVar("A_contra", bound=Asked, contravariant=True)
+
+
+class Answers(Protocol[A_contra]):
+    """What writes the answers of one protocol and counts them."""
+
+    def succeed(self, exchange: A_contra, protocol: str, encoded: Encoded, watch: Stopwatch) -> None:
+        """Answer, and take the rest of the time."""
+        ...
+
+    def fail(self, exchange: A_contra, protocol: str, error: BaseException) -> None:
+        """Refuse."""
+        ...
+
+
+class Prediction(Generic[A]):
     """A request that is to be computed."""
 
     __slots__ = ("_call", "_exchange", "_predictor", "_protocol", "_responder", "_timer", "_watch")
 
-    def __init__(self, predictor: Predictor, responder: Responder, exchange: Exchange, protocol: str) -> None:
+    def __init__(self, predictor: Predictor, responder: Answers[A], exchange: A, protocol: str) -> None:
         self._predictor = predictor
         self._responder = responder
         self._exchange = exchange
@@ -40,8 +69,13 @@ class Prediction:
         self._watch = Stopwatch(exchange.started_ns)
         self._watch.mark_at(RECEIVE, exchange.received_ns)
 
-    def begin(self, understand: Callable[[bytes], Call]) -> None:
+    def begin(self, understand: Callable[[bytes], Call], *, timeout_ns: int = 0, is_accepted: bool = False) -> None:
         """Admit the request and see to its answer.
+
+        Args:
+            understand: Makes the call of the body.
+            timeout_ns: How long the client waits, where it says so other than by `x-podium-timeout-ms`.
+            is_accepted: Whether the front end itself refuses what comes after the end of the pre-stop margin.
 
         Raises:
             HttpError: It is refused for how it comes.
@@ -50,10 +84,11 @@ class Prediction:
             OverloadError: The queue is full.
         """
         exchange, predictor = self._exchange, self._predictor
-        predictor.admit(exchange.started_ns)
-        if exchange.head.headers.get("content-encoding", "identity").lower() != "identity":
+        predictor.admit(exchange.started_ns, is_accepted=is_accepted)
+        headers = exchange.headers
+        if headers.get("content-encoding", "identity").lower() != "identity":
             raise HttpError(415, "content_encoding", "the body must come uncompressed")
-        asked_ns = _timeout_ns(exchange.head.headers.get("x-podium-timeout-ms"))
+        asked_ns = timeout_ns or _timeout_ns(headers.get("x-podium-timeout-ms"))
         job = self._job(understand)
         job.deadline_ns = exchange.started_ns + (asked_ns or int(predictor.settings.timeout_s * 1e9))
         predictor.submit(job)

@@ -13,6 +13,7 @@ lost, and the exit code says so.
 
 import asyncio
 import errno
+import importlib
 import importlib.util
 import json
 import logging
@@ -20,6 +21,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack
@@ -47,6 +49,9 @@ __all__ = ["run"]
 _log = logging.getLogger(__name__)
 
 _ADMIN_CONNECTIONS = 64
+# What only a scrape needs.
+_LATER = "predictors.server.exposition"
+_LATER_S = 1.0
 _POLL_S = 0.01
 
 
@@ -84,14 +89,11 @@ class _Sockets(NamedTuple):
 
 def _has_grpc(settings: Settings) -> bool:
     # In this order: what is below a package that is not there cannot be looked for.
-    needed = ("grpc", "google", "google.protobuf")
-    is_installed = all(importlib.util.find_spec(name) is not None for name in needed)
+    is_installed = all(importlib.util.find_spec(name) is not None for name in ("google", "google.protobuf"))
     if settings.grpc and not is_installed:
-        raise PredictorError(
-            "grpcio or protobuf is not installed", "install podium[serve-grpc], or serve with --no-grpc"
-        )
+        raise PredictorError("protobuf is not installed", "install podium[serve-grpc], or serve with --no-grpc")
     if settings.grpc is None and not is_installed:
-        _log.info("no gRPC: grpcio or protobuf is not installed")
+        _log.info("no gRPC: protobuf is not installed")
     return is_installed if settings.grpc is None else settings.grpc
 
 
@@ -124,7 +126,7 @@ class _Process:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._settings = predictor.settings
-        self._metrics = Metrics(predictor.model.variant.id)
+        self._metrics = Metrics(predictor.model.variant.id, self._settings.objective)
         responder = Responder(predictor.model.identity, self._metrics)
         self._data = Port(
             FrontEnd(predictor, responder),
@@ -155,6 +157,9 @@ class _Process:
             if not await _done_first(self._predictor.load(), stopping):
                 return 0
             self._tell_ready(sockets, rpc_port)
+            # In a thread of its own, so that no request waits for all of it.
+            fetching = threading.Thread(target=importlib.import_module, args=(_LATER,), name=_LATER, daemon=True)
+            asyncio.get_running_loop().call_later(_LATER_S, fetching.start)
             await stopping
             return await self._drain()
         finally:
@@ -163,14 +168,13 @@ class _Process:
             if self._rpc is not None:
                 await self._rpc.drain(0)
 
-    async def _listen_rpc(self, held: socket.socket) -> int:
+    async def _listen_rpc(self, sock: socket.socket) -> int:
         from predictors.server.rpc.listener import RpcPort
 
         self._rpc = RpcPort(self._predictor, self._metrics)
-        port: int = held.getsockname()[1]
-        # The library binds itself; until now the port was held so that nobody else could take it.
-        held.close()
-        return await self._rpc.listen(self._settings.host, port)
+        await self._rpc.listen(sock)
+        port: int = sock.getsockname()[1]
+        return port
 
     def _tell_ready(self, sockets: _Sockets, rpc_port: int | None) -> None:
         line = {
@@ -191,10 +195,11 @@ class _Process:
         began = time.monotonic()
         self._predictor.drain()
         self._data.drain()
+        if self._rpc is not None:
+            self._rpc.leave()
         _log.info("draining", extra={"fields": {"in_flight": self._predictor.in_flight}})
         await asyncio.sleep(self._settings.pre_stop_s)
         self._predictor.refuse()
-        # Calls that run are finished by the wait below; the library only has to send its clients away.
         left_s = self._settings.grace_s - (time.monotonic() - began)
         leaving = asyncio.ensure_future(self._rpc.drain(left_s)) if self._rpc is not None else None
         while self._predictor.in_flight or self._data.busy or not (leaving is None or leaving.done()):

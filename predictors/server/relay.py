@@ -11,6 +11,7 @@ import time
 from predictors.errors import OverloadError
 from predictors.runtimes import OwnBatches
 from predictors.server.batcher import BatchPolicy, late
+from predictors.server.firstruns import FirstRuns
 from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
 from predictors.server.timing import BATCH, COMPUTE, QUEUE
@@ -39,6 +40,8 @@ class Relay:
         self._seconds_per_item = 0.0
         self.in_flight = 0
         self.batches: dict[int, int] = {}
+        # Its batches are made and run elsewhere, so that nothing is noted of their sizes.
+        self.first_runs = FirstRuns()
         self._guard = loop.create_task(self._stand_guard())
         self._guard.add_done_callback(_tell_why)
 

@@ -6,15 +6,17 @@ without either the server does not start. A limit of zero or below is refused.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from predictors.errors import PredictorError
 from predictors.server import cgroup
+from predictors.server.objective import Limit, parse_objective
+from predictors.signature import KEY_FORM
 from predictors.strict import Strict, problem
 
-__all__ = ["PREFIX", "Seconds", "Settings", "effective", "flag_of"]
+__all__ = ["PREFIX", "Seconds", "Settings", "Warm", "effective", "flag_of"]
 
 PREFIX = "PREDICTOR_"
 
@@ -32,6 +34,7 @@ def _seconds(value: object) -> object:
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
+Warm = Literal["auto", "every", "none"]
 
 
 class Settings(Strict):
@@ -49,7 +52,7 @@ class Settings(Strict):
     http_port: int = Field(default=8080, ge=0, le=65535, description="Port of V1 and V2; 0 takes a free one.")
     grpc: bool | None = Field(
         default=None,
-        description="Whether V2 is served over gRPC too; absent: where grpcio is installed.",
+        description="Whether V2 is served over gRPC too; absent: where protobuf is installed.",
     )
     grpc_port: int = Field(default=8081, ge=0, le=65535, description="Port of V2 over gRPC; 0 takes a free one.")
     metrics_port: int = Field(default=8082, ge=0, le=65535, description="Port of metrics and state; 0: free.")
@@ -66,6 +69,11 @@ class Settings(Strict):
     )
     max_delay_s: Seconds = Field(
         default=0.0, ge=0, le=1, description="How long a batch waits to fill while the engine is free."
+    )
+    warm: Warm = Field(
+        default="auto",
+        description="Batch sizes that run before it is ready: those whose first run is slow, every one, or none, which "
+        "starts sooner and lets the first request of each size wait.",
     )
     queue: int = Field(default=32, ge=1, le=100_000, description="Most items that wait; more are refused with 503.")
     connections: int = Field(default=256, ge=1, le=65536, description="Most open connections of the data port.")
@@ -86,8 +94,8 @@ class Settings(Strict):
         default=0.0,
         ge=0,
         le=600,
-        description="How long it serves on after SIGTERM before it refuses new work; gRPC connections are renewed "
-        "every third of it, so that clients leave by themselves.",
+        description="How long it serves on after SIGTERM before it refuses new work; gRPC clients are asked to go "
+        "elsewhere at its beginning.",
     )
     grace_s: Seconds = Field(default=30.0, gt=0, le=3600, description="From SIGTERM to the end, at most.")
     stall_s: Seconds = Field(
@@ -98,6 +106,17 @@ class Settings(Strict):
         "not alive; at least ten times what a batch was seen to take at start.",
     )
     node_class: str = Field(default="local", max_length=8, description="Label of the metrics.")
+    slo: str = Field(
+        default="",
+        max_length=512,
+        description="Objective that the metrics count answers against, as in `p99<=100ms, errors<=1%`; empty: none.",
+    )
+    verify_key: str = Field(
+        default="",
+        pattern=rf"^$|{KEY_FORM}",
+        description="Key that checks signatures, as `podium sign` prints it; empty: unsigned artifacts are served too.",
+    )
+    least_version: int = Field(default=0, ge=0, le=2**53, description="An artifact signed as an older one is refused.")
     image: str = Field(default="", max_length=512, description="Image reference, shown in the state.")
 
     @model_validator(mode="after")
@@ -106,7 +125,20 @@ class Settings(Strict):
             raise ValueError("pre_stop must be below grace, or no time is left to finish accepted work")
         if self.gather is not None and self.gather > self.max_batch:
             raise ValueError("gather must not be above max_batch")
+        if self.least_version and not self.verify_key:
+            raise ValueError("least_version needs verify_key: without it nobody vouches for a version")
         return self
+
+    @field_validator("slo")
+    @classmethod
+    def _clauses_can_be_read(cls, text: str) -> str:
+        parse_objective(text)
+        return text
+
+    @property
+    def objective(self) -> tuple[Limit, ...]:
+        """What of the objective answers are counted against."""
+        return parse_objective(self.slo)
 
     @property
     def threads(self) -> int:

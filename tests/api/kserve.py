@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import kmock
 import yaml
@@ -13,7 +13,7 @@ from tests.api.emulator import KINDS
 if TYPE_CHECKING:
     from tests.api.conftest import Api
 
-__all__ = ["AMD", "GPU", "KServe", "node"]
+__all__ = ["AMD", "GPU", "KServe", "knative", "node"]
 
 AMD = {"feature.node.kubernetes.io/cpu-model.vendor_id": "AMD"}
 GPU = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB", "nvidia.com/gpu.present": "true"}
@@ -41,6 +41,21 @@ def node(name: str, labels: dict[str, str], *, ready: bool = True, machine: str 
         "spec": {},
         "status": status,
     }
+
+
+def knative(api: Api) -> None:
+    """Let the API server know the kinds that Knative brings, and that of their definitions."""
+    kinds = {
+        "serving.knative.dev/v1/services": ("Service", True),
+        "apiextensions.k8s.io/v1/customresourcedefinitions": ("CustomResourceDefinition", False),
+    }
+
+    def declare() -> None:
+        for resource, (kind, is_namespaced) in kinds.items():
+            known = {"kind": kind, "namespaced": is_namespaced, "verbs": {"get", "list"}}
+            api.server.resources[resource] = cast("kmock.ResourceDict", known)
+
+    api.does(declare)
 
 
 class KServe:

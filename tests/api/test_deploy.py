@@ -23,7 +23,7 @@ from podium.errors import UsageError
 from predictors.manifest import address_of, read_variant
 from predictors.store import StoredVariant
 from tests.api.conftest import Api
-from tests.api.kserve import AMD, GPU, KServe, node
+from tests.api.kserve import AMD, GPU, KServe, knative, node
 from tests.artifacts import vector_artifact
 
 pytestmark = pytest.mark.api
@@ -241,3 +241,42 @@ def test_a_user_who_may_not_write_helms_records_is_told(kserve: KServe, access: 
     with pytest.raises(RefusedByClusterError, match=r"The cluster refuses it: .*secrets is forbidden"):
         deploy_variant(wish, access)
     assert kserve.names("inferenceservices") == []
+
+
+def test_mode_knative_is_refused_where_nothing_would_run_it(kserve: KServe, access: Access, wish: Wish) -> None:
+    asked = replace(wish, mode="Knative", replicas=(0, 3))
+    with pytest.raises(NotServedError, match="Knative Serving is not installed on here") as raised:
+        deploy_variant(asked, access)
+    assert "cluster-up --knative" in raised.value.hint
+    knative(kserve.api)
+    with pytest.raises(ClusterError, match=r"no serving runtime podium-ort-knative on here") as unfit:
+        deploy_variant(asked, access)
+    assert "runtimes.knative=true" in unfit.value.hint
+    assert left(kserve) == []
+
+
+def test_values_of_targets_decide_on_scaling(
+    kserve: KServe, kubeconfig: Path, wish: Wish, tmp_path: Path, api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    knative(kserve.api)
+    runtime = {"apiVersion": "v1", "kind": "ClusterServingRuntime", "metadata": {"name": "podium-ort-knative"}}
+    kserve.has("serving.kserve.io/v1alpha1/clusterservingruntimes", runtime)
+    store = tmp_path / "store"
+    shutil.copytree(wish.stored.folder, store / "tiny" / wish.stored.address)
+    told = {"mode": "Knative", "replicas": {"min": 1, "max": 7}, "autoscaling": {"enabled": False}}
+    told["knative"] = {"metric": "rps", "target": 40, "containerConcurrency": 8}
+    file = tmp_path / "targets.yaml"
+    file.write_text(yaml.safe_dump(told))
+    words = ["deploy", wish.stored.id, "--node-class", "epyc", "--store", str(store), "--name", "pie"]
+    words += ["--kubeconfig", str(kubeconfig), "--values", str(file)]
+    assert cli.run([*words, "--min-replicas", "0"]) == 0
+    spec = api.does(lambda: api.server.objects[(SERVICES, "podium", "pie")].raw)["spec"]["predictor"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (0, 7)
+    assert (spec["scaleMetric"], spec["scaleTarget"], spec["containerConcurrency"]) == ("rps", 40, 8)
+    assert spec["model"]["runtime"] == "podium-ort-knative"
+    capsys.readouterr()
+    assert cli.run([*words, "--mode", "Standard"]) == 2
+    assert "is for mode Knative" in capsys.readouterr().err
+    file.write_text("mode: Knative\nknative: {targets: 40}\n")
+    assert cli.run(words) == 3
+    assert "targets.yaml" in capsys.readouterr().err

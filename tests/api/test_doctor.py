@@ -14,13 +14,17 @@ from podium.cluster.errors import UnreachableError
 from podium.cluster.kinds import Document
 from podium.doctor import Check
 from tests.api.conftest import Api
-from tests.api.kserve import AMD, GPU, IMAGES, KServe, node
+from tests.api.kserve import AMD, GPU, IMAGES, KServe, knative, node
 
 pytestmark = pytest.mark.api
 
 HOOKS = "admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/podium/inferenceservices"
-MONITORS = {"monitoring.coreos.com/v1/podmonitors": "PodMonitor", "monitoring.coreos.com/v1/prometheuses": "Prometheus"}
+MONITORS = {
+    "monitoring.coreos.com/v1/podmonitors": "PodMonitor",
+    "monitoring.coreos.com/v1/prometheusrules": "PrometheusRule",
+    "monitoring.coreos.com/v1/prometheuses": "Prometheus",
+}
 
 
 def made(kind: str, name: str, labels: dict[str, str] | None = None, **content: object) -> Document:
@@ -64,7 +68,7 @@ def test_a_cluster_that_has_everything_is_fine(whole: KServe, cluster: Cluster) 
         "metrics API", "clock",
     }  # fmt: skip
     assert [check for check in checks if check.status == "missing"] == []
-    assert [check.name for check in checks if check.status == "note"] == ["class a100"]
+    assert [check.name for check in checks if check.status == "note"] == ["knative", "class a100"]
     # Asking the webhooks left nothing.
     assert whole.names("inferenceservices") == []
 
@@ -176,7 +180,7 @@ def test_what_the_cluster_lacks_is_named(
     assert remedy in check.remedy
 
 
-def test_a_monitor_that_no_prometheus_selects_is_told(whole: KServe, cluster: Cluster, api: Api) -> None:
+def test_monitors_and_rules_that_no_prometheus_selects_are_told(whole: KServe, cluster: Cluster, api: Api) -> None:
     def declare() -> None:
         for resource, kind in MONITORS.items():
             api.server.resources[resource] = {  # type: ignore[assignment]
@@ -187,16 +191,19 @@ def test_a_monitor_that_no_prometheus_selects_is_told(whole: KServe, cluster: Cl
 
     assert checked(cluster, "monitors") == []
     api.does(declare)
-    podmonitors, prometheuses = MONITORS
-    selector = {"podMonitorSelector": {"matchLabels": {"release": "prometheus"}}}
+    podmonitors, rules, prometheuses = MONITORS
+    selector = {name: {"matchLabels": {"release": "prometheus"}} for name in ("podMonitorSelector", "ruleSelector")}
     api.keeps(prometheuses, made("Prometheus", "main", spec=selector), "monitoring")
     ours = {"app.kubernetes.io/part-of": "podium"}
     api.keeps(podmonitors, made("PodMonitor", "pie", ours))
     api.keeps(podmonitors, made("PodMonitor", "cake", {**ours, "release": "prometheus"}))
     api.keeps(podmonitors, made("PodMonitor", "theirs"))
-    (check,) = checked(cluster, "monitors")
-    assert check.found == "PodMonitor pie is selected by no Prometheus"
-    assert "release=prometheus" in check.remedy
+    api.keeps(rules, made("PrometheusRule", "podium-rules", ours))
+    unread, unruled = checked(cluster, "monitors")
+    assert unread.found == "PodMonitor pie is selected by no Prometheus"
+    assert unread.remedy == "set podMonitor.additionalLabels to what your Prometheus selects (release=prometheus)"
+    assert unruled.found == "PrometheusRule podium-rules is selected by no Prometheus"
+    assert unruled.remedy.startswith("set prometheusRule.additionalLabels")
 
 
 def test_a_clock_that_is_wrong_is_told(whole: KServe, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,3 +249,49 @@ def test_the_command_tells_of_this_machine_and_of_the_cluster(
     assert "kubectl create namespace podium" in capsys.readouterr().out
     assert cli.run(["doctor", "--store", str(tmp_path), "--kubeconfig", str(tmp_path / "none")]) == 4
     assert "There is no kubeconfig at" in capsys.readouterr().out
+
+
+def with_knative(kserve: KServe, *, running: int = 1, started: str = "2026-01-01T00:01:00Z") -> None:
+    """Put Knative there, seen by a manager that started then."""
+    knative(kserve.api)
+    known = made("CustomResourceDefinition", "services.serving.knative.dev")
+    known["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    kserve.api.keeps("apiextensions.k8s.io/v1/customresourcedefinitions", known, None)
+    for namespace, name in (("knative-serving", "activator"), ("kourier-system", "3scale-kourier-gateway")):
+        part = made("Deployment", name, status={"availableReplicas": running})
+        kserve.api.keeps("apps/v1/deployments", part, namespace)
+    labels = {"control-plane": "kserve-controller-manager"}
+    manager_pod = made("Pod", "manager", labels, spec={"containers": []}, status={"startTime": started})
+    kserve.api.keeps("v1/pods", manager_pod, "kserve")
+
+
+def test_knative_is_told_of_when_it_is_there_and_when_it_is_not(whole: KServe, cluster: Cluster) -> None:
+    (absent,) = checked(cluster, "knative")
+    assert (absent.status, absent.found) == ("note", "not installed: only mode Standard")
+    assert "cluster-up --knative" in absent.remedy
+    with_knative(whole)
+    (unused,) = checked(cluster, "knative")
+    assert (unused.status, "runtimes.knative=true" in unused.remedy) == ("missing", True)
+    whole.has("serving.kserve.io/v1alpha1/clusterservingruntimes", made("ClusterServingRuntime", "podium-ort-knative"))
+    (there,) = checked(cluster, "knative")
+    assert (there.status, there.found) == ("ok", "2 parts run; runtimes podium-ort-knative")
+
+
+def test_a_knative_that_does_not_run_is_named(whole: KServe, cluster: Cluster) -> None:
+    with_knative(whole, running=0)
+    (check,) = checked(cluster, "knative")
+    assert (check.status, check.found) == ("missing", "not running: activator, 3scale-kourier-gateway")
+    assert "kubectl get pods -n kourier-system" in check.remedy
+
+
+def test_a_knative_of_which_nothing_runs_is_told(whole: KServe, cluster: Cluster) -> None:
+    knative(whole.api)
+    (check,) = checked(cluster, "knative")
+    assert (check.status, check.found) == ("missing", "nothing runs in knative-serving")
+
+
+def test_a_manager_that_is_older_than_knative_does_not_see_it(whole: KServe, cluster: Cluster) -> None:
+    with_knative(whole, started="2025-12-31T23:59:59Z")
+    (check,) = checked(cluster, "knative")
+    assert (check.status, "does not see it" in check.found) == ("missing", True)
+    assert check.remedy == "kubectl rollout restart deployment/kserve-controller-manager -n kserve"

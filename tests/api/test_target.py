@@ -1,6 +1,5 @@
 """The cluster target and its load generators, with Helm and our charts, against an API server with KServe's answers."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from loadtest import fleet
 from loadtest.errors import GeneratorError
 from loadtest.fleet import RunnerFacts
 from loadtest.payloads import PayloadSet
-from loadtest.results_server import Board, serve
+from loadtest.results_server import Board
 from loadtest.schedule import poisson
 from loadtest.shot import Shot
 from podium.cluster.adapter import Cluster
@@ -25,6 +24,7 @@ from podium.targets.target import Candidate
 from predictors.manifest import address_of, read_variant
 from tests.api.conftest import Api
 from tests.api.kserve import AMD, IMAGES, KServe, node
+from tests.api.served import serving_board
 from tests.artifacts import vector_artifact
 from tests.loads import payloads
 
@@ -64,14 +64,8 @@ def sent(tmp_path: Path) -> PayloadSet:
 def board(tmp_path: Path, api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     """The results server behind its Service, as the runners' release brings it."""
     monkeypatch.setattr(fleet, "_WAIT_S", 0.5)
-    server = serve(tmp_path / "results", host="127.0.0.1", port=0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    api.server.behind[RESULTS] = f"http://127.0.0.1:{server.server_address[1]}"
-    yield server.board  # type: ignore[attr-defined]
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_board(tmp_path / "results", api, RESULTS) as board:
+        yield board
 
 
 def runner(number: int = 0) -> RunnerFacts:

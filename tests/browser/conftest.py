@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.needs import lack
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = (
@@ -22,9 +23,7 @@ def browser() -> Iterator[Browser]:
     program = next((path for path in map(shutil.which, _NAMES) if path), None)
     if program is None:
         reason = "no Chromium on the path (Debian: apt-get install -y chromium)"
-        if "browser" in os.environ.get("PODIUM_REQUIRE", "").replace(",", " ").split():
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lack("browser", reason)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS.split())
         yield found

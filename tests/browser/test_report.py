@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from podium.entry import Entry
 from podium.racefile import Race, read_race, write_race
+from podium.raster import to_png
 from podium.report import render_report
+from podium.report.gallery import draw_pictures
 from podium.report.words import PROOFS
 from podium.standings import COLUMNS
 from tests import racefolders, races
+from tests.browser.accessibility import violations
 from tests.browser.inspection import Scheme, inspect
 
 pytestmark = pytest.mark.browser
@@ -60,8 +65,8 @@ def test_report_has_no_fault_at_any_width_in_light_and_dark(
 ) -> None:
     seen = inspect(browser, report, width=width, scheme=scheme)
     assert seen.faults == ()
-    # Five that compare the variants, and one for each of the four that were held.
-    assert seen.charts == 9
+    # Seven that compare the variants; of the four that were held one each, and three or two of their artifacts.
+    assert seen.charts == 7 + 4 + 2 * 3 + 2 * 1
 
 
 def test_report_of_twenty_variants_with_endless_names_has_no_fault(browser: Browser, tmp_path: Path) -> None:
@@ -100,6 +105,8 @@ def test_every_line_and_marker_of_the_charts_is_drawn(page: Page, report: Path) 
     assert drawn("rates", ".series .mark") == sum(len(entry.probes) for entry in loaded)
     assert drawn("rates", ".series .hollow") == sum(not p.passed for entry in loaded for p in entry.probes)
     assert drawn("pareto", ".series .mark") == len(loaded)
+    assert drawn("latency", ".series .mark") == len(loaded)
+    assert drawn("split", ".series") == len(loaded)
     assert drawn("quality", ".series .span") == len(measured)
     assert drawn("classes", ".series .mark") == len(measured) * len(races.LABELS)
     # One line a block: what is between two blocks was not measured.
@@ -120,15 +127,15 @@ def test_ranking_table_is_complete(page: Page, report: Path) -> None:
     assert page.locator(".ranking .winner").count() == 1
 
 
-def test_passport_has_a_line_for_every_proof_of_every_run(page: Page, report: Path) -> None:
+def test_passport_has_a_line_for_every_proof_and_one_for_every_run(page: Page, report: Path) -> None:
     race = read_race(report.parent)
     checks = [PROOFS[proof.check] for proof in racefolders.PROOFS]
     assert page.locator(".matrix tbody th").all_inner_texts() == checks
     assert page.locator(".matrix thead th").count() == 1 + 4 + 1
-    runs = page.locator("details.run")
-    assert runs.count() == sum(len(entry.runs) for entry in race.variants)
-    for number in range(runs.count()):
-        assert runs.nth(number).locator("tbody tr").count() == len(racefolders.PROOFS)
+    loaded = [entry for entry in race.variants if entry.runs]
+    assert page.locator("table.passport").count() == len(loaded) + 1
+    assert page.locator("table.passport").first.locator("tbody th").all_text_contents() == checks
+    assert page.locator("table.runs tbody tr").count() == sum(len(entry.runs) for entry in loaded)
 
 
 def test_phone_shows_each_figure_beside_its_name(browser: Browser, report: Path) -> None:
@@ -224,3 +231,79 @@ def test_chart_without_its_curves_is_a_fault(browser: Browser, report: Path, tmp
     html = report.read_text(encoding="utf-8").replace('class="series', 'class="lost')
     (tmp_path / "bare.html").write_text(html, encoding="utf-8")
     assert any("has no series" in fault for fault in inspect(browser, tmp_path / "bare.html").faults)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_no_violation(browser: Browser, report: Path, width: int) -> None:
+    assert violations(browser, report, width=width) == ()
+
+
+def test_axe_names_what_is_planted(browser: Browser, report: Path, tmp_path: Path) -> None:
+    planted = altered(report, tmp_path, '<html lang="en">', "<html>")
+    for old, new in (("--ink: #161a21", "--ink: #d0d0d0"), (' role="img"', ' role="imaginary"')):
+        planted = altered(planted, tmp_path, old, new)
+    bare = altered(planted, tmp_path, "Content-Security-Policy", "X-Nothing")
+    named = {found.partition(":")[0] for found in violations(browser, bare)}
+    assert {"html-has-lang", "color-contrast", "aria-roles"} <= named
+
+
+# Of a page that is handed on; the figures of fourteen variants with five blocks each are in it.
+LARGEST = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("family")
+    racefolders.write_family(folder, 14)
+    return render_report(folder)
+
+
+def test_report_of_fourteen_variants_is_small_and_needs_nothing_else(browser: Browser, family: Path) -> None:
+    assert family.stat().st_size <= LARGEST
+    assert inspect(browser, family, width=390).faults == ()
+    page = browser.new_page()
+    page.goto(family.as_uri())
+    entries = page.evaluate("performance.getEntriesByType('resource').length")
+    assert entries == 0
+    assert page.locator("#chart-split svg.wide .series").count() == 14
+    assert page.locator("#why h3", has_text="Forecast and measurement").count() == 1
+    page.close()
+
+
+def test_report_of_a_race_that_is_not_finished_says_so_and_shows_its_runs(browser: Browser, tmp_path: Path) -> None:
+    racefolders.write_finished(tmp_path)
+    (tmp_path / "race.json").unlink()
+    (tmp_path / "plan.json").write_text('{"started": "2025-03-01T10:15:00+00:00"}', encoding="utf-8")
+    report = render_report(tmp_path)
+    assert inspect(browser, report).faults == ()
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    assert page.locator("h1").inner_text() == "This race is not finished"
+    assert page.locator("#chart-percentiles svg.wide .series .line").count() == 4
+    page.close()
+
+
+def test_printed_report_cuts_nothing_off(browser: Browser, report: Path) -> None:
+    # Of A4 in CSS pixels, without its margins.
+    page = browser.new_page(viewport={"width": 718, "height": 1000})
+    page.goto(report.as_uri())
+    page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach(element => { element.open = true })")
+    wide = page.evaluate(
+        "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+        ".map(e => e.tagName + ' ' + e.className + ' ' + e.textContent.trim().slice(0, 40))"
+    )
+    assert wide == []
+    page.close()
+
+
+def test_a_picture_is_drawn_as_png_with_its_colors_and_names(browser: Browser, report: Path, tmp_path: Path) -> None:
+    (drawing,) = (one for one in draw_pictures(report.parent, tmp_path) if one.name == "latency.svg")
+    (png,) = to_png([drawing])
+    image = Image.open(png).convert("RGB")
+    box = re.search(r'viewBox="-10 -10 ([\d.]+) ([\d.]+)"', drawing.read_text(encoding="utf-8"))
+    assert box is not None
+    assert image.size == (2 * round(float(box[1])), 2 * round(float(box[2])))
+    # The blue of the first variant, and paper around the drawing.
+    assert image.getpixel((2, 2)) == (255, 255, 255)
+    assert (10, 102, 176) in {color for _, color in image.getcolors(1 << 24) or []}

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from tests.cluster.submitted import (
     DIGEST,
     IMAGE,
+    KEYS,
     SMALL,
     Document,
     canary,
@@ -21,7 +22,7 @@ from tests.cluster.submitted import (
     service,
 )
 
-__all__ = ["Hostile", "honest", "hostile"]
+__all__ = ["Hostile", "honest", "hostile", "signed", "unsigned"]
 
 
 class Hostile(NamedTuple):
@@ -30,6 +31,9 @@ class Hostile(NamedTuple):
     name: str
     rule: str
     document: Document
+
+
+_LOOK = {"exec": {"command": ["python3", "-c", "pass"]}}
 
 
 def _affinity(kind: str) -> Document:
@@ -252,6 +256,76 @@ def hostile(namespace: str) -> list[Hostile]:
         ("a Service of nobody's pods", "service-selector", network_service(), "spec selector", None),
     ]
     return [Hostile(name, rule, changed(base, path, value)) for name, rule, base, path, value in rows]
+
+
+def unsigned() -> list[Hostile]:
+    """Return documents that would serve an unsigned model, where the platform asks for signatures."""
+    plain, own = service(), custom()
+    at, model = "spec predictor", "spec predictor model"
+    spec = plain["spec"]["predictor"]["model"]
+    mounted = changed(plain, f"{at} volumes", _volume(persistentVolumeClaim={"claimName": "podium-artifacts"}))
+    from_secret = {"secretKeyRef": {"name": "store", "key": "key"}}
+    name = "PREDICTOR_VERIFY_KEY"
+    other = {"name": name, "value": "ed25519:" + "A" * 43 + "="}
+    rows: list[tuple[str, str, Document, str, Any]] = [
+        ("an image that checks nothing", "signature", own, "metadata name", "food11"),
+        ("a runtime that checks nothing", "signature", plain, f"{model} runtime", "own"),
+        ("a runtime of KServe", "signature", plain, f"{model} runtime", "kserve-lgbserver"),
+        ("any runtime", "signature", plain, f"{model} runtime", None),
+        ("a canary's runtime", "signature", plain, "spec canary", canary(model={**spec, "runtime": "own"})),
+        ("no key", "signature-check", plain, f"{model} env", [{"name": name, "value": ""}]),
+        ("a key of its own", "signature-check", plain, f"{model} env", [other]),
+        ("a key of a Secret", "signature-check", plain, f"{model} env", [{"name": name, "valueFrom": from_secret}]),
+        ("a key by its flag", "signature-check", plain, f"{model} args", ["--verify-key="]),
+        ("a key by half a flag", "signature-check", plain, f"{model} args", ["--ver", other["value"]]),
+        ("another program", "signature-check", plain, f"{model} command", ["python3", "/mnt/models/serve.py"]),
+        ("another image", "signature-check", plain, f"{model} image", IMAGE),
+        ("a program after the start", "signature-check", plain, f"{model} lifecycle", {"postStart": _LOOK}),
+        ("a library", "signature-check", plain, f"{model} env", [{"name": "LD_PRELOAD", "value": "/mnt/models/x.so"}]),
+        ("a library of a ConfigMap", "signature-check", plain, f"{model} envFrom", [{"configMapRef": {"name": "x"}}]),
+        *(
+            (f"a program as {probe}", "signature-check", plain, f"{model} {probe}", _LOOK)
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe")
+        ),
+        *(
+            (f"files over the program's by {path}", "signature-check", mounted, f"{model} volumeMounts", [over])
+            for path in ("/app", "/mnt/../app")
+            for over in [{"name": "x", "mountPath": path}]
+        ),
+        ("a canary's key", "signature-check", plain, "spec canary", canary(model={**spec, "env": [other]})),
+        ("a runtime in the platform's place", "signature-runtime", runtime(), "metadata name", "podium-ort"),
+    ]
+    return [Hostile(name, rule, changed(base, path, value)) for name, rule, base, path, value in rows]
+
+
+def signed() -> dict[str, Document]:
+    """Return documents that a tenant may submit where the platform asks for signatures."""
+    at, model = "spec predictor", "spec predictor model"
+    other = {"automountServiceAccountToken": False, "containers": [{**container("t"), "args": ["--verbose"]}]}
+    least = {"name": "PREDICTOR_LEAST_VERSION", "value": "3"}
+    return {
+        "the runtime's key": service(),
+        **{
+            f"key {number} of the platform": changed(
+                service(), f"{model} env", [{"name": "PREDICTOR_VERIFY_KEY", "value": key}, least]
+            )
+            for number, key in enumerate(KEYS, 1)
+        },
+        "settings of the server": changed(service(), f"{model} args", ["--max-batch", "4"]),
+        "a longer start": changed(
+            service(),
+            f"{model} startupProbe",
+            {"httpGet": {"path": "/healthz/ready", "port": 8082}, "failureThreshold": 900},
+        ),
+        "files beside the program": changed(
+            changed(service(), f"{at} volumes", _volume(configMap={"name": "labels"})),
+            f"{model} volumeMounts",
+            [{"name": "x", "mountPath": "/mnt/labels"}],
+        ),
+        "a transformer": changed(service(), "spec transformer", other),
+        "a canary": changed(service(), "spec canary", canary(model=service()["spec"]["predictor"]["model"])),
+        "a runtime that nobody serves by": runtime(),
+    }
 
 
 def honest(namespace: str) -> dict[str, Document]:

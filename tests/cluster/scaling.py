@@ -13,11 +13,24 @@ from tests.cluster.load import Load, Seen
 from tests.cluster.releases import values_of
 from tests.eventually import eventually
 
-__all__ = ["COST", "NAME", "Look", "Scaled", "scaling_values", "step"]
+__all__ = ["BEHAVIOR", "COST", "NAME", "Look", "Scaled", "scaling_values", "step"]
 
 NAME = "steps"
 # A product of matrices of this size goes with every request: about 15 ms of a core, whatever else the server does.
 COST = 900
+# Quick both ways, so that a step can be watched in minutes.
+BEHAVIOR = {
+    "scaleUp": {
+        "stabilizationWindowSeconds": 0,
+        "selectPolicy": "Max",
+        "policies": [{"type": "Pods", "value": 2, "periodSeconds": 10}],
+    },
+    "scaleDown": {
+        "stabilizationWindowSeconds": 15,
+        "selectPolicy": "Max",
+        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 10}],
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +93,7 @@ def scaling_values(artifact: str) -> dict[str, Any]:
             "enabled": True,
             "metric": "cpu",
             "targetUtilization": 25,
-            "behavior": {
-                "scaleUp": {
-                    "stabilizationWindowSeconds": 0,
-                    "selectPolicy": "Max",
-                    "policies": [{"type": "Pods", "value": 2, "periodSeconds": 10}],
-                },
-                "scaleDown": {
-                    "stabilizationWindowSeconds": 15,
-                    "selectPolicy": "Max",
-                    "policies": [{"type": "Percent", "value": 100, "periodSeconds": 10}],
-                },
-            },
+            "behavior": BEHAVIOR,
         },
     )
 

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from predictors.manifest import address_of, read_variant
+from predictors.store import StoredVariant
+from tests.artifacts import vector_artifact
 from tests.cluster.conftest import ROOT, Kubectl
 
-__all__ = ["CLAIM", "stocked"]
+__all__ = ["CLAIM", "stocked", "stocked_tiny"]
 
 CLAIM = "podium-artifacts"
 
@@ -42,3 +45,12 @@ def stocked(
         namespace.run("delete", "pvc", CLAIM, "--wait=false", check=False)
         namespace.run("delete", "pv", root.name, "--wait=false", check=False)
         shutil.rmtree(root)
+
+
+@contextmanager
+def stocked_tiny(namespace: Kubectl, folder: Path) -> Iterator[StoredVariant]:
+    """Make a small artifact in a folder, stock it, and yield it as it lies in the store."""
+    variant, address = read_variant(vector_artifact(folder)), address_of(folder)
+    place = f"{variant.model.name}/{address}"
+    with stocked(namespace, {place: folder}) as root:
+        yield StoredVariant(variant.id, address, root / place)

@@ -17,6 +17,7 @@ import yaml
 
 from tests.artifacts import vector_artifact
 from tests.cluster.conftest import ROOT, Kubectl
+from tests.cluster.containment import LOOK, breaches
 from tests.cluster.releases import Helm, shelved, values_of
 from tests.eventually import eventually
 from tests.rendered.engine import ci_files, objects, render
@@ -78,7 +79,14 @@ def test_a_pod_that_may_gain_privileges_is_warned_of(namespace: Kubectl) -> None
     assert "would violate PodSecurity" in done.stderr
 
 
-def test_a_variant_serves_changes_and_leaves_nothing(namespace: Kubectl, artifact: str, tmp_path: Path) -> None:
+@pytest.mark.row("S2", "from inside a served pod: code, programs, model and root cannot be written")
+@pytest.mark.row(
+    "S3", "from inside a served pod: no root, capability or new privileges, calls filtered, attempts refused"
+)
+@pytest.mark.row("S4", "from inside a served pod: no token of the API server")
+def test_a_variant_serves_changes_and_leaves_nothing(
+    namespace: Kubectl, artifact: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     helm = Helm(namespace.namespace)
     before = set(namespace.run("get", KINDS, "-o", "name").stdout.split())
     helm("install", "tiny", str(ROOT / "charts" / "variant"), values=values_of(artifact))
@@ -93,6 +101,14 @@ def test_a_variant_serves_changes_and_leaves_nothing(namespace: Kubectl, artifac
         assert not [key for key in pod["metadata"]["annotations"] if key.startswith("podium.dev/")]
         mounts = pod["spec"]["containers"][0]["volumeMounts"]
         assert [one["readOnly"] for one in mounts if one["mountPath"] == "/mnt/models"] == [True]
+        inside = namespace.run("exec", pod["metadata"]["name"], "--", "/usr/bin/python3", "-IS", "-c", LOOK)
+        found = json.loads(inside.stdout)
+        assert breaches(found) == {}
+    status = found["status"]
+    record_property("S2", f"0 of the folders looked at, in {len(first)} pods")
+    tried = f"{len(found['tried'])} attempts refused"
+    record_property("S3", f"uid {status['Uid'].split()[0]}, CapEff 0, Seccomp {status['Seccomp']}, {tried}")
+    record_property("S4", f"none in {len(first)} pods")
 
     # Another version of the chart, and another objective: no pod takes notice.
     newer = shutil.copytree(ROOT / "charts" / "variant", tmp_path / "variant")
@@ -155,14 +171,18 @@ ALLOWED_VERBS = [
 ]
 
 
+@pytest.mark.row("S5", "a race's account, as the API server has it: what it needs is allowed, all else is not")
 @pytest.mark.parametrize(("verb", "resource"), [*FORBIDDEN, *ALLOWED_VERBS], ids=lambda one: one)
-def test_a_race_may_do_what_it_needs_and_no_more(verb: str, resource: str, cluster: Kubectl) -> None:
+def test_a_race_may_do_what_it_needs_and_no_more(
+    verb: str, resource: str, cluster: Kubectl, record_property: Callable[[str, object], None]
+) -> None:
     racer = "--as=system:serviceaccount:podium:podium-racer"
     kind, _, part = resource.partition("/")
     # Without the option kubectl would take the part for an object's name.
     asked = ["auth", "can-i", verb, kind, *([f"--subresource={part}"] if part else []), racer]
     said = cluster.run(*asked, check=False).stdout.strip()
     assert said == ("yes" if (verb, resource) in ALLOWED_VERBS else "no")
+    record_property("S5", f"{len(FORBIDDEN)} verbs refused, {len(ALLOWED_VERBS)} allowed")
     # Elsewhere it may look at nodes and runtimes, and at nothing else.
     if resource not in {"nodes", "clusterservingruntimes.serving.kserve.io"}:
         elsewhere = Kubectl(cluster.program, "kserve").run(*asked, check=False)

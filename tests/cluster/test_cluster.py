@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from k8s.airgap import netpol
 from k8s.airgap.site import Site
 from k8s.airgap.up import check_store
 from podium.errors import ClusterError
@@ -94,11 +95,13 @@ def test_a_node_that_restarts_comes_back_with_its_gpu_and_its_cores(cluster: Kub
         return docker_exec(name, "sh", "-c", "pidof kubelet fakegpu | wc -w") == "2"
 
     assert status() == ("True", "4")
+    enforced = netpol.is_enforced(name)
     subprocess.run(["docker", "restart", "--time", "5", name], check=True, capture_output=True)
     # For longer than a kubelet takes that starts, is refused something and ends.
     eventually(lambda: both_run() and age(name) > 10, 90, 1)
     eventually(lambda: status() == ("True", "4"), 60, 1)
     assert allowed_cores(name) == inspect(name, "{{.HostConfig.CpusetCpus}}")
+    eventually(lambda: netpol.is_enforced(name) is enforced, 60, 1)
 
 
 def test_no_other_node_offers_a_gpu(cluster: Kubectl) -> None:

@@ -14,11 +14,10 @@ from podium.cluster.adapter import Cluster
 from podium.cluster.deployment import Wish, delete_service, deploy_variant, preview
 from podium.cluster.diagnosis import Fault, diagnose
 from podium.cluster.errors import ClusterError, DeploymentError
-from predictors.manifest import address_of, read_variant
+from podium.watch.namespace import NamespacePlace
 from predictors.store import StoredVariant
-from tests.artifacts import vector_artifact
-from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl
-from tests.cluster.stock import CLAIM, stocked
+from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl, state_of
+from tests.cluster.stock import CLAIM, stocked_tiny
 from tests.eventually import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
@@ -30,11 +29,8 @@ PATIENCE_S = 60.0
 @pytest.fixture
 def stored(namespace: Kubectl, tmp_path: Path) -> Iterator[StoredVariant]:
     """Put an artifact into the cluster's store, under a test's own path, and bind the namespace's claim to it."""
-    variant = read_variant(vector_artifact(tmp_path / "tiny"))
-    address = address_of(tmp_path / "tiny")
-    place = f"{variant.model.name}/{address}"
-    with stocked(namespace, {place: tmp_path / "tiny"}) as root:
-        yield StoredVariant(variant.id, address, root / place)
+    with stocked_tiny(namespace, tmp_path / "tiny") as variant:
+        yield variant
 
 
 @pytest.fixture
@@ -43,7 +39,7 @@ def access(namespace: Kubectl) -> Access:
 
 
 def wish(stored: StoredVariant) -> Wish:
-    return Wish(stored, "epyc", "pie", "Standard", (1, 1), 120.0)
+    return Wish(stored, "epyc", "pie", "Standard", (1, 1), 120.0, slo="p99<=100ms, errors<=1%")
 
 
 def left(namespace: Kubectl) -> list[str]:
@@ -59,10 +55,15 @@ def test_a_variant_serves_where_its_class_says_and_goes_without_a_trace(
     found = deploy_variant(wish(stored), access)
     assert (found.node_class, found.nodes, found.is_emulated) == ("epyc", ("podium-worker",), False)
     pod = namespace.get("pods")["items"][0]["metadata"]["name"]
-    cluster = Cluster.connect(access)
-    state = json.loads(cluster.through("GET", "pods", pod, 8082, "/debug/state"))
+    # From inside the pod: the policy lets the API server's proxy, which is no pod, at no port of the predictor.
+    state = state_of(namespace, pod)
     assert (state["address"], state["verification"]) == (stored.address, "verified")
+    cluster = Cluster.connect(access)
+    (watched,) = NamespacePlace(cluster, "pie").look().services
     cluster.close()
+    assert (watched.mode, watched.wanted, watched.ready) == ("Standard", 1, 1)
+    assert "1 of 1 pods cannot be read" in watched.fault
+    assert "networkPolicy.metricsFrom" in watched.fault
     again = deploy_variant(wish(stored), access)
     assert again.url == found.url
     assert namespace.get("pods")["items"][0]["metadata"]["name"] == pod

@@ -24,6 +24,12 @@ def served(namespace: Kubectl, tmp_path: Path) -> Iterator[Bench]:
         yield made
 
 
+@pytest.mark.row("R1", "a rolling update and its rollback at half the capacity: 0 failed of 3,000 and more")
+@pytest.mark.row("R3", "each of two pods deleted in turn: 0 failed, in the same load")
+@pytest.mark.row("R34", "chart upgraded and rolled back with the client running: 0 failed, in the same load")
+@pytest.mark.control("R1")
+@pytest.mark.control("R3")
+@pytest.mark.control("R34")
 def test_replicas_are_replaced_under_load_without_a_loss(
     served: Bench, record_property: Callable[[str, object], None]
 ) -> None:
@@ -33,7 +39,8 @@ def test_replicas_are_replaced_under_load_without_a_loss(
         served.delete_each()
 
     tried = served.under_load(RATE, 85, faults)
-    record_property("R1 R3 R34", f"{tried.seen.lost} failed of {tried.seen.sent}, p99 {tried.seen.p99_ms} ms")
+    for row in ("R1", "R3", "R34"):
+        record_property(row, f"{tried.seen.lost} failed of {tried.seen.sent}, p99 {tried.seen.p99_ms} ms")
     assert [mark.what for mark in tried.marks] == ["chart upgrade", "chart rollback", "pod deleted", "pod deleted"]
     assert tried.seen.is_whole
     assert tried.seen.sent > 3000

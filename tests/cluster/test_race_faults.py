@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,25 @@ class Bench:
     work: Path
 
     def failing(
-        self, deployment: Deployment, plant: Callable[[], object] = lambda: None, *, throttled: float = 1.0
+        self,
+        deployment: Deployment,
+        plant: Callable[[], object] = lambda: None,
+        *,
+        throttled: float = 1.0,
+        beside: Callable[[], object] = lambda: None,
     ) -> list[str]:
-        """Play a shot, plant a fault before it is over, and return the proofs that fail, the void's name first."""
+        """Play a shot, plant a fault before it is over, and return the proofs that fail, the void's name first.
+
+        `beside` is called beside the shot, and comes back once its fault is gone.
+        """
         limits = LIMITS.model_copy(update={"throttled": throttled})
         failed: list[str] = []
         for _ in range(TRIES):
             before = self.target.observe(deployment)
-            outcome = self.target.load(deployment, SHOT, self.payloads, self.work)
+            with ThreadPoolExecutor(1) as pool:
+                planted = pool.submit(beside)
+                outcome = self.target.load(deployment, SHOT, self.payloads, self.work)
+                planted.result()
             plant()
             after = self.target.observe(deployment)
             scene = Scene(
@@ -119,11 +131,11 @@ def candidates(namespace: Kubectl, tmp_path: Path) -> Iterator[dict[str, Candida
 
 
 @pytest.fixture
-def make(namespace: Kubectl, sent: PayloadSet, tmp_path: Path) -> Iterator[Callable[[type[Helm]], Bench]]:
+def make(namespace: Kubectl, sent: PayloadSet, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     cluster = Cluster.connect(Access(STANDARD, ALLOWED[0], namespace.namespace))
     made: list[ClusterTarget] = []
 
-    def bench(kind: type[Helm] = Helm) -> Bench:
+    def bench(kind: type[Helm] = Helm, *, runners: int = 1) -> Bench:
         helm = helm_on(cluster)
         target = ClusterTarget(
             cluster,
@@ -132,6 +144,7 @@ def make(namespace: Kubectl, sent: PayloadSet, tmp_path: Path) -> Iterator[Calla
             classes={"epyc": load_node_class("epyc", "kind")},
             protocol="v2-json",
             race_id=f"pie-20261121-100000-{uuid.uuid4().hex[:6]}",
+            runners=runners,
         )
         made.append(target)
         (tmp_path / "work").mkdir()
@@ -158,7 +171,7 @@ def is_ready(namespace: Kubectl, name: str) -> bool:
 
 
 def test_each_fault_of_the_tested_pod_gives_its_proofs_name(
-    namespace: Kubectl, make: Callable[[type[Helm]], Bench], candidates: dict[str, Candidate]
+    namespace: Kubectl, make: Callable[..., Bench], candidates: dict[str, Candidate]
 ) -> None:
     bench = make(Helm)
     deployment = bench.target.deploy(candidates["right"])
@@ -195,7 +208,7 @@ def test_each_fault_of_the_tested_pod_gives_its_proofs_name(
 
 
 def test_a_service_that_answers_from_two_variants_is_told(
-    namespace: Kubectl, make: Callable[[type[Helm]], Bench], candidates: dict[str, Candidate]
+    namespace: Kubectl, make: Callable[..., Bench], candidates: dict[str, Candidate]
 ) -> None:
     bench = make(Helm)
     deployment = bench.target.deploy(candidates["right"])
@@ -230,7 +243,7 @@ def beside(namespace: Kubectl, name: str, *, serving: str) -> str:
 
 
 def test_a_pod_that_is_held_back_by_its_cpu_limit_is_throttled(
-    namespace: Kubectl, make: Callable[[type[Helm]], Bench], candidates: dict[str, Candidate]
+    namespace: Kubectl, make: Callable[..., Bench], candidates: dict[str, Candidate]
 ) -> None:
     if shutil.which("docker") is None:
         pytest.skip("the limit is lowered behind Kubernetes' back, on a node of kind")
@@ -271,8 +284,41 @@ def generator_image(cluster: Kubectl) -> Iterator[None]:
 
 @pytest.mark.usefixtures("generator_image")
 def test_a_generator_on_the_tested_node_is_co_located(
-    make: Callable[[type[Helm]], Bench], candidates: dict[str, Candidate]
+    make: Callable[..., Bench], candidates: dict[str, Candidate]
 ) -> None:
     bench = make(Elsewhere)
     failed = bench.failing(bench.target.deploy(candidates["right"]))
     assert failed == ["co-located"]
+
+
+# What one runner sends to the results server leaves at a kilobyte a second, what it sends to the variant at once. The
+# way back is quick, so the runner thinks its clock has come apart from the server's by half of what a question takes.
+SLOW_QUESTIONS = """
+for try in $(seq 1200); do generator=$(pgrep -n -x k6) && break; sleep 0.05; done
+exec nsenter -t $generator -n sh -c '
+    tc qdisc add dev eth0 root handle 1: htb default 1
+    tc class add dev eth0 parent 1: classid 1:1 htb rate 1gbit
+    tc class add dev eth0 parent 1: classid 1:2 htb rate 8kbit burst 1 cburst 1
+    tc filter add dev eth0 parent 1: protocol ip u32 match ip dport PORT 0xffff flowid 1:2
+    sleep 10
+    tc qdisc del dev eth0 root'
+"""
+
+
+def test_runners_that_disagree_about_the_start_are_told(
+    namespace: Kubectl, make: Callable[..., Bench], candidates: dict[str, Candidate]
+) -> None:
+    if shutil.which("docker") is None:
+        pytest.skip("a runner's questions are slowed down on a node of kind")
+    bench = make(Helm, runners=2)
+    deployment = bench.target.deploy(candidates["right"])
+    assert bench.failing(deployment) == []
+    services = namespace.get("services", "-l", "podium.dev/race")["items"]
+    (port,) = {one["spec"]["ports"][0]["port"] for one in services if one["metadata"]["name"].endswith("-results")}
+    script = SLOW_QUESTIONS.replace("PORT", str(port))
+
+    def slow_down() -> None:
+        subprocess.run(["docker", "exec", LOAD_NODE, "sh", "-c", script], check=True, capture_output=True, timeout=120)
+
+    assert bench.failing(deployment, beside=slow_down) == ["wrong-clock"]
+    assert bench.failing(deployment) == []

@@ -18,9 +18,9 @@ import yaml
 
 from tests.cluster.attempts import AT_HOME, ATTEMPTS
 from tests.cluster.conftest import ROOT, Kubectl
-from tests.cluster.hostile import honest, hostile
+from tests.cluster.hostile import honest, hostile, signed, unsigned
 from tests.cluster.releases import Helm
-from tests.cluster.submitted import VALUES, canary, changed, container, pod, runtime, service
+from tests.cluster.submitted import SIGNED_VALUES, VALUES, canary, changed, container, pod, runtime, service
 from tests.eventually import eventually
 from tests.rendered.engine import ci_files, objects, render
 
@@ -47,10 +47,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Teams:
-    """The namespaces of a run: two teams, and one that is nobody's."""
+    """The namespaces of a run: two teams, one where models must be signed, and one that is nobody's."""
 
     a: Kubectl
     b: Kubectl
+    signed: Kubectl
     nobody: Kubectl
     people: dict[str, Person]
 
@@ -72,9 +73,9 @@ def answers(to: Kubectl, documents: dict[str, Document]) -> dict[str, str]:
         return dict(zip(documents, pool.map(lambda one: submit(to, one), documents.values()), strict=True))
 
 
-def policies(run: str, teams: list[str]) -> list[Document]:
+def policies(run: str, teams: list[str], values: Document) -> list[Document]:
     """Return the policies of the chart under names of this run, bound to namespaces of this run."""
-    made = [one for one in objects(render("platform", values=VALUES)) if one["kind"] in POLICIES]
+    made = [one for one in objects(render("platform", values=values)) if one["kind"] in POLICIES]
     for one in made:
         one["metadata"]["name"] = f"{run}-{one['metadata']['name']}"
         if "policyName" in one["spec"]:
@@ -100,26 +101,32 @@ def person(cluster: Kubectl, namespace: str, account: str, folder: Path) -> Pers
 def teams(cluster: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teams]:
     """Make two teams by the chart `tenant`, policies for them, and a namespace beside them."""
     run = f"podium-test-{uuid.uuid4().hex[:8]}"
-    names = {part: f"{run}-{part}" for part in ("a", "b", "nobody", "records")}
+    names = {part: f"{run}-{part}" for part in ("a", "b", "signed", "nobody", "records")}
     helm = Helm(names["records"])
-    made = policies(run, [names["a"], names["b"]])
+    made = policies(run, [names["a"], names["b"]], VALUES)
+    made += [
+        one
+        for one in policies(f"{run}-signed", [names["signed"]], SIGNED_VALUES)
+        if one["metadata"]["name"].endswith(("-inferenceservices", "-servingruntimes"))
+    ]
     folder = tmp_path_factory.mktemp("people")
     try:
-        for part in ("nobody", "records"):
+        for part in ("signed", "nobody", "records"):
             cluster.run("create", "namespace", names[part])
             cluster.run("label", "namespace", names[part], RESTRICTED, "podium.dev/test=true")
+        cluster.run("label", "namespace", names["signed"], f"podium.dev/tenant={names['signed']}")
         for part in ("a", "b"):
             quota = {"count/servingruntimes.serving.kserve.io": "5"} if part == "b" else {}
             helm("install", names[part], str(ROOT / "charts" / "tenant"), values={"quota": quota})
         cluster.run("apply", "-f", "-", text=yaml.safe_dump_all(made))
-        inside = {part: Kubectl(cluster.program, names[part]) for part in ("a", "b", "nobody")}
+        inside = {part: Kubectl(cluster.program, names[part]) for part in ("a", "b", "signed", "nobody")}
         people = {part: person(cluster, names[part], "podium-deployer", folder) for part in ("a", "b")}
         people["viewer"] = person(cluster, names["a"], "podium-viewer", folder)
         # A policy is in force a moment after it was taken.
         last = changed(service(), "spec predictor hostNetwork", True)
-        for part in ("a", "b"):
+        for part in ("a", "b", "signed"):
             eventually(lambda part=part: "host-namespace" in submit(inside[part], last), 60, 0.5)  # type: ignore[misc]
-        yield Teams(inside["a"], inside["b"], inside["nobody"], people)
+        yield Teams(inside["a"], inside["b"], inside["signed"], inside["nobody"], people)
     finally:
         for one in made:
             cluster.run("delete", one["kind"], one["metadata"]["name"], "--ignore-not-found", check=False)
@@ -133,7 +140,7 @@ def test_no_policy_has_a_doubt_of_its_own(teams: Teams, cluster: Kubectl) -> Non
     found = [
         one for one in cluster.get("validatingadmissionpolicies")["items"] if one["metadata"]["name"].startswith(prefix)
     ]
-    assert len(found) == 4
+    assert len(found) == 4 + 2
 
     def checked() -> list[Document]:
         names = [one["metadata"]["name"] for one in found]
@@ -156,10 +163,23 @@ def test_every_hostile_document_is_refused_by_its_rule(teams: Teams, record_prop
     record_property("S7", f"{len(rows)} documents refused, by {len({row.rule for row in rows})} rules")
 
 
+@pytest.mark.row("S17", "where the platform asks for signatures, no InferenceService gets around its runtimes and keys")
+def test_every_way_around_signatures_is_refused_by_its_rule(teams: Teams, record_property: Any) -> None:
+    rows = unsigned()
+    said = answers(teams.signed, {row.name: row.document for row in rows})
+    assert {row.name: said[row.name] for row in rows if f"denied request: {row.rule}: " not in said[row.name]} == {}
+    taken = answers(teams.signed, signed())
+    assert {name: text for name, text in taken.items() if text} == {}
+    # Where it asks for none, nobody is asked.
+    assert {row.name: text for row in rows if (text := submit(teams.a, row.document))} == {}
+    record_property("S17", f"{len(rows)} documents refused, {len(taken)} admitted")
+
+
 @pytest.mark.control("S7")
+@pytest.mark.control("S17")
 @pytest.mark.control("S24")
 def test_without_the_binding_the_same_documents_are_admitted(teams: Teams) -> None:
-    rows = hostile(teams.nobody.namespace)
+    rows = [*hostile(teams.nobody.namespace), *unsigned()]
     said = answers(teams.nobody, {row.name: row.document for row in rows})
     # Those that are refused all the same would prove nothing of the policies.
     assert {name: text for name, text in said.items() if text} == {}

@@ -1,9 +1,9 @@
-"""What a server process costs, read off procfs."""
+"""Processes read off procfs: what one costs, and which inherited a mark."""
 
 import os
 from pathlib import Path
 
-__all__ = ["Cost"]
+__all__ = ["Cost", "marked"]
 
 
 class Cost:
@@ -39,3 +39,15 @@ class Cost:
 
     def _kilobytes(self, name: str) -> int:
         return int((self._folder / "status").read_text().partition(name)[2].split()[0])
+
+
+def marked(mark: str) -> list[str]:
+    """Return the command lines of processes that inherited the mark."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"MARK={mark}".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_text())
+        except OSError:
+            continue
+    return found

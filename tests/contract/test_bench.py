@@ -16,9 +16,10 @@ from loadtest.k6 import find_k6
 from loadtest.records import read_record
 from podium.cli import run
 from podium.measure import is_kept
-from tests.contract.race.conftest import need
+from tests.contract.procfs import marked
 from tests.contract.server import Server, started
 from tests.eventually import eventually
+from tests.needs import lack
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(300)
@@ -41,7 +42,7 @@ def serving(vector_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     try:
         find_k6()
     except GeneratorError as error:
-        need(f"{error}; {error.hint}")
+        lack("truth", f"{error}; {error.hint}")
     cores = os.sched_getaffinity(0)
     if len(cores) < 2:
         pytest.skip("a bench needs a core for the server and one for the generator")
@@ -156,7 +157,7 @@ def test_an_interruption_leaves_no_process_and_no_half_record(words: list[str], 
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=200)
     assert process.returncode == 130
-    assert _marked(mark) == []
+    assert marked(mark) == []
     left = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     records = [path for path in left if path.suffix == ".json"]
     assert records
@@ -166,15 +167,3 @@ def test_an_interruption_leaves_no_process_and_no_half_record(words: list[str], 
     )
     for path in records:
         read_record(path)
-
-
-def _marked(mark: str) -> list[str]:
-    """Return the command lines of processes that inherited the mark."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"MARK={mark}".encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_text())
-        except OSError:
-            continue
-    return found

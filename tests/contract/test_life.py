@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from predictors.manifest import file_entries, read_variant, write_variant
-from tests.artifacts import image_artifact, vector_artifact
+from tests.artifacts import WEIGHTS, image_artifact, vector_artifact
 from tests.contract.conftest import Starter
 from tests.contract.holding import held, hold, waiting, with_a_gate
 from tests.contract.server import FREE, Server
@@ -129,18 +130,41 @@ def test_a_port_in_use_is_one_sentence_before_anything_is_loaded(vector_folder: 
     assert sentence == f"error: 127.0.0.1:{port}: the port is in use"
 
 
-def test_a_flipped_bit_never_gets_ready(vector_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "damaged"
+def flipped(vector_folder: Path, folder: Path) -> Path:
+    """Return a copy of an artifact with one bit of a weight flipped, which no parser sees."""
     shutil.copytree(vector_folder, folder)
-    data = bytearray((folder / "model.onnx").read_bytes())
-    data[-20] ^= 0x10
-    (folder / "model.onnx").write_bytes(data)
+    path = folder / "model.onnx"
+    data = bytearray(path.read_bytes())
+    weights = WEIGHTS.tobytes()
+    assert data.count(weights) == 1
+    data[data.index(weights)] ^= 0x10
+    path.write_bytes(data)
+    return folder
+
+
+@pytest.mark.row("R27", "one bit of a weight flipped: never ready, one sentence, exit code 3")
+def test_a_flipped_bit_never_gets_ready(
+    vector_folder: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    folder = flipped(vector_folder, tmp_path / "damaged")
     code, sentence = failed_start(str(folder), *FREE)
     assert code == 3
     assert "model.onnx differs" in sentence
+    record_property("R27", "refused by its digest before an engine reads it")
 
 
-def test_a_wrong_golden_answer_never_gets_ready(vector_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.control("R27")
+def test_without_digests_the_flipped_bit_is_served(start: Starter, vector_folder: Path, tmp_path: Path) -> None:
+    """Too small a change for golden answers, and the engine has no doubt."""
+    folder = flipped(vector_folder, tmp_path / "damaged")
+    server = start(folder, "--without", "digests", program="tests.contract.stub")
+    assert ask(server) == 200
+
+
+@pytest.mark.row("R27", "another answer than the golden one: never ready, with output and difference")
+def test_a_wrong_golden_answer_never_gets_ready(
+    vector_folder: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     folder = tmp_path / "wrong"
     shutil.copytree(vector_folder, folder)
     path = folder / "golden" / "output-0.npy"
@@ -149,6 +173,7 @@ def test_a_wrong_golden_answer_never_gets_ready(vector_folder: Path, tmp_path: P
     code, sentence = failed_start(str(folder), *FREE)
     assert code == 3
     assert "golden output logits is off by 1" in sentence
+    record_property("R27", "refused: golden output logits is off by 1")
 
 
 def test_another_preprocessing_is_refused(tmp_path: Path) -> None:

@@ -66,13 +66,23 @@ def test_the_state_has_what_the_contract_says(server: Server) -> None:
         "rss_bytes",
         "ready_parts",
         "stages",
+        "cpu_s",
+        "cpu_quota",
+        "max_delay_s",
+        "warm",
     } <= set(state)
+    (provider,) = state["provider_nodes"]
+    assert (provider, state["provider_nodes"][provider] > 0) == ("CPUExecutionProvider", True)
+    assert state["memory"] is None or state["memory"]["nodes"] >= 1
+    assert all(len(run["ms"]) <= 8 for run in state["first_runs"].values())
+    assert {int(size) for size in state["first_runs"]} >= {1}
     assert (state["threads"], state["cpu_limit"], state["workers"]) == (1, 1.0, 1)
     assert state["providers"][0] == "CPUExecutionProvider"
     assert sum(state["batches"].values()) >= 1
     assert state["rss_bytes"] > 10 << 20
     assert state["stages"]["answers"] >= 1
     assert state["stages"]["compute"] > 0
+    assert state["cpu_s"] > 0
     parts = state["ready_parts"]
     assert {"verify", "load", "golden", "warm_up", "total"} == set(parts)
     assert sum(value for name, value in parts.items() if name != "total") <= parts["total"]

@@ -1,6 +1,7 @@
 """An engine that does not come back from a batch: not ready, then not alive, and ready again when it does."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,10 @@ def statuses(server: Server, model: str) -> tuple[int, int, int, int]:
     )
 
 
-def test_a_stalled_engine_is_not_ready_then_not_alive_and_recovers(start: Starter, vector_folder: Path) -> None:
+@pytest.mark.row("R23", "a stalled engine: first not ready, then not alive, and both again when it goes on")
+def test_a_stalled_engine_is_not_ready_then_not_alive_and_recovers(
+    start: Starter, vector_folder: Path, record_property: Callable[[str, object], None]
+) -> None:
     server = with_a_gate(start, vector_folder, "--stall", "3s")
     assert statuses(server, "tiny") == (200, 200, 200, 200)
     with held(server):
@@ -55,8 +59,10 @@ def test_a_stalled_engine_is_not_ready_then_not_alive_and_recovers(start: Starte
         eventually(lambda: statuses(server, "tiny") == (503, 503, 503, 503), pause_s=0.02)
         assert server.state()["computing_s"] > 9
     eventually(lambda: statuses(server, "tiny") == (200, 200, 200, 200))
+    record_property("R23", "a bound of 3 s: not ready, then not alive after 9 s, ready once it goes on")
 
 
+@pytest.mark.control("R23")
 def test_health_that_asks_no_engine_sees_nothing(start: Starter, folder: Path) -> None:
     """The control, with an engine that really computes: where the bound is never reached, a long batch goes unseen."""
     server = start(folder, "--stall", "60m")

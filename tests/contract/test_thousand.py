@@ -30,6 +30,7 @@ from tests.contract.server import Server
 
 MAX_S = 2.0
 MAX_CPU_S = 1.0
+GROWTH = 20 << 20
 MEMORY = 64 << 20
 GOOD_BODY = json.dumps({"instances": [[0.0, 1.0, 0.0, 0.0]]}).encode()
 LEAK = re.compile(
@@ -164,24 +165,28 @@ def test_malformed_input_is_refused_and_the_server_goes_on(
     # The largest once before: what the memory allocator keeps of them is kept once, and only growth counts.
     for case in (case for case in cases if len(case.data) > 1 << 20):
         exchanged(hosts[b"/tinyimg" in case.data[:100]].http_port, case)
-    before = {key: cost.resident() for key, cost in costs.items()}
-    wrong, slowest, dearest, largest = [], 0.0, 0.0, 0
-    for case in cases:
-        is_image = b"/tinyimg" in case.data[:100]
-        asked = fairly(hosts[is_image].http_port, case, costs[is_image])
-        slowest = max(slowest, asked.seconds)
-        if told := fault(case, asked):
-            wrong.append(f"{case.name}: {told}")
-        if len(case.data) <= 1 << 20:
-            dearest, largest = max(dearest, asked.cpu_s), max(largest, asked.memory)
-        if not client.is_good():
-            wrong.append(f"{case.name}: a good request after it was not answered")
-            client = Kept(server.http_port)
+    wrong, slowest, dearest, largest, growth = [], 0.0, 0.0, 0, 0
+    # What is kept once grows no further when the same comes again; what is lost does.
+    for _ in range(2):
+        before = {key: cost.resident() for key, cost in costs.items()}
+        for case in cases:
+            is_image = b"/tinyimg" in case.data[:100]
+            asked = fairly(hosts[is_image].http_port, case, costs[is_image])
+            slowest = max(slowest, asked.seconds)
+            if told := fault(case, asked):
+                wrong.append(f"{case.name}: {told}")
+            if len(case.data) <= 1 << 20:
+                dearest, largest = max(dearest, asked.cpu_s), max(largest, asked.memory)
+            if not client.is_good():
+                wrong.append(f"{case.name}: a good request after it was not answered")
+                client = Kept(server.http_port)
+        growth = max(cost.resident() - before[key] for key, cost in costs.items())
+        if growth <= GROWTH:
+            break
     client.close()
-    growth = max(cost.resident() - before[key] for key, cost in costs.items())
     assert not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong)
     assert all(host.process.poll() is None for host in hosts.values())
-    assert growth <= 20 << 20
+    assert growth <= GROWTH
     assert largest <= MEMORY
     assert dearest <= MAX_CPU_S
     record_property(

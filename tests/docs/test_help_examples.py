@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.stem for path in Path(podium.commands.__path__[0]).glob("[a-z]*.py"))
 # These train, build, measure or serve for minutes; the contract tier and the demo run them.
 LONG = {"benchmark", "build", "serve", "train"}
-# These need a cluster; its tier runs what they do.
-REMOTE = {"delete", "deploy"}
+# These need a cluster, or what was recorded on one; its tiers run what they do.
+REMOTE = {"delete", "deploy", "watch", "autoscale score", "autoscale calibrate"}
 
 
 def command_of(name: str) -> Any:

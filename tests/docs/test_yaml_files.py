@@ -16,6 +16,7 @@ import yaml
 from k8s.airgap.versions import load as load_versions
 from loadtest.profile import load_profile
 from podium.autoscaling.policy import load_policy
+from podium.chaos.spec import load_faults
 from podium.nodeclass import read_node_class
 from podium.submission import load_submission
 from predictors.card import load_card
@@ -74,6 +75,7 @@ KINDS = (
     ),
     Kind("recipe list", "predictors/recipes/*.yaml", "predictors/schemas/recipes.json", read_list),
     Kind("autoscaling policy", "podium/autoscaling/policies/*.yaml", "podium/schemas/policy.json", load_policy),
+    Kind("faults", "examples/faults/*.yaml", "podium/schemas/faults.json", load_faults),
     Kind("profile", "loadtest/profiles/*.yaml", "loadtest/schemas/profile.json", load_profile),
 )
 OURS_WITHOUT_SCHEMA = (
@@ -86,6 +88,8 @@ OURS_WITHOUT_SCHEMA = (
     Kind("chart", "charts/*/Chart.yaml", "", read_yaml),
     Kind("values of a chart", "charts/*/values.yaml", "", read_yaml),
     Kind("shape of a chart", "charts/*/ci/*-values.yaml", "", read_yaml),
+    Kind("rules of Prometheus", "charts/*/files/*.yaml", "", read_yaml),
+    Kind("tests of alerts", "tests/rendered/alerts/*.yaml", "", read_yaml),
     Kind("template", "charts/*/templates/*.yaml", "", read_template),
     Kind("golden render", "tests/rendered/golden/*/*.yaml", "", read_objects),
 )

@@ -23,6 +23,7 @@ WANTED = {
     ("serving.kserve.io/v1beta1", "InferenceService"),
     ("serving.kserve.io/v1alpha1", "ClusterServingRuntime"),
     ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
 }
 _SHORTEST_SHARED = 120
 

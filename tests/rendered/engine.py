@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from podium.cluster.helm import find_helm
 from podium.errors import MachineError
+from tests.needs import lack
 
 __all__ = ["CHARTS", "RefusedError", "charts", "ci_files", "notes", "objects", "render"]
 
@@ -41,9 +41,7 @@ def _helm(*words: str, values: str = "") -> str:
         program = find_helm()
     except MachineError as error:
         reason = f"{error}: {error.hint}"
-        if "rendered" in os.environ.get("PODIUM_REQUIRE", "").replace(",", " ").split():
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lack("rendered", reason)
     # No cluster can be meant by accident.
     environment = {**os.environ, "KUBECONFIG": os.devnull, "HELM_NAMESPACE": ""}
     done = subprocess.run(

@@ -21,6 +21,15 @@ def test_a_variant_says_how_to_wait_ask_and_look() -> None:
     assert "WARNING" not in notes("variant", SHAPES["variant", "everything"])
 
 
+def test_a_variant_of_knative_is_asked_through_its_gateway() -> None:
+    said = notes("variant", SHAPES["variant", "knative"])
+    # Its Service is a name for the gateway, and nothing can be forwarded to a name.
+    assert "kubectl port-forward -n kourier-system service/kourier 8080:80" in said
+    assert "ksvc food11-predictor -o jsonpath" in said
+    assert "port-forward -n podium service" not in said
+    assert "clusterservingruntime podium-ort-knative " in said
+
+
 def test_a_load_test_names_its_own_objects() -> None:
     said = notes("loadtest", SHAPES["loadtest", "race"])
     made = {

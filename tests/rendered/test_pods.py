@@ -1,5 +1,6 @@
 """The pods of all shapes: admitted where Pod Security is restricted, bounded, without a token, and able to drain."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,15 @@ def all_pods() -> dict[str, Object]:
     return found
 
 
-def test_every_pod_is_admitted_under_the_restricted_profile() -> None:
+@pytest.mark.row("S3", "no root, no capability, no new privileges, RuntimeDefault: in every pod that the charts make")
+def test_every_pod_is_admitted_under_the_restricted_profile(record_property: Callable[[str, object], None]) -> None:
     found = all_pods()
     assert len(found) >= len(VARIANTS) + 6 + 5
     assert {name: breaches(pod) for name, pod in found.items() if breaches(pod)} == {}
+    record_property("S3", f"{len(found)} pods of {len(VARIANTS)} variants, runtimes and load tests: 0 breaches")
 
 
+@pytest.mark.control("S3")
 @pytest.mark.parametrize(
     ("where", "key", "value"),
     [
@@ -71,16 +75,40 @@ def test_the_check_finds_a_breach(where: str, key: str, value: object) -> None:
     assert len(breaches(pod)) == 1
 
 
-def test_no_pod_has_a_token_a_writable_root_or_an_unbounded_folder() -> None:
-    for name, pod in all_pods().items():
-        if not name.startswith("plain/"):  # KServe's own setting decides for those
-            assert pod["automountServiceAccountToken"] is False, name
-        for container in pod["containers"]:
-            # The k6-operator's pods write where stock k6 does.
-            if "TestRun" not in name:
-                assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
-        for volume in pod.get("volumes", []):
-            assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"], name
+def openings(name: str, pod: dict[str, Any]) -> list[str]:
+    """Return what a pod has that it should not: a token, a root that can be written, a folder without an end."""
+    found = []
+    # KServe's own setting decides for plain ones.
+    if not name.startswith("plain/") and pod.get("automountServiceAccountToken") is not False:
+        found.append("token")
+    # The k6-operator's pods write where stock k6 does.
+    if "TestRun" not in name and not all(
+        one["securityContext"].get("readOnlyRootFilesystem") is True for one in pod["containers"]
+    ):
+        found.append("root")
+    if any("emptyDir" in one and not one["emptyDir"].get("sizeLimit") for one in pod.get("volumes", [])):
+        found.append("folder")
+    return found
+
+
+@pytest.mark.row("S4", "no token of the API server in any pod of predictors and load tests; nor a writable root")
+def test_no_pod_has_a_token_a_writable_root_or_an_unbounded_folder(
+    record_property: Callable[[str, object], None],
+) -> None:
+    found = all_pods()
+    assert {name: openings(name, pod) for name, pod in found.items() if openings(name, pod)} == {}
+    record_property("S4", f"{len(found)} pods: 0 tokens, 0 writable roots")
+
+
+@pytest.mark.control("S4")
+def test_a_token_a_writable_root_and_an_unbounded_folder_are_seen() -> None:
+    pod = deepcopy(variant_pod(VARIANTS[0]))
+    pod["automountServiceAccountToken"] = True
+    pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = False
+    pod.setdefault("volumes", []).append({"name": "x", "emptyDir": {}})
+    assert openings("variant/x", pod) == ["token", "root", "folder"]
+    del pod["automountServiceAccountToken"]
+    assert openings("variant/x", pod)[0] == "token"
 
 
 def test_requests_equal_limits_for_every_server() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cluster.submitted import KEYS
 from tests.rendered.engine import CHARTS, RefusedError, ci_files, render
 
 GOOD = {"variant": "standard", "platform": "kind", "loadtest": "race", "tenant": "plain"}
@@ -60,6 +61,8 @@ TYPOS = [
     ),
     ("a label that the chart sets", "variant", {"labels": {"app.kubernetes.io/name": "y"}}, "app.kubernetes.io/name"),
     ("a label value that is none", "variant", {"labels": {"team": "a b"}}, "/labels/team"),
+    ("a key that checks nothing", "variant", {"verification": {"key": "secret"}}, "/verification/key"),
+    ("a least version without a key", "variant", {"verification": {"leastVersion": 3}}, "/verification/key"),
     ("an image without a tag", "platform", {"images": {"ort": "registry.example/ort"}}, "/images/ort"),
     (
         "an image that changes under its name",
@@ -74,6 +77,7 @@ TYPOS = [
     ("a prefix that is everything", "platform", {"admission": {"storage": ["s3://"]}}, "/admission/storage/0"),
     ("a text that would end CEL's", "platform", {"admission": {"nodeLabels": ["a'b"]}}, "/admission/nodeLabels/0"),
     ("a controller that is a person", "platform", {"admission": {"controllers": ["admin"]}}, "controllers/0"),
+    ("a key that is none", "platform", {"verification": {"keys": ["secret"]}}, "/verification/keys/0"),
     ("no bound of containers", "platform", {"admission": {"limits": {"cpu": None}}}, "/admission/limits"),
     ("no runner", "loadtest", {"runners": 0}, "/runners"),
     ("half a runner", "loadtest", {"runners": 1.5}, "/runners"),
@@ -88,6 +92,7 @@ TYPOS = [
     ("a quota without pods", "tenant", {"quota": {"pods": None}}, "/quota"),
     ("names from nowhere", "tenant", {"networkPolicy": {"dns": []}}, "/networkPolicy/dns"),
     ("a way out to everybody", "tenant", {"networkPolicy": {"egress": [{"ports": [{"port": 443}]}]}}, "egress/0"),
+    ("a way out of a variant", "variant", {"networkPolicy": {"egress": [{"to": []}]}}, "/networkPolicy/egress/0"),
     ("a subject of no kind", "tenant", {"deployers": [{"kind": "Team", "name": "x"}]}, "/deployers/0/kind"),
     ("a global value", "loadtest", {"global": {"image": "a/b:c"}}, "/global"),
 ]
@@ -168,6 +173,7 @@ CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
         "artifacts.storageClassName x:",
     ),
     ("a claim nowhere", "platform", {"namespaces": []}, "namespaces []:"),
+    ("a key twice", "platform", {"verification": {"keys": KEYS[:1] * 2}}, "verification.keys"),
     ("a namespace twice", "platform", {"namespaces": ["a", "a"]}, 'namespaces ["a","a"]: one stands twice'),
     ("its own namespace", "platform", {"namespaces": ["podium-system"]}, "has the release's own namespace"),
     (

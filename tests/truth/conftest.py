@@ -14,19 +14,13 @@ from loadtest.payloads import PayloadSet
 from loadtest.shot import Endpoint
 from loadtest.vegeta import find_vegeta
 from tests.loads import payloads
+from tests.needs import lack
 from tests.priority import going_first
 
 CORES = sorted(os.sched_getaffinity(0))
 GENERATOR_CORES = frozenset(CORES[:1])
 
 Serve = Callable[..., Endpoint]
-
-
-def need(reason: str) -> None:
-    """Skip with the reason, or fail where this tier was asked for."""
-    if "truth" in os.environ.get("PODIUM_REQUIRE", "").split():
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -41,7 +35,7 @@ def k6() -> Path:
     try:
         return find_k6()
     except GeneratorError as error:
-        need(f"{error}; {error.hint}")
+        lack("truth", f"{error}; {error.hint}")
         raise
 
 
@@ -50,7 +44,7 @@ def vegeta() -> Path:
     try:
         return find_vegeta()
     except GeneratorError as error:
-        need(f"{error}; {error.hint}")
+        lack("truth", f"{error}; {error.hint}")
         raise
 
 

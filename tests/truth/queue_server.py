@@ -15,10 +15,10 @@ import json
 import queue
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grpc
-import grpc.aio
+if TYPE_CHECKING:
+    import grpc.aio
 
 Answer = asyncio.Future[tuple[int, float]]
 Job = tuple[float, Answer]
@@ -77,11 +77,13 @@ class Server:
         body = b'{"predictions": []}' if self.is_wrong(number) else b'{"predictions": [{"label": "pie"}]}'
         return reply(b"503 Service Unavailable" if self.is_refused(number) else b"200 OK", body)
 
-    async def infer(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def infer(self, request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+        from grpc import StatusCode
+
         number, finished = await self.worked(len(request))
         self.late_ms.append(1000 * (time.monotonic() - finished))
         if self.is_refused(number):
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "full")
+            await context.abort(StatusCode.UNAVAILABLE, "full")
         return message(items=2 if self.is_wrong(number) else 1)
 
     async def facts(self, _request: bytes, _context: Any) -> bytes:
@@ -106,6 +108,10 @@ def message(items: int) -> bytes:
 
 
 async def serve_grpc(server: Server) -> None:
+    # The image that the cluster's tests start this in has none.
+    import grpc
+    import grpc.aio
+
     listener = grpc.aio.server()
     methods = {
         name: grpc.unary_unary_rpc_method_handler(f)

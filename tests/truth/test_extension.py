@@ -1,4 +1,4 @@
-"""The k6 extension's own tests, in Go, with the toolchain that built it."""
+"""The tests of what is written in Go, with the toolchain that builds it: the k6 extension, the policies' enforcer."""
 
 import os
 import shutil
@@ -10,14 +10,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_extension_passes_its_go_tests() -> None:
+@pytest.mark.parametrize("module", ["loadtest/xk6-hdr", "k8s/airgap/go/netpol"])
+def test_a_module_passes_its_go_tests(module: str) -> None:
     go = shutil.which("go") or shutil.which("go", path=str(ROOT / ".podium/go/go/bin"))
     if go is None:
         pytest.skip("no Go toolchain; ./scripts/build-k6 fetches one where it needs it")
     # The flags of the build, so that what was compiled for it is used again.
     found = subprocess.run(
         [go, "test", "-trimpath", "-vet=off", "./..."],
-        cwd=ROOT / "loadtest/xk6-hdr",
+        cwd=ROOT / module,
         env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
         capture_output=True,
         text=True,

@@ -25,6 +25,9 @@ TEXTS = ("charts/*/templates/*", "charts/*/values.yaml", "charts/*/ci/*.yaml", "
 LABELS = {"race", "variant", "node-class", "runtime", "component"}
 OTHERS = {
     "loadgen": "a taint of nodes",
+    "chaos": "a schema",
+    "faults": "a schema",
+    "run": "a schema",
     "site": "a label of namespaces",
     "storage": "an annotation of namespaces",
     "tenant": "a label of namespaces",

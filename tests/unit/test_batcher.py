@@ -107,6 +107,10 @@ async def test_what_waits_while_the_engine_computes_goes_in_one_batch(bench: Ben
     assert [answer(await job) for job in jobs] == [[2], [3, 4], [5]]
     assert bench.seen == [[100], [1, 2, 3, 4]]
     assert bench.batcher.batches == {1: 1, 4: 1}
+    kept = bench.batcher.first_runs.document()
+    times = {size: run["ms"] for size, run in kept.items()}
+    assert {size: isinstance(found, list) and len(found) for size, found in times.items()} == {1: 1, 4: 1}
+    assert not any(run["warm"] for run in kept.values())
 
 
 async def test_what_arrives_in_one_turn_of_the_loop_goes_in_one_batch(bench: Bench) -> None:
@@ -366,3 +370,27 @@ def test_mixed_sizes_all_get_their_own_answers(requests: list[list[int]]) -> Non
         return answers
 
     assert asyncio.run(scenario()) == [[value + 1 for value in values] for values in requests]
+
+
+async def test_the_next_batch_begins_while_the_event_loop_is_busy(bench: Bench) -> None:
+    first = await bench.held()
+    second = bench.submit(1)
+    bench.gate.set()
+    end = time.monotonic() + 60
+    while len(bench.seen) < 2:
+        # The loop gets no turn meanwhile: nothing is awaited.
+        assert time.monotonic() < end
+    assert not first.done()
+    assert answer(await second) == [2]
+
+
+async def test_other_work_of_the_engines_thread_comes_between_two_batches() -> None:
+    bench = Bench(BatchPolicy(max_items=1, gather=1, delay_s=0.0, queue=20), has_one_thread=True)
+    between: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    await bench.held()
+    jobs = [bench.submit(n) for n in range(3)]
+    bench.lane.put(lambda: len(bench.seen), lambda outcome: between.set_result(outcome.result()))
+    bench.gate.set()
+    await asyncio.gather(*jobs)
+    assert await between == 1
+    bench.close()

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium import charts, figures
-from podium.charts import NARROW, WIDE, Axis, Curve, Limit, Point, QualityRow, Rates, Seconds, Size, Style
-from podium.charts.markup import coordinate, shorten, tag, text
+from podium.charts import NARROW, WIDE, Axis, BlockLoad, Curve, Limit, Point, QualityRow, Rates, Seconds, Size, Style
+from podium.charts.markup import coordinate, row_names, shorten, tag, text
 from podium.charts.scale import linear, logarithmic, percentiles, suitable
 
 LIMIT = Limit(99, 100, "p99 ≤ 100 ms")
@@ -188,7 +188,9 @@ def test_hold_chart_shows_seconds_without_answers(size: Size, count: int) -> Non
     data = Seconds("v", Style(0), (40.0,) * count, (0.0,) + (40.0,) * (count - 1), p99)
     svg = charts.hold_series(data, limit=LIMIT, size=size)
     assert len(elements(svg, "offered")) == 1
-    assert len(elements(svg, "mark")) == count - 1
+    # A p99 that stands alone has a marker, others a line.
+    assert len(elements(svg, "mark")) == (count == 2)
+    assert len(elements(svg, "line")) == 1 + (count > 2)
     assert f"{count} seconds" in svg
 
 
@@ -298,3 +300,80 @@ def test_tag_escapes_attributes_and_leaves_out_none() -> None:
 def test_long_names_lose_their_middle(value: str, length: int, written: str) -> None:
     assert shorten(value, length) == written
     assert len(written) <= length
+
+
+def test_many_seconds_become_steps_that_keep_the_worst() -> None:
+    p99 = tuple(500.0 if second == 137 else 20.0 for second in range(300))
+    in_flight = tuple(9.0 if second == 211 else 1.0 for second in range(300))
+    data = Seconds("v", Style(0), (40.0,) * 300, (40.0,) * 300, p99, (0, 60, 120, 180, 240), in_flight)
+    for size in (WIDE, NARROW):
+        svg = charts.hold_series(data, limit=None, size=size)
+        assert len(svg) < 12_000
+        assert "at most 9 in flight" in svg
+    # The one second that was worse than all others is still seen.
+    known = charts.hold_series(data, limit=None, size=WIDE)
+    longer = Seconds("v", Style(0), data.offered, data.answered, (20.0,) * 300, data.starts, (1.0,) * 300)
+    assert known != charts.hold_series(longer, limit=None, size=WIDE)
+
+
+@SIZES
+def test_blocks_have_their_cpu_and_throttling(size: Size) -> None:
+    loads = (BlockLoad(server=0.8, throttled=0.1, generator=0.3), BlockLoad(server=0.9))
+    data = Seconds("v", Style(0), (40.0,) * 20, (40.0,) * 20, (20.0,) * 20, (0, 10), (), loads)
+    svg = charts.hold_series(data, limit=LIMIT, size=size)
+    assert len(elements(svg, "throttled")) == 1
+    assert len(elements(svg, "generator")) == 1
+    assert "block 1: server CPU 80 %, generator CPU 30 %, throttled 10 %; block 2: server CPU 90 %" in svg
+    bare = Seconds("v", Style(0), (40.0,) * 20, (40.0,) * 20, (20.0,) * 20, (0, 10), (), (BlockLoad(), BlockLoad()))
+    assert "CPU" not in charts.hold_series(bare, limit=LIMIT, size=size)
+
+
+@SIZES
+def test_sensitive_layers_stand_first_and_those_in_float32_are_hollow(size: Size) -> None:
+    losses = {"b": 0.01, "a": 0.1, "none": 0.0, HOSTILE: 0.001}
+    svg = charts.sensitivity(losses, kept={"a"}, name="v", size=size)
+    assert [element.get("data-name") for element in elements(svg, "series")][:2] == ["a", "b"]
+    assert (len(elements(svg, "mark")), len(elements(svg, "hollow"))) == (3, 1)
+    widths = [float(path) for path in re.findall(r'class="mark[^"]*" d="M[\d.]+ [\d.]+h([\d.]+)', svg)]
+    assert widths == sorted(widths, reverse=True)
+    assert "a: 0.1 (float32)" in svg
+    assert "<script" not in svg
+    assert charts.sensitivity({"none": 0.0}, kept=(), name="v", size=size) == ""
+
+
+@SIZES
+def test_a_split_has_a_bar_a_part_and_its_whole(size: Size) -> None:
+    parts = (("input", 1.0), ("compute", 6.0), ("nothing", 0.0), (HOSTILE, 3.0))
+    svg = charts.time_split([charts.Split("v", parts), charts.Split("idle", (("input", 0.0),))], size)
+    bars = [float(width) for width in re.findall(r'class="part p\d" d="M[\d.]+ [\d.]+h([\d.]+)', svg)]
+    assert len(bars) == 3
+    assert (bars[1] + 1.5) / (bars[0] + 1.5) == pytest.approx(6.0, rel=0.02)
+    assert "10.0 ms" in svg
+    assert "<script" not in svg
+    assert charts.time_split([charts.Split("idle", (("input", 0.0),))], size) == ""
+    assert "p3" in charts.part_swatch(3)
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("food11-ort-int8", "food11-ort-fp32"), ("int8", "fp32")),
+        (("food11-ort-int8", "food11-openvino-int8"), ("ort-int8", "openvino-int8")),
+        (("food11-ort", "food11-ort-int8"), ("ort", "ort-int8")),
+        (("v", "v"), ("v", "v")),
+        (("food11-ort-int8",), ("food11-ort-int8",)),
+        ((), ()),
+    ],
+)
+def test_rows_leave_out_the_words_that_all_names_begin_with(names: tuple[str, ...], shown: tuple[str, ...]) -> None:
+    assert row_names(names, 20) == shown
+
+
+def test_markers_of_one_size_cover_the_same_area_whatever_their_shape() -> None:
+    for index in range(1, 7):
+        path = re.findall(r'd="M([^"]+)z"', Style(index).marker(0, 0, radius=Style(index).radius_like(100)))[0]
+        corners = [tuple(map(float, corner.split())) for corner in path.split("L")]
+        around = zip(corners, [*corners[1:], corners[0]], strict=True)
+        area = abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in around)) / 2
+        assert area == pytest.approx(math.pi * 100**2, rel=0.01)
+    assert Style(0).radius_like(100) == 100

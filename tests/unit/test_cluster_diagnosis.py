@@ -107,6 +107,16 @@ def test_an_image_that_cannot_be_had(seen: Seen, reason: str, patience_s: float)
     assert "kind.local/pie:1" in fault.sentence
 
 
+def test_of_the_deployments_of_knatives_revisions_the_newest_counts(seen: Seen) -> None:
+    text = 'pods "pie-1" is forbidden: exceeded quota: small, requested: cpu=1, used: cpu=2, limited: cpu=2'
+    failed = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": text}]}
+    older, newer = ({"creationTimestamp": f"2026-11-22T06:00:0{second}Z"} for second in (1, 2))
+    seen.has(DEPLOYMENT, "pie-predictor-00001-deployment", metadata=older, status=failed)
+    assert found(seen).name == "quota"
+    seen.has(DEPLOYMENT, "pie-predictor-00002-deployment", metadata=newer, status={})
+    assert diagnose(seen, "pie") is None
+
+
 def test_a_quota_that_is_full_is_told_with_its_numbers(seen: Seen) -> None:
     text = 'pods "pie-1" is forbidden: exceeded quota: small, requested: cpu=1, used: cpu=2, limited: cpu=2'
     failure = {"type": "ReplicaFailure", "status": "True", "message": text}

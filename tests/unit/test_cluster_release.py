@@ -55,6 +55,19 @@ def test_replicas_decide_on_autoscaler_and_budget(
     assert (values["pdb"]["enabled"], values["pdb"]["minAvailable"]) == budget
 
 
+def test_an_objective_is_passed_on_where_there_is_one(release: Release) -> None:
+    assert "slo" not in values_of(release, PLATFORM)
+    assert values_of(replace(release, slo="p99<=50ms"), PLATFORM)["slo"] == "p99<=50ms"
+
+
+def test_what_scales_may_be_told(release: Release) -> None:
+    told = {"autoscaling": {"enabled": False}, "knative": {"metric": "rps", "target": 40, "containerConcurrency": 8}}
+    values = values_of(replace(release, mode="Knative", replicas=(0, 2), scaling=told), PLATFORM)
+    assert (values["replicas"], values["knative"]["target"]) == ({"min": 0, "max": 2}, 40)
+    assert values["autoscaling"] == {"enabled": False}
+    assert values["nodeClass"] == "epyc"
+
+
 @pytest.mark.parametrize(
     ("said", "error", "told"),
     [

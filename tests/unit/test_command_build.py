@@ -178,3 +178,18 @@ def test_the_log_of_a_child_that_ended_stays(folder: Path, drafts: Path, monkeyp
 def test_where_no_cluster_is_no_folder_for_its_logs_stays(folder: Path, drafts: Path) -> None:
     assert cli.run(["build", str(folder), "--ray", "127.0.0.1:1"]) == 4
     assert list(drafts.iterdir()) == []
+
+
+def test_a_dry_run_forecasts_and_builds_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["build", str(folder), "--recipes", "full", "--dry-run", "-o", "json"]) == 0
+    found = {item["variant"]: item["forecast"] for item in json.loads(capsys.readouterr().out)}
+    assert found["stripes-ort-fp32"]["verdict"] == "as fast"
+    assert found["stripes-ort-int8-dynamic"]["verdict"] == "slower"
+    assert all(one["reason"] for one in found.values())
+    assert not (tmp_path / "store").exists()
+    assert cli.run(["build", str(folder), "--dry-run"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["VARIANT", "FORECAST", "WHY"]
+    assert len(rows) == 3

@@ -15,7 +15,8 @@ from podium.cli import run
 from podium.comparability import NotComparableError
 from podium.comparison import Comparison, compare
 from podium.errors import UnsettledError, UsageError
-from podium.runseries import find_series, series_of
+from podium.runbook import StoredRun
+from podium.runseries import RunSeries, find_series, series_of
 from tests.loads import payloads
 from tests.simulated import HOLD, OFFLINE, SINGLE, SimulatedTarget, profile
 
@@ -208,3 +209,18 @@ def test_the_command_prints_a_table_and_a_document(played: Path, capsys: pytest.
     assert {one["outcome"] for one in document["figures"]} == {"no difference"}
     assert all(one["minimum_detectable"] is not None for one in document["figures"])
     assert run(["compare", names[0], "nothing", "--runs", str(played)]) == 2
+
+
+def test_what_is_asked_about_may_differ_and_nothing_else(played: Path) -> None:
+    first, second = (find_series(folder(played, name).name, played, phase="hold") for name in ("old", "slow"))
+    target = first.first.target.model_copy(update={"protocol": "v2-json"})
+    other = RunSeries(
+        first.name,
+        tuple(StoredRun(run.path, run.record.model_copy(update={"target": target})) for run in first.runs),
+        first.facts,
+    )
+    with pytest.raises(NotComparableError, match="protocol: v2-json and v1-image"):
+        compare(other, second)
+    assert outcomes(compare(other, second, under_test={"protocol"}))["p50"] == "slower"
+    with pytest.raises(NotComparableError, match="protocol"):
+        compare(other, second, under_test={"payloads"})

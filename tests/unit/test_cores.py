@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.cores import awake, most, stolen_seconds
+from loadtest.cores import awake, core_seconds, most, stolen_seconds
 from loadtest.process import start, wait_all
 from tests.loads import program
 
@@ -58,6 +58,8 @@ def test_stolen_time_is_counted_for_the_cores_asked_for(tmp_path: Path) -> None:
     root = kernel(tmp_path, first=3 * TICKS, second=TICKS // 2)
     assert stolen_seconds({0}, root) == 3.0
     assert stolen_seconds({0, 1}, root) == 3.5
+    (root / "proc/stat").write_text(f"cpu0 {TICKS} {TICKS} {TICKS} 9 9 {TICKS} {TICKS} {2 * TICKS} 7 7\n")
+    assert core_seconds({0}, root) == (2.0, 5.0)
 
 
 @pytest.mark.parametrize("text", ["", "cpu0 1 2 3\n", "cpu0 a b c d e f g h\n", STAT.replace("cpu0", "cpu7")])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from predictors.fingerprint import environment, fingerprint
+from predictors.fingerprint import cpu_features, environment, fingerprint
 
 
 def machine(root: Path, model: str = "EPYC 7763", flags: str = "fpu avx2 fma avx512_vnni") -> Path:
@@ -65,3 +65,8 @@ def test_a_machine_without_these_files_still_has_a_fingerprint(tmp_path: Path) -
     facts = environment("local", 0.5, root=tmp_path)
     assert (facts["memory_gib"], facts["cpu_features"]) == (0, [])
     assert fingerprint(facts) != fingerprint(environment("local", 0.5))
+
+
+def test_the_instruction_sets_are_those_of_the_environment(tmp_path: Path) -> None:
+    assert list(cpu_features()) == environment("local", 1.0)["cpu_features"]
+    assert cpu_features(tmp_path) == ()

@@ -186,12 +186,36 @@ def test_a_variant_that_is_wrong_is_seen_to_be(made: Made) -> None:
     assert clause.startswith("accuracy>=0.85 does not hold: accuracy 0.3333")
 
 
-def test_kept_predictions_are_labels_and_classes_that_need_no_pickle(made: Made) -> None:
+def test_kept_predictions_are_labels_and_logits_that_need_no_pickle(made: Made) -> None:
     measure(made, made.int8, [])
     (path,) = (made.int8 / "measured").glob("*.npy")
     kept = np.load(path, allow_pickle=False)
-    assert kept.shape == (2, 12)
-    assert np.array_equal(kept[0], kept[1])
+    assert (kept.shape, kept.dtype) == ((12, 4), np.float32)
+    assert np.array_equal(kept[:, 0], kept[:, 1:].argmax(axis=1))
+
+
+def test_predictions_that_an_older_release_kept_without_logits_are_made_again(made: Made) -> None:
+    said: list[str] = []
+    measure(made, made.source, said)
+    for path in made.source.glob("measured/*.npy"):
+        np.save(path, np.zeros((2, 12), dtype=np.int64))
+    measure(made, made.int8, said)
+    assert said[1:] == ["stripes-ort-fp32: 12 of 12 test images", "stripes-ort-int8: 12 of 12 test images"]
+
+
+def test_the_largest_error_of_a_logit_is_that_of_the_worst_image(made: Made) -> None:
+    measure(made, made.int8, [])
+    tables = [np.load(next((of / "measured").glob("*.npy"))) for of in (made.source, made.int8)]
+    found = read_measured(made.int8, MARK).quality
+    assert found is not None
+    assert found.largest_error is not None
+    assert found.largest_error == pytest.approx(np.abs(tables[0] - tables[1]).max(), rel=1e-6)
+    assert found.largest_error > 0
+    # The control: a source has no error against itself.
+    measure(made, made.source, [])
+    itself = read_measured(made.source, MARK).quality
+    assert itself is not None
+    assert itself.largest_error == 0
 
 
 def test_an_artifact_that_is_none_is_refused(made: Made, tmp_path: Path) -> None:

@@ -139,3 +139,9 @@ def test_a_log_that_is_missing_damaged_or_of_another_range_is_refused(tmp_path: 
     with pytest.raises(RecordError, match="cannot be decoded") as undecoded:
         Histogram.decode("AAAA")
     assert "played again" in undecoded.value.hint
+
+
+def test_the_mean_is_that_of_the_values_to_the_histograms_precision() -> None:
+    values = np.random.default_rng(3).lognormal(16, 1, 5000).astype(np.int64)
+    assert Histogram.of_ns(values).mean_ms == pytest.approx(values.mean() / 1e6, rel=1e-3)
+    assert Histogram().mean_ms == 0.0

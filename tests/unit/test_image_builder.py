@@ -7,8 +7,10 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,6 +164,35 @@ def uv() -> str:
         return find_uv()
     except BuildError as error:
         pytest.skip(f"{error}: {error.hint}")
+
+
+def altered(wheel: Path) -> Path:
+    """Put one more module into a wheel, as whoever can write to an index might."""
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("demo/more.py", "print('more')\n")
+    return wheel
+
+
+@pytest.mark.row("S18", "a package of another content than its hash: nothing is installed and no image is made")
+def test_another_package_under_the_same_name_makes_no_image(
+    docker: Docker, project: Path, uv: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    found = altered(next(tmp_path.glob("demo-*.whl")))
+    with pytest.raises(BuildError, match="cannot be installed") as caught:
+        build_images(images(), root=project)
+    assert "hash" in caught.value.hint.lower()
+    (project / images()[0].requirements).write_text(f"{found}\n")
+    with pytest.raises(BuildError, match="cannot be installed"):
+        build_images(images(), root=project)
+    assert not any("predictor" in name for name in docker.images)
+    record_property("S18", "an altered package and one without a hash: refused")
+
+
+@pytest.mark.control("S18")
+def test_without_hashes_the_other_package_is_installed(project: Path, uv: str, tmp_path: Path) -> None:
+    found = altered(next(tmp_path.glob("demo-*.whl")))
+    subprocess.run([uv, "pip", "install", "--quiet", "--target", str(tmp_path / "in"), str(found)], check=True)
+    assert (tmp_path / "in" / "demo" / "more.py").is_file()
 
 
 def test_images_are_made_of_packages_code_and_programs_and_listed(

@@ -4,6 +4,7 @@ import io
 import re
 import tarfile
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,7 +101,8 @@ def test_a_cpu_predictor_holds_its_engine_and_no_training_code(engine: str) -> N
 def test_the_requirements_of_a_predictor_are_those_of_its_extra(engine: str) -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = settings["optional-dependencies"]
-    wanted = {*settings["dependencies"], *extras["serve"], *extras["serve-grpc"], *extras[f"serve-{engine}"]}
+    parts = ("serve", "serve-grpc", "sign", f"serve-{engine}")
+    wanted = {*settings["dependencies"], *(line for part in parts for line in extras[part])}
     if engine == "ray":
         wanted |= set(extras["serve-ort"])
     names = {re.split(r"[<>=;\[ ]", line)[0] for line in wanted} - NOT_SERVING - {"podium"}
@@ -194,7 +196,10 @@ def unpacked(order: list[str], when: int) -> io.BytesIO:
     return stream
 
 
-def test_the_same_packages_give_the_same_bytes_whatever_their_order_and_date() -> None:
+@pytest.mark.row("S18", "the same packages in another order and of another date: the same bytes of the base image")
+def test_the_same_packages_give_the_same_bytes_whatever_their_order_and_date(
+    record_property: Callable[[str, object], None],
+) -> None:
     names = ["./usr/bin/python3.11", "./bin/tar", "./usr/share/ca-certificates/mozilla/One.crt"]
     written = []
     for order, when in ((names, 1), (names[::-1], 2)):
@@ -203,6 +208,7 @@ def test_the_same_packages_give_the_same_bytes_whatever_their_order_and_date() -
             rootfs.copy(source, out)
         written.append(stream.getvalue())
     assert written[0] == written[1]
+    record_property("S18", f"{len(written[0])} bytes, the same twice")
     with tarfile.open(fileobj=io.BytesIO(written[0])) as made:
         assert "./bin/tar" not in made.getnames()
         bundle = made.extractfile("etc/ssl/certs/ca-certificates.crt")

@@ -32,3 +32,42 @@ def test_a_loop_that_was_closed_meanwhile_ends_it_without_a_word() -> None:
     gate.set()
     # An error in the thread would fail this test.
     assert lane.close(60)
+
+
+async def test_work_that_tells_itself_what_came_of_it_is_not_told_about_and_what_it_raises_is() -> None:
+    loop = asyncio.get_running_loop()
+    lane, raised, done = Lane("engine", loop), loop.create_future(), loop.create_future()
+    loop.set_exception_handler(lambda _, context: raised.set_result(context["exception"]))
+
+    def tell() -> None:
+        loop.call_soon_threadsafe(done.set_result, threading.current_thread().name)
+
+    def fail() -> None:
+        raise IndexError
+
+    lane.start(tell)
+    lane.start(fail)
+    async with asyncio.timeout(60):
+        assert await done == "engine"
+        assert isinstance(await raised, IndexError)
+    assert lane.close(60)
+
+
+async def test_what_waits_for_the_thread_is_seen() -> None:
+    loop = asyncio.get_running_loop()
+    lane, gate, done = Lane("engine", loop), threading.Event(), loop.create_future()
+    seen: list[bool] = []
+
+    def work() -> None:
+        gate.wait(60)
+        seen.append(lane.has_more)
+
+    lane.start(work)
+    lane.start(work)
+    gate.set()
+    lane.put(lambda: None, done.set_result)
+    async with asyncio.timeout(60):
+        await done
+    assert seen[0]
+    assert not lane.has_more
+    assert lane.close(60)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from predictors.runtimes import Array
-from predictors.server.loading import warm_up
+from predictors.server.loading import WarmUp, warm_up
 
 
 class Recorder:
@@ -34,25 +34,36 @@ def batch(size: int) -> dict[str, Any]:
 @pytest.mark.parametrize("provider", ["CPU", "CUDAExecutionProvider"])
 def test_an_engine_that_plans_each_size_runs_each_once(provider: str) -> None:
     engine = Recorder(provider)
-    assert warm_up(engine, batch, ran=8, max_batch=8, gather=4) == 4
+    assert warm_up(engine, batch, ran=8, max_batch=8, gather=4) == WarmUp(4, frozenset(range(1, 9)))
     assert engine.sizes == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 @pytest.mark.parametrize(("ran", "sizes"), [(8, []), (12, []), (3, [8])])
 def test_one_that_does_not_runs_the_largest_unless_it_has(ran: int, sizes: list[int]) -> None:
     engine = Recorder("CPUExecutionProvider")
-    assert warm_up(engine, batch, ran=ran, max_batch=8, gather=4) == 4
+    assert warm_up(engine, batch, ran=ran, max_batch=8, gather=4) == WarmUp(4, frozenset({ran, *sizes}))
     assert engine.sizes == sizes
 
 
 def test_what_is_worth_gathering_is_timed_where_nobody_has_decided() -> None:
     engine = Recorder("CPUExecutionProvider")
-    assert 1 <= warm_up(engine, batch, ran=8, max_batch=8, gather=None) <= 8
+    worth, ran = warm_up(engine, batch, ran=8, max_batch=8, gather=None)
+    assert 1 <= worth <= 8
     assert {1, 2} <= set(engine.sizes)
+    assert ran == {8, *engine.sizes}
+
+
+def test_who_serves_may_ask_for_every_size_or_for_none() -> None:
+    engine = Recorder("CPUExecutionProvider")
+    assert warm_up(engine, batch, ran=1, max_batch=4, gather=2, warm="every").sizes == {1, 2, 3, 4}
+    assert engine.sizes == [1, 2, 3, 4]
+    cold = Recorder("CPU")
+    assert warm_up(cold, batch, ran=1, max_batch=4, gather=2, warm="none").sizes == {1}
+    assert cold.sizes == []
 
 
 def test_no_more_is_gathered_than_a_batch_holds() -> None:
-    assert warm_up(Recorder("CPUExecutionProvider"), batch, ran=8, max_batch=2, gather=4) == 2
+    assert warm_up(Recorder("CPUExecutionProvider"), batch, ran=8, max_batch=2, gather=4).gather == 2
 
 
 def test_decoders_are_warm_without_the_formats_that_no_request_may_have() -> None:

@@ -241,7 +241,7 @@ def test_payloads_other_than_those_of_the_race_make_every_run_void(tmp_path: Pat
 
 def test_a_server_that_is_throttled_makes_the_run_void(tmp_path: Path) -> None:
     target = SimulatedTarget({"a": 5})
-    shared, course = begin(target, tmp_path, profile(OFFLINE))
+    shared, course = begin(target, tmp_path, profile(OFFLINE, HOLD))
 
     def throttle(_variant: str, _shot: Shot, outcome: Outcome) -> Outcome:
         target.state["cgroup"] = {"nr_periods": 200 + 100 * len(target.shots), "nr_throttled": 50 * len(target.shots)}
@@ -249,5 +249,32 @@ def test_a_server_that_is_throttled_makes_the_run_void(tmp_path: Path) -> None:
 
     target.change = throttle
     with pytest.raises(VoidError) as refused:
-        shared.offline(course)
+        shared.hold_block(course, rate=40, block=0)
     assert refused.value.void == "throttled"
+    # Offline it is given all it can take, and its share is what is measured.
+    assert shared.offline(course) is not None
+
+
+def test_what_a_run_is_about_does_not_void_it_and_everything_else_does(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 5})
+    target.state["threads"] = 8
+    shared, course = begin(target, tmp_path, profile(STEADY))
+    excused = replace(shared, excused=frozenset({"thread-mismatch"}))
+    kept = excused.hold_block(course, rate=40, block=0)
+    assert kept.record.void == "thread-mismatch"
+    # It is on record, and is not played again.
+    assert excused.hold_block(course, rate=40, block=0) is kept
+    with pytest.raises(VoidError, match="as thread-mismatch"):
+        shared.hold_block(course, rate=40, block=1)
+    other = replace(excused, payload_digest="0" * 64)
+    with pytest.raises(VoidError, match="as payload-drift"):
+        other.hold_block(course, rate=40, block=2)
+
+
+def test_a_queue_that_grows_counts_beside_what_is_excused(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 30})
+    target.state["threads"] = 8
+    shared, course = begin(target, tmp_path, profile(STEADY))
+    kept = replace(shared, excused=frozenset({"thread-mismatch"})).hold_block(course, rate=40, block=0)
+    failed = {proof.check for proof in kept.record.passport if proof.ok is False}
+    assert failed >= {"thread-mismatch", "growing-queue"}

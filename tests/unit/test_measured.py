@@ -1,5 +1,6 @@
 """Measured figures are merged part by part, and a damaged file is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "measured" / "abc.json").write_text(text)
     with pytest.raises(ArtifactError, match=r"abc\.json"):
         read_measured(tmp_path, "abc")
+
+
+def test_an_older_release_reads_a_quality_without_what_it_does_not_know(tmp_path: Path) -> None:
+    write_measured(tmp_path, "abc", quality=QUALITY)
+    assert not {"fault", "largest_error"} & set(json.loads((tmp_path / "measured/abc.json").read_text())["quality"])
+    write_measured(tmp_path, "abc", quality=QUALITY.model_copy(update={"largest_error": 0.5}))
+    assert json.loads((tmp_path / "measured/abc.json").read_text())["quality"]["largest_error"] == 0.5

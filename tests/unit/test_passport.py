@@ -181,6 +181,15 @@ def test_the_first_failing_proof_names_the_run() -> None:
     assert void_name(passport(both, LIMITS)) == "late"
 
 
+def test_a_load_that_takes_the_whole_share_is_held_to_it_and_not_void() -> None:
+    held = replace(HEALTHY, after=replace(AFTER, nr_throttled=70))
+    assert failing(held) == ["throttled"]
+    saturated = replace(held, is_saturating=True)
+    assert failing(saturated) == []
+    found = proof(saturated, "throttled").evidence
+    assert found == "throttled in 50 of 100 periods, under a load that takes all of its CPU share"
+
+
 def test_an_over_saturated_run_is_a_failed_rate_and_not_void() -> None:
     cut = replace(
         HEALTHY,

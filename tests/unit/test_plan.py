@@ -55,8 +55,8 @@ def test_a_plan_is_complete(folder: Path) -> None:
     assert (found.rate, found.cpus, found.target, found.first_port) == (40, 1, "local", 18080)
     assert (found.profile.name, found.node_class.name, found.card.name) == ("quick", "local", "stripes")
     assert (found.runs, found.store) == (folder / "runs", folder / "store")
-    assert found.budget_s == 600
-    assert found.seconds == min(600, found.estimate.seconds)
+    assert found.budget_s == 720
+    assert found.seconds == min(720, found.estimate.seconds)
     holds = next(phase for phase in found.estimate.phases if phase.kind == "hold")
     assert holds.plays == 15
     assert len(found.digest) == len(found.source_digest) == 64
@@ -303,7 +303,7 @@ def test_the_estimate_is_cut_at_the_budget_and_not_below_it(folder: Path) -> Non
 
 def test_a_rate_so_low_that_one_block_outlasts_the_budget_is_refused(folder: Path) -> None:
     low = ("rate>=40/s", "rate>=0.5/s")
-    with pytest.raises(ConfigError, match=r"one block of the hold lasts 14m56s at 0\.5/s, .* is 10m") as refused:
+    with pytest.raises(ConfigError, match=r"one block of the hold lasts 14m56s at 0\.5/s, .* is 12m") as refused:
         planned(folder, low, profile="quick")
     assert "--budget" in refused.value.hint
     assert planned(folder, low, profile="quick", budget="15m").budget_s == 900

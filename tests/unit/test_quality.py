@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from predictors.errors import QualityError
-from predictors.quality import compare, mcnemar, wilson
+from predictors.quality import compare, largest_error, mcnemar, wilson
 
 NAMES = ("a", "b", "c")
 
@@ -89,3 +89,23 @@ def test_what_cannot_be_compared_is_refused(
     with pytest.raises(QualityError, match=words) as caught:
         compare(labels, ours, theirs, NAMES)
     assert caught.value.hint
+
+
+def test_the_largest_error_is_told_from_equal_answers() -> None:
+    source = np.array([[1.0, -2.0], [0.5, 3.0]], dtype=np.float32)
+    assert largest_error(source, source) == 0
+    assert largest_error(source + np.array([[0, 0], [0, -0.25]], dtype=np.float32), source) == pytest.approx(0.25)
+
+
+def test_the_largest_error_of_what_is_no_number_is_not_known() -> None:
+    source = np.ones((2, 2), dtype=np.float32)
+    broken = source.copy()
+    broken[1, 1] = np.nan
+    assert largest_error(broken, source) is None
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 2), (0, 2)])
+def test_logits_that_do_not_belong_together_are_refused(shape: tuple[int, int]) -> None:
+    source = np.zeros((2, 2) if shape[0] else shape, dtype=np.float32)
+    with pytest.raises(QualityError, match="do not belong together"):
+        largest_error(np.zeros(shape, dtype=np.float32), source)

@@ -60,6 +60,18 @@ def test_entries_whose_intervals_meet_share_a_place_and_the_next_place_counts_th
     assert level_with(ranked(order)[2], ranked(order)) == ()
 
 
+def test_a_shared_place_goes_to_the_incumbent_else_to_the_smallest_artifact_and_not_to_chance() -> None:
+    def sized(name: str, rate: float, size: int) -> Entry:
+        return figured(name, rate, rate - 10, rate + 10).model_copy(update={"size_bytes": size})
+
+    large, small, slow = sized("large", 100, 8), sized("small", 95, 7), sized("slow", 60, 1)
+    assert [item.id for item in ranked((large, small, slow))] == ["small", "large", "slow"]
+    assert [item.id for item in ranked((large, small, slow), "large")] == ["large", "small", "slow"]
+    assert [item.id for item in ranked((large, small, slow), "slow")] == ["small", "large", "slow"]
+    unknown = figured("unknown", 105, 95, 115)
+    assert [item.id for item in ranked((unknown, large, small))] == ["small", "large", "unknown"]
+
+
 def test_a_place_is_shared_with_its_first_and_not_down_a_chain() -> None:
     chain = (figured("a", 100, 90, 110), figured("b", 85, 78, 92), figured("c", 75, 70, 80))
     assert places(*chain) == [("a", 1), ("b", 1), ("c", 3)]

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from safetensors.numpy import load_file
 
 from predictors.errors import BuildError
+from predictors.fingerprint import cpu_features
 from predictors.recipes import (
     export,
     fp16,
@@ -346,3 +347,12 @@ def test_tuning_that_finds_no_candidate_fails_by_name_and_saves_nothing(
     with pytest.raises(BuildError, match=r"stripes: with half of its layers in float32, 25\.0% of 3 images are still"):
         quantize_tuned.apply(job)
     assert not list(job.out.iterdir())
+
+
+@pytest.mark.parametrize(("level", "is_bound"), [("extended", False), ("all", True)])
+def test_layouts_for_this_cpu_are_bound_to_it(folder: Path, level: str, is_bound: bool) -> None:
+    exported = export.apply(work(folder, recipe="export"))
+    parent = (folder / "out" / exported.model).rename(folder / "parent.onnx")
+    made = optimize.apply(work(folder, recipe="optimize", parent=parent, level=level))
+    assert bool(made.cpu_features) is is_bound
+    assert set(made.cpu_features) <= set(cpu_features())

@@ -37,12 +37,23 @@ def test_report_has_all_its_sections_and_charts(finished: Path) -> None:
     parsed = outline(report_html(finished))
     ids = [attributes["id"] for _, attributes in parsed.tags if attributes.get("id")]
     assert len(ids) == len(set(ids))
-    sections = {"ranking", "charts", "quality", "passport", "variants", "environment", "reproduce", "words"}
+    sections = {
+        "ranking",
+        "charts",
+        "why",
+        "cost",
+        "quality",
+        "passport",
+        "variants",
+        "environment",
+        "reproduce",
+        "words",
+    }
     assert sections <= set(ids)
     links = {attributes["href"] for tag, attributes in parsed.tags if tag == "a"}
     assert {f"#{name}" for name in sections} <= links
     assert all(link and link.startswith("#") and link[1:] in ids for link in links)
-    charts = ["percentiles", "rates", "pareto", "quality", "classes"]
+    charts = ["percentiles", "rates", "latency", "pareto", "split", "quality", "classes"]
     for chart in charts:
         assert f"chart-{chart}" in ids
         assert {f"{chart}-wide-title", f"{chart}-narrow-title"} <= set(ids)
@@ -117,7 +128,10 @@ def test_race_without_winner_files_or_extras_still_renders(tmp_path: Path) -> No
     write_race(tmp_path, bare)
     page = outline(report_html(tmp_path)).text
     assert "No variant wins" in page
-    assert page.count("Nothing to draw") == 5
+    assert page.count("Nothing to draw") == 6
+    assert "No server of this race told its time split." in page
+    assert "Nothing was loaded, so there is nothing to diagnose." in page
+    assert "No largest rate was searched for." in page
     assert "No second generator checked this race." in page
     assert "podium race -f SUBMISSION --target local" in page
     assert "not finished" in page

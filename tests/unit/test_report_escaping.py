@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+from jinja2 import Environment
+
+from podium import templating
 from podium.entry import Proof
 from podium.racefile import Event, Race, SubmissionText, read_race
 from podium.report import report_html
@@ -59,7 +63,8 @@ def hostile(race: Race) -> dict[str, Any]:
     }
 
 
-def test_no_string_of_a_race_becomes_markup(race_folder: Path) -> None:
+@pytest.mark.row("S13", "script and markup in every string of a race: text in the report, and no script in it at all")
+def test_no_string_of_a_race_becomes_markup(race_folder: Path, record_property: Callable[[str, object], None]) -> None:
     clean = {tag for tag, _ in outline(report_html(race_folder)).tags}
     racefolders.change(race_folder, **hostile(read_race(race_folder)))
     html = report_html(race_folder)
@@ -68,6 +73,19 @@ def test_no_string_of_a_race_becomes_markup(race_folder: Path) -> None:
     assert not [name for _, attributes in parsed.tags for name in attributes if name.startswith("on")]
     assert parsed.text.count("alert(1)") > 30
     assert "\x1b" not in html
+    assert "<script>" not in html
+    record_property("S13", f"{parsed.text.count('alert(1)')} places, 0 elements")
+
+
+@pytest.mark.control("S13")
+def test_without_escaping_the_same_strings_are_markup(race_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templating, "Environment", lambda **options: Environment(**{**options, "autoescape": False}))  # noqa: S701
+    templating.template.cache_clear()
+    try:
+        racefolders.change(race_folder, **hostile(read_race(race_folder)))
+        assert "<script>alert(2)</script>" in report_html(race_folder)
+    finally:
+        templating.template.cache_clear()
 
 
 def test_no_string_of_a_run_record_becomes_markup(race_folder: Path) -> None:

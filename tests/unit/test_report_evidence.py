@@ -60,7 +60,7 @@ def test_damaged_run_is_shown_as_such_and_the_rest_stands(race_folder: Path, how
     assert run in page.split("Ranking", maxsplit=2)[1]
     assert "food11-openvino-int8 wins" in page
     runs = load_runs(race_folder, race)[race.variants[0].id, "local"]
-    assert [bool(found.problem) for found in runs] == [False, True, False, False, False]
+    assert [bool(found.problem) for found in runs] == [False, True, False, False, False, False]
     assert curve(valid_holds(runs))
 
 
@@ -86,13 +86,13 @@ def test_void_run_is_shown_and_stays_out_of_the_curve(race_folder: Path) -> None
     record["passport"].append(failed)
     (race_folder / run).write_text(json.dumps(record))
     runs = load_runs(race_folder, race)[race.variants[0].id, "local"]
-    assert [found.is_void for found in runs] == [True, False, False, False, False]
+    assert [found.is_void for found in runs] == [True, False, False, False, False, False]
     assert len(valid_holds(runs)) == 4
     page = outline(report_html(race_folder)).text
     assert "void:not-warm" in page
-    assert "5 runs, 1 void" in page
+    assert "6 runs, 1 void" in page
     # It was played again, so the proofs of the variant are those of the runs that count.
-    matrix = page.split("Each run's values")[1].split("Variants")[0]
+    matrix = page.split("The values are with")[1].split("Variants")[0]
     assert "warm-up settled" not in matrix
     assert "food11-ort-fp16" in matrix
     assert "lateness" in matrix
@@ -124,7 +124,7 @@ def test_entry_that_is_void_shows_the_proofs_of_its_void_runs(race_folder: Path)
     assert valid_holds(load_runs(race_folder, read_race(race_folder))[variant.name, "local"]) == ()
     page = outline(report_html(race_folder)).text
     assert page.count("void:late") >= 6
-    assert "5 runs, 5 void" in page
+    assert "6 runs, 6 void" in page
     assert "8 proofs hold" in page
 
 
@@ -135,7 +135,7 @@ def test_run_without_answers_or_passport_is_told_plainly(race_folder: Path) -> N
     record |= {"sent": 0, "passport": [], "series": [], "phase": "search"}
     (race_folder / run).write_text(json.dumps(record))
     page = outline(report_html(race_folder)).text
-    assert "search, 0 requests, no proof was recorded" in page
+    assert "no proof was recorded" in page
     assert "not complete" not in page
     (race_folder / run).with_suffix(".hdr").unlink()
     assert "its histogram 03-hold.hdr is missing" in report_html(race_folder)

@@ -234,6 +234,19 @@ def test_too_few_blocks_are_inconclusive_and_say_what_is_needed(tmp_path: Path) 
     assert found.reasons
 
 
+@pytest.mark.parametrize(("stolen", "is_told"), [(0.12, True), (0.04, False), (None, False)])
+def test_a_verdict_that_is_open_says_what_the_host_took(tmp_path: Path, stolen: float | None, is_told: bool) -> None:
+    target = SimulatedTarget({"a": 5})
+    target.change = lambda _variant, _shot, outcome: replace(
+        outcome, generator=replace(outcome.generator, stolen=stolen)
+    )
+    found = entry(run(target, tmp_path / "few", profile(HOLD.replace("5", "3", 1))), WHOLE)
+    told = [text for text in found.reasons if "took up to 12% of their cores during the hold" in text]
+    assert bool(told) == is_told
+    # Beside a PASS it would excuse nothing.
+    assert entry(run(target, tmp_path / "whole", WHOLE), WHOLE).reasons == ()
+
+
 def test_what_was_never_measured_is_null_and_not_zero(tmp_path: Path) -> None:
     found = entry(run(SimulatedTarget({"a": 5}), tmp_path, WHOLE, budget_s=-1), WHOLE)
     assert found.status == "INCONCLUSIVE"

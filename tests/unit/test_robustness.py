@@ -5,10 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.robustness import CLUSTER_ROWS, PREDICTOR_ROWS, TABLE, Mark, Seen, marks, rows_of, table
+from tests.robustness import (
+    ALL_ROWS,
+    CLUSTER_ROWS,
+    NEEDS,
+    OTHER_ROWS,
+    PREDICTOR_ROWS,
+    TABLE,
+    Mark,
+    Seen,
+    main,
+    marks,
+    rows_of,
+    table,
+)
 
 ROOT = Path(__file__).parents[2]
-ROWS = (*PREDICTOR_ROWS, *CLUSTER_ROWS)
+ROWS = (*PREDICTOR_ROWS, *CLUSTER_ROWS, *OTHER_ROWS)
 
 
 def test_every_row_has_a_test_and_a_control() -> None:
@@ -22,6 +35,14 @@ def test_the_table_has_just_the_rows_that_are_marked() -> None:
     assert rows_of(TABLE.read_text(encoding="utf-8")) == {(mark.row, mark.kind, mark.test) for mark in marks()}
 
 
+def test_every_row_of_the_list_is_in_the_table_or_said_to_be_not_shown() -> None:
+    text = TABLE.read_text(encoding="utf-8")
+    shown = {row for row, _, _ in rows_of(text)}
+    missing = [row for line in re.findall(r"^- ((?:[RS]\d+(?:, )?)+):", text, re.MULTILINE) for row in line.split(", ")]
+    assert len(ALL_ROWS) == 37 + 32
+    assert sorted([*shown, *missing]) == sorted(ALL_ROWS)
+
+
 def test_every_line_of_the_table_has_a_figure_of_a_run_that_passed() -> None:
     lines = [line for line in TABLE.read_text(encoding="utf-8").splitlines() if re.match(r"\| [RS]\d", line)]
     assert len(lines) >= len(ROWS)
@@ -29,6 +50,8 @@ def test_every_line_of_the_table_has_a_figure_of_a_run_that_passed() -> None:
         figure = line.split("|")[3].strip()
         assert figure, line
         assert "**" not in figure, line
+        tier = line.split("|")[4].strip(" `").split("/")[1]
+        assert not figure.startswith("not run") or (tier in NEEDS and figure == f"not run: needs {NEEDS[tier]}"), line
 
 
 def test_a_mark_that_the_table_lacks_is_seen(tmp_path: Path) -> None:
@@ -42,6 +65,24 @@ def test_a_mark_that_the_table_lacks_is_seen(tmp_path: Path) -> None:
     assert "**not run**" in table(found, Seen({}, {}), made="never")
     seen = Seen({found[0].test: "passed"}, {("R2", found[0].test): ["1 of 1"]})
     assert "| R2 | must hold | 1 of 1 | `tests/contract/test_new.py::test_it` |" in table(found, seen, made="now")
+
+
+def test_a_folder_without_a_row_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tests/nowhere"]) == 2
+    assert "no row has a test below tests/nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tier", [*NEEDS, "contract"])
+@pytest.mark.parametrize("outcome", ["failed", "skipped", None])
+def test_what_was_not_run_or_failed_is_no_figure(tier: str, outcome: str | None) -> None:
+    mark = Mark("R2", "row", f"tests/{tier}/test_new.py::test_it", "must hold")
+    seen = Seen({} if outcome is None else {mark.test: outcome}, {})
+    (line,) = (line for line in table([mark], seen, made="now").splitlines() if line.startswith("| R2"))
+    told = line.split("|")[3].strip()
+    if tier in NEEDS and outcome != "failed":
+        assert told == f"not run: needs {NEEDS[tier]}"
+    else:
+        assert told == f"**{outcome or 'not run'}**"
 
 
 @pytest.mark.parametrize("row", ROWS)

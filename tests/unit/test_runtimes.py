@@ -10,8 +10,17 @@ import onnx
 import pytest
 
 from predictors.errors import ArtifactError
-from predictors.manifest import RuntimeSpec, TensorSpec, Variant, file_entries, read_variant, write_variant
-from predictors.runtimes import Runtime, load_runtime
+from predictors.fingerprint import cpu_features
+from predictors.manifest import (
+    Requirements,
+    RuntimeSpec,
+    TensorSpec,
+    Variant,
+    file_entries,
+    read_variant,
+    write_variant,
+)
+from predictors.runtimes import Runtime, check_cpu, load_runtime
 from tests.artifacts import WEIGHTS, vector_artifact
 
 ENGINES = {
@@ -188,3 +197,23 @@ def test_no_engine_reports_its_use(engine: str) -> None:
         [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["1", "None"]
+
+
+def test_an_artifact_for_other_cpus_is_refused_with_the_remedy(folder: Path, engine: str) -> None:
+    needs = Requirements(cpu_features=("avx2", "of_tomorrow"))
+    with pytest.raises(ArtifactError, match=r"was built for CPUs with .*of_tomorrow, which this one lacks") as caught:
+        load(folder, engine, requires=needs)
+    assert "cpuFeatures" in caught.value.hint
+    # The control: the same artifact that asks for nothing, or for what this CPU has, is loaded.
+    load(folder, engine).close()
+    load(folder, engine, requires=Requirements(cpu_features=cpu_features())).close()
+
+
+def test_a_cpu_is_asked_only_where_it_matters(folder: Path) -> None:
+    def unasked() -> tuple[str, ...]:
+        raise AssertionError("nobody needs to know")
+
+    variant = read_variant(folder)
+    check_cpu(variant, unasked)
+    with pytest.raises(AssertionError):
+        check_cpu(variant.model_copy(update={"requires": Requirements(cpu_features=("avx",))}), unasked)

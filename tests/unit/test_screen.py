@@ -128,3 +128,24 @@ def test_the_table_is_as_wide_as_it_is_told(
     monkeypatch.setenv("COLUMNS", "0")
     show_race(Path("runs/race"), done, Output.TABLE)
     assert VARIANTS[0].name in capsys.readouterr().out
+
+
+def test_the_plan_forecasts_each_variant_with_its_reason(plan: RacePlan, capsys: pytest.CaptureFixture[str]) -> None:
+    show_plan(plan, Output.TABLE)
+    out = capsys.readouterr().out
+    assert "FORECAST" in out.splitlines()[0]
+    assert "  stripes-ort-fp32: this is what the others are compared with" in out
+    show_plan(plan, Output.JSON)
+    entries = json.loads(capsys.readouterr().out)["entries"]
+    assert entries[0]["forecast"]["verdict"] == "as fast"
+    assert all(entry["forecast"]["reason"] for entry in entries)
+
+
+def test_a_node_class_that_does_not_name_its_cpus_gets_no_forecast(
+    plan: RacePlan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blind = plan.node_class.model_copy(update={"name": "blind", "cpu_features": ()})
+    show_plan(replace(plan, node_class=blind), Output.JSON)
+    entries = json.loads(capsys.readouterr().out)["entries"]
+    assert {entry["forecast"]["verdict"] for entry in entries} == {"unknown"}
+    assert all(entry["forecast"]["low"] is None for entry in entries)

@@ -58,6 +58,7 @@ def test_a_duration_without_a_unit_is_refused(text: str) -> None:
         ({"pre_stop_s": "30s", "grace_s": "10s"}, "pre_stop must be below grace"),
         ({"gather": 9, "max_batch": 8}, "gather must not be above max_batch"),
         ({"variant": ""}, "variant"),
+        ({"warm": "some"}, "warm"),
     ],
 )
 def test_a_setting_out_of_bounds_is_named(flags: dict[str, Any], told: str) -> None:

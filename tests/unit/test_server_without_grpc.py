@@ -1,4 +1,4 @@
-"""Where grpcio is not installed the server leaves gRPC out, and says so only to who asked for it."""
+"""Where protobuf is not installed the server leaves gRPC out, and says so only to who asked for it."""
 
 import importlib.util
 from importlib.machinery import ModuleSpec
@@ -14,7 +14,7 @@ def settings(grpc: bool | None) -> Settings:
     return Settings(variant="x", cpus=1, grpc=grpc)
 
 
-@pytest.fixture(params=["grpc", "google", "google.protobuf"])
+@pytest.fixture(params=["google", "google.protobuf"])
 def without(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
 

@@ -14,7 +14,17 @@ from predictors.imaging import Preprocessing, preprocessing
 from predictors.models import food_images, mnist
 from predictors.models.dataset import Dataset
 from predictors.models.mnist_data import prepare
-from predictors.models.training import Plan, Stage, accuracy, pixels_of, save_float16, train
+from predictors.models.training import (
+    Plan,
+    Stage,
+    Teacher,
+    accuracy,
+    answers,
+    pixels_of,
+    save_float16,
+    teach,
+    train,
+)
 
 _MNIST = "predictors.models.mnist"
 _FOOD = "predictors.models.food11"
@@ -176,3 +186,39 @@ def test_files_become_the_pixels_that_serving_sees(tmp_path: Path) -> None:
     assert pixels.shape == (3, 224, 224, 3)
     for row, path in zip(pixels, files, strict=True):
         np.testing.assert_array_equal(food.normalize(row), food.decode(path.read_bytes()))
+
+
+def test_a_teacher_is_followed_against_wrong_labels(
+    digits: tuple[Pixels, Labels], unseen: tuple[Pixels, Labels]
+) -> None:
+    """The control learns the shuffled labels instead, and knows no digit."""
+    pixels, labels = digits
+    known = train(_MNIST, pixels, labels, DIGITS, PLAN).network
+    shuffled = np.random.default_rng(4).permutation(labels)
+    plan = replace(PLAN, stages=(Stage(28, 3),))
+    found = {}
+    for share in (1.0, 0.0):
+        torch.manual_seed(1)
+        lesson = Teacher(answers(known, pixels, DIGITS), share=share)
+        learned = teach(mnist.network(), lesson, pixels, shuffled, DIGITS, plan)
+        found[share] = accuracy(learned.network, *unseen, DIGITS)
+    assert found[1.0] > 0.6
+    assert found[0.0] < 0.35
+
+
+def test_a_lesson_is_continued_only_if_it_is_the_same(digits: tuple[Pixels, Labels], tmp_path: Path) -> None:
+    pixels, labels = digits
+    kept, plan = tmp_path / "kept.pt", replace(PLAN, stages=(Stage(28, 1),))
+    lesson = Teacher(np.zeros((len(pixels), 10), dtype=np.float32))
+
+    def lines(teacher: Teacher, seed: int = 1) -> list[str]:
+        said: list[str] = []
+        torch.manual_seed(seed)
+        teach(mnist.network(), teacher, pixels, labels, DIGITS, plan, checkpoint=kept, progress=said.append)
+        return said
+
+    assert len(lines(lesson)) == 1
+    assert not lines(lesson)
+    for other in (replace(lesson, share=0.5), Teacher(lesson.logits + 1)):
+        assert "starting anew" in lines(other)[0]
+    assert "starting anew" in lines(Teacher(lesson.logits + 1), seed=2)[0]

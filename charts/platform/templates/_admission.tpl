@@ -282,3 +282,49 @@ API is read with `?`: a missing field is no error, while an error refuses (failu
     e.?value.orValue('') != namespaceObject.metadata.name))
   say: may load other namespaces; set bounds.ownNamespace of the chart loadtest (variable LOADTEST_NAMESPACE)
 {{- end -}}
+
+{{/* Names of the runtimes, one a line. */}}
+{{- define "admission.runtimes" -}}
+{{- range $engine := list "ort" "openvino" "torch" "ray" }}
+{{- if include "platform.image" (list $ $engine) }}
+podium-{{ $engine }}
+{{- if $.Values.runtimes.knative }}
+podium-{{ $engine }}-knative
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What holds where models must be signed: the platform's runtimes alone check it, and nothing may make them look away. */}}
+{{- define "admission.signed.inferenceservices" }}
+{{- $keys := include "admission.texts" .Values.verification.keys }}
+{{- $runtimes := compact (splitList "\n" (include "admission.runtimes" .)) }}
+- name: signature
+  of: pods
+  bad: p.at.endsWith('predictor') && !(p.of.?model.?runtime.orValue('') in {{ include "admission.texts" $runtimes }})
+  say: >-
+    serves by another runtime than those of the platform, which alone ask for signed models; set model.runtime to one of
+    {{ include "admission.said" $runtimes }}
+- name: signature-check
+  of: containers
+  bad: >-
+    (g.at.endsWith('.model') || (g.at.contains('predictor.') && c.?name.orValue('') == 'kserve-container')) &&
+    (['command', 'image', 'lifecycle', 'envFrom'].exists(k, k in c) ||
+    ['startupProbe', 'livenessProbe', 'readinessProbe'].exists(k, c[?k].?exec.hasValue()) ||
+    c.?args.orValue([]).exists(a, a.startsWith('--v')) ||
+    c.?env.orValue([]).exists(e, e.name.startsWith('LD_') || (e.name == 'PREDICTOR_VERIFY_KEY' &&
+    !(e.?value.orValue('') in {{ $keys }}))) ||
+    c.?volumeMounts.orValue([]).exists(m, m.mountPath.contains('..') || !m.mountPath.startsWith('/mnt/') &&
+    !m.mountPath.startsWith('/tmp')))
+  say: >-
+    names another key than one of the platform, or changes the program that checks signatures; drop PREDICTOR_VERIFY_KEY,
+    --verify-key, LD_ variables, envFrom, command, image, lifecycle, probes by exec and volumeMounts, or name a key of
+    verification.keys
+{{- end -}}
+
+{{- define "admission.signed.servingruntimes" }}
+- name: signature-runtime
+  of: pods
+  bad: variables.name in {{ include "admission.texts" (compact (splitList "\n" (include "admission.runtimes" .))) }}
+  say: would stand in for a runtime of the platform, which asks for signed models; give it another metadata.name
+{{- end -}}

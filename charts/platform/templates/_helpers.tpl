@@ -38,7 +38,7 @@ component: predictor
 {{- get (index . 0).Values.images (index . 1) -}}
 {{- end -}}
 
-{{/* Where the PodMonitor goes. */}}
+{{/* Where the PodMonitor, the rules and the dashboards go. */}}
 {{- define "platform.monitorNamespace" -}}
 {{- .Values.podMonitor.namespace | default .Release.Namespace -}}
 {{- end -}}

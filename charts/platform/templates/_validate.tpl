@@ -4,9 +4,9 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- define "platform.validate" -}}
 {{- $wrong := list -}}
 {{- $v := .Values -}}
-{{- $used := or (ne $v.artifacts.volume "existing") $v.networkPolicy.defaultDeny $v.podMonitor.enabled -}}
+{{- $used := or (ne $v.artifacts.volume "existing") $v.networkPolicy.defaultDeny $v.podMonitor.enabled $v.prometheusRule.enabled -}}
 {{- if and $used (not $v.namespaces) -}}
-{{- $wrong = append $wrong "namespaces []: artifacts, networkPolicy and podMonitor need to know where; name the namespaces of your variants" -}}
+{{- $wrong = append $wrong "namespaces []: artifacts, networkPolicy, podMonitor and prometheusRule need to know where; name the namespaces of your variants" -}}
 {{- end -}}
 {{- if ne (len $v.namespaces) (len (uniq $v.namespaces)) -}}
 {{- $wrong = append $wrong (printf "namespaces %s: one stands twice; name each once" (toJson $v.namespaces)) -}}
@@ -41,6 +41,10 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- if ne (len $listed) (len (uniq $listed)) -}}
 {{- $wrong = append $wrong (printf "admission.%s %s: one stands twice; name each once" $kind (toJson $listed)) -}}
 {{- end -}}
+{{- end -}}
+{{- $keys := $v.verification.keys -}}
+{{- if ne (len $keys) (len (uniq $keys)) -}}
+{{- $wrong = append $wrong (printf "verification.keys %s: one stands twice; name each once" (toJson $keys)) -}}
 {{- end -}}
 {{- if has $v.race.name $a.accounts -}}
 {{- $wrong = append $wrong (printf "admission.accounts %s: may do what a race does, and tenants' pods would run as it; drop it" $v.race.name) -}}

@@ -68,7 +68,7 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- end -}}
 {{- range $one := $v.env -}}
 {{- if hasPrefix "PREDICTOR_" $one.name -}}
-{{- if has $one.name (list "PREDICTOR_NODE_CLASS" "PREDICTOR_PRE_STOP" "PREDICTOR_GRACE" "PREDICTOR_MAX_BATCH" "PREDICTOR_GATHER" "PREDICTOR_MAX_DELAY" "PREDICTOR_QUEUE" "PREDICTOR_CONNECTIONS" "PREDICTOR_TIMEOUT") -}}
+{{- if has $one.name (list "PREDICTOR_NODE_CLASS" "PREDICTOR_PRE_STOP" "PREDICTOR_GRACE" "PREDICTOR_MAX_BATCH" "PREDICTOR_GATHER" "PREDICTOR_MAX_DELAY" "PREDICTOR_QUEUE" "PREDICTOR_CONNECTIONS" "PREDICTOR_TIMEOUT" "PREDICTOR_SLO") -}}
 {{- $wrong = append $wrong (printf "env %s: has a value of its own in this chart; set that instead" $one.name) -}}
 {{- end -}}
 {{- end -}}

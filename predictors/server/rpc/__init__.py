@@ -1,3 +1,3 @@
-"""V2 over gRPC, and gRPC's health service; imported only where `grpcio` is installed and gRPC is wanted."""
+"""V2 over gRPC, and gRPC's health service; imported only where `protobuf` is installed and gRPC is wanted."""
 
 __all__: list[str] = []

@@ -1,74 +1,82 @@
 """The gRPC port: bound before anything is loaded, answering while it loads, drained with GOAWAY.
 
-`grpc.aio` on the event loop that serves HTTP too. Its own limits follow ours: messages as large as a body
-may be, a bound on calls at once, idle connections closed, and no port shared with another process.
+Its connections live on the event loop that serves HTTP too and have the same limits: as many of them, messages as
+large as a body may be, the same deadlines for what is received and for what nobody reads. One sweep a period looks
+after the deadlines, so that a call pays for no timer.
 
-Stopping the library's server sends GOAWAY, but cancels what crosses it on the wire: measured, about one call
-of each busy client. Only a connection that has become too old is sent away gracefully, with its calls
-served to the end. So where there is a pre-stop margin, no connection gets older than a third of it: in the
-margin every client leaves by itself and is routed elsewhere, and the stop finds nobody. A new connection
-every second or so costs a client about a millisecond, and spreads long-lived clients over the replicas.
+Before it stops, every client is asked to leave: it goes as soon as its calls are answered, and connects anew where it
+is routed. Who has answered that it heard has begun no call since, so that none is lost.
 """
 
-import os
-from typing import Any
+import asyncio
+import socket
+import time
 
-from predictors.errors import ListenError
+from predictors.server.connection import Timeouts
 from predictors.server.core import Predictor
 from predictors.server.metrics import Metrics
+from predictors.server.rpc.connection import RpcConnection, RpcHall
+from predictors.server.rpc.service import Service
 
 __all__ = ["RpcPort"]
 
-_MAX_METADATA_BYTES = 16 << 10
-_MIN_PING_MS = 10_000
-_AGES_A_MARGIN = 3
+_SWEEP_S = 0.5
+_POLL_S = 0.01
+_HEARD_S = 1.0
 
 
 class RpcPort:
     """A listening port for gRPC."""
 
     def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
-        # What the library says of its own inner life belongs in no log of ours.
-        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-        import grpc.aio
-
-        from predictors.server.rpc.service import Service
-
-        settings, model = predictor.settings, predictor.model
-        margin_ms = int(settings.pre_stop_s * 1000)
-        ages = [("grpc.max_connection_age_ms", max(1, margin_ms // _AGES_A_MARGIN))] if margin_ms else []
-        self._server: Any = grpc.aio.server(
-            maximum_concurrent_rpcs=settings.connections,
-            options=[
-                *ages,
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", model.body_bytes),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
-                ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
-                ("grpc.max_concurrent_streams", settings.connections),
-                # The library's own is two minutes for a client that says nothing after it has connected.
-                ("grpc.server_handshake_timeout_ms", int(settings.head_timeout_s * 1000)),
-                ("grpc.max_connection_idle_ms", int(settings.idle_timeout_s * 1000)),
-                ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
-            ],
+        settings = predictor.settings
+        self._hall = RpcHall(
+            find=Service(predictor, metrics).find,
+            message_bytes=predictor.model.body_bytes,
+            max_connections=settings.connections,
+            timeouts=Timeouts(
+                head_s=settings.head_timeout_s,
+                body_s=settings.body_timeout_s,
+                idle_s=settings.idle_timeout_s,
+                write_s=settings.write_timeout_s,
+            ),
         )
-        self._server.add_generic_rpc_handlers(tuple(Service(predictor, metrics).handlers()))
+        self._server: asyncio.Server | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
 
-    async def listen(self, host: str, port: int) -> int:
-        """Take the port and answer from now on; return its number.
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept connections on a bound socket from now on."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: RpcConnection(self._hall), sock=sock, backlog=1024)
+        self._sweeping = loop.call_later(_SWEEP_S, self._sweep)
 
-        Raises:
-            ListenError: It cannot be taken.
-        """
-        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            number = int(self._server.add_insecure_port(place))
-        except RuntimeError as error:
-            raise ListenError(f"cannot listen on {place} for gRPC", "choose another port, or --no-grpc") from error
-        await self._server.start()
-        return number
+    def leave(self) -> None:
+        """Ask every client to go elsewhere, and those that connect from now on after their first answer."""
+        self._hall.is_leaving = True
+        for connection in tuple(self._hall.connections):
+            connection.leave()
 
     async def drain(self, grace_s: float) -> None:
-        """Send every client away (GOAWAY), finish the calls that run, and cancel what is left after the grace."""
-        await self._server.stop(grace_s)
+        """Send every client away, finish the calls that run, and cut off what is left after the grace."""
+        began = time.monotonic()
+        if self._server is not None:
+            self._server.close()
+        self.leave()
+        while connections := tuple(self._hall.connections):
+            waited_s = time.monotonic() - began
+            for connection in connections:
+                if waited_s >= grace_s or (waited_s > 2 * _HEARD_S and not connection.is_busy):
+                    connection.abort()
+                elif connection.has_heard or waited_s > _HEARD_S:
+                    connection.refuse_more()
+                    if not connection.is_busy:
+                        connection.close()
+            await asyncio.sleep(_POLL_S)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    def _sweep(self) -> None:
+        now = time.monotonic_ns()
+        for connection in tuple(self._hall.connections):
+            connection.check(now)
+        self._sweeping = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)

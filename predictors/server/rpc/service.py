@@ -1,33 +1,36 @@
 """The methods of both services, over the same core, admission and refusals as HTTP.
 
-Messages are read and written here and not by the library, so that their time is on the request's clock and
-a message that is none is refused as any other input. There are no methods to load or unload anything.
+Messages are read and written here, so that their time is on the request's clock and a message that is none is
+refused as any other input. There are no methods to load or unload anything.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 
-from predictors.errors import InputError, NotReadyError
-from predictors.server.answer import Call, Encoded, Tensors
-from predictors.server.asking import ask
+from predictors.errors import InputError, NotReadyError, OverloadError
+from predictors.server.answer import Call as Understood
+from predictors.server.answer import Encoded, Tensors
 from predictors.server.core import Predictor, State
+from predictors.server.form import BinaryAnswer
 from predictors.server.head import HttpError
 from predictors.server.images import ImageReader
 from predictors.server.inference import TensorReaders, choose_outputs
 from predictors.server.metrics import Metrics
+from predictors.server.prediction import Prediction
 from predictors.server.replies import OCTETS, request_id
 from predictors.server.responder import fault_of
 from predictors.server.rpc import messages
+from predictors.server.rpc.call import Call, Method, Status, trailers
 from predictors.server.rpc.contents import given_tensors, response
+from predictors.server.rpc.hpack import header_block
+from predictors.server.rpc.known import KnownMessages
 from predictors.server.tensors import datatype_of
-from predictors.server.timing import POSTPROCESS, RECEIVE, SEND, Stopwatch
+from predictors.server.timing import POSTPROCESS, SEND, Stopwatch
 from predictors.server.v2 import platform_of
 
 __all__ = ["Service"]
@@ -36,19 +39,64 @@ _log = logging.getLogger(__name__)
 
 _PROTOCOL = "v2-grpc"
 _MAX_ID = 128
-_INLINE_BYTES = 64 << 10
 _WATCH_S = 0.2
 
 # The statuses of the one table of refusals, in gRPC's words; a full queue and no readiness are both 503 there.
-_CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    404: grpc.StatusCode.NOT_FOUND,
-    503: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+_STATUSES = {
+    400: Status.INVALID_ARGUMENT,
+    404: Status.NOT_FOUND,
+    503: Status.RESOURCE_EXHAUSTED,
+    504: Status.DEADLINE_EXCEEDED,
 }
 
-Context = Any  # grpc.aio.ServicerContext, which has no types
-Method = Callable[[bytes, Context], Any]
+
+class RpcResponder:
+    """Writes and counts the answers of one variant to calls."""
+
+    def __init__(self, identity: str, metrics: Metrics) -> None:
+        self._standing = ("x-podium-variant", identity)
+        self._good = trailers(Status.OK, more=[self._standing])
+        self._metrics = metrics
+
+    def tell(self, call: Call, message: bytes) -> None:
+        """Answer a question about the server itself, which is not counted."""
+        call.reply(message, self._good)
+
+    def succeed(self, call: Call, protocol: str, encoded: Encoded, watch: Stopwatch) -> None:
+        """Answer a prediction and take the rest of its time."""
+        headers = call.headers
+        block = self._good
+        asked = headers.get("x-request-id")
+        if asked is not None:
+            block += header_block([("x-request-id", asked[:_MAX_ID])])
+        watch.mark(POSTPROCESS)
+        if headers.get("x-podium-timing") == "1":
+            block += header_block([("x-podium-timing", watch.header())])
+        call.reply(encoded.body, block)
+        watch.mark(SEND)
+        self._metrics.answered(protocol, 200, watch)
+
+    def fail(self, call: Call, protocol: str, error: BaseException) -> None:
+        """Refuse a prediction; an error that is ours is logged under the id that the client gets."""
+        self._metrics.refused(protocol, fault_of(error).status)
+        self.refuse(call, error)
+
+    def refuse(self, call: Call, error: BaseException) -> None:
+        """Refuse a call without counting it."""
+        asked = call.headers.get("x-request-id")
+        identity = request_id() if asked is None else asked[:_MAX_ID]
+        fault = fault_of(error)
+        if fault.status == 500:
+            _log.error("request failed", extra={"fields": {"id": identity}}, exc_info=error)
+        status = _STATUSES.get(fault.status, Status.INTERNAL)
+        if isinstance(error, NotReadyError):
+            status = Status.UNAVAILABLE
+        more = (self._standing, ("x-podium-code", fault.code), ("x-request-id", identity), *fault.headers)
+        call.refuse(status, fault.sentence, more)
+
+    def count_left(self) -> None:
+        """Count a client that went before the answer was there."""
+        self._metrics.refused(_PROTOCOL, 499)
 
 
 class Service:
@@ -56,118 +104,101 @@ class Service:
 
     def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
         self._predictor = predictor
-        self._metrics = metrics
         model = predictor.model
         images = None
         if model.preprocessing is not None:
             images = ImageReader(model.preprocessing, model.variant.inputs[0].name)
         self._readers = TensorReaders(model, images)
-        self._standing = ("x-podium-variant", model.identity)
+        self._known = KnownMessages(model.inputs)
+        self._responder = RpcResponder(model.identity, metrics)
         self._metadata = self._described()
-
-    def handlers(self) -> list[Any]:
-        """Give the handlers of both services for a `grpc.aio` server."""
         told: dict[str, Callable[[bytes], bytes]] = {
-            "ServerLive": lambda _: _written(messages.ServerLiveResponse(live=self._predictor.is_live)),
-            "ServerReady": lambda _: _written(messages.ServerReadyResponse(ready=self._is_ready)),
-            "ModelReady": self._model_ready,
-            "ServerMetadata": lambda _: _server_metadata(),
-            "ModelMetadata": self._model_metadata,
+            f"/{messages.INFERENCE}/ServerLive": self._live,
+            f"/{messages.INFERENCE}/ServerReady": self._ready,
+            f"/{messages.INFERENCE}/ModelReady": self._model_ready,
+            f"/{messages.INFERENCE}/ServerMetadata": _server_metadata,
+            f"/{messages.INFERENCE}/ModelMetadata": self._model_metadata,
+            f"/{messages.HEALTH}/Check": self._check,
         }
-        methods: dict[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(partial(self._tell, tell)) for name, tell in told.items()
+        self._methods: Mapping[str, Method] = {
+            **{path: partial(self._tell, tell) for path, tell in told.items()},
+            f"/{messages.INFERENCE}/ModelInfer": self._infer,
+            f"/{messages.HEALTH}/Watch": self._watch,
         }
-        methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)
-        health = {
-            "Check": grpc.unary_unary_rpc_method_handler(partial(self._tell, self._check)),
-            "Watch": grpc.unary_stream_rpc_method_handler(self._watch),
-        }
-        return [
-            grpc.method_handlers_generic_handler(messages.INFERENCE, methods),
-            grpc.method_handlers_generic_handler(messages.HEALTH, health),
-        ]
+
+    def find(self, path: str) -> Method | None:
+        """Find what answers a path."""
+        return self._methods.get(path)
 
     @property
     def _is_ready(self) -> bool:
         return self._predictor.is_ready
 
-    async def _tell(self, tell: Callable[[bytes], bytes], raw: bytes, context: Context) -> bytes:
-        """Answer a question about the server, which is not counted."""
+    def _tell(self, tell: Callable[[bytes], bytes], call: Call) -> None:
         try:
-            return tell(raw)
+            message = tell(call.body)
         except (HttpError, InputError) as error:
-            await self._abort(context, error, asked=None)
+            self._responder.refuse(call, error)
+            return
+        self._responder.tell(call, message)
 
-    async def _infer(self, raw: bytes, context: Context) -> bytes:
-        watch = Stopwatch(time.monotonic_ns())
-        watch.mark(RECEIVE)
-        headers = dict(context.invocation_metadata() or ())
-        asked = headers.get("x-request-id")
+    def _infer(self, call: Call) -> None:
+        limit_ns = int(self._predictor.settings.timeout_s * 1e9)
+        timeout_ns = min(call.head.timeout_ns, limit_ns) if call.head.timeout_ns else 0
+        prediction = Prediction(self._predictor, self._responder, call, _PROTOCOL)
         try:
-            answer = await self._answer(raw, watch, context.time_remaining())
-        except asyncio.CancelledError:
-            self._metrics.refused(_PROTOCOL, 499)
-            raise
-        # Whatever an engine raises must become an answer that tells nothing of it.
-        except Exception as error:
-            self._metrics.refused(_PROTOCOL, fault_of(error).status)
-            await self._abort(context, error, asked=asked)
-        watch.mark(POSTPROCESS)
-        trailing = [self._standing]
-        if asked is not None:
-            trailing.append(("x-request-id", asked[:_MAX_ID]))
-        if headers.get("x-podium-timing") == "1":
-            trailing.append(("x-podium-timing", watch.header()))
-        context.set_trailing_metadata(trailing)
-        watch.mark(SEND)
-        self._metrics.answered(_PROTOCOL, 200, watch)
-        return answer
+            prediction.begin(self._understand, timeout_ns=timeout_ns, is_accepted=True)
+        except (HttpError, InputError, NotReadyError, OverloadError) as error:
+            self._responder.fail(call, _PROTOCOL, error)
+            return
+        if call.on_cancel is not None:
+            call.on_cancel = partial(self._left, call.on_cancel)
 
-    async def _answer(self, raw: bytes, watch: Stopwatch, remaining_s: float | None) -> bytes:
+    def _left(self, cancel: Callable[[], None]) -> None:
+        """Take the work of a client that has gone out of the queue, and count it."""
+        cancel()
+        self._responder.count_left()
+
+    def _understand(self, raw: bytes) -> Understood:
+        known = self._known.find(raw)
+        if known is not None:
+            return known
         model = self._predictor.model
+        request = _parsed(messages.ModelInferRequest, raw)
+        self._check_model(request.model_name, request.model_version)
+        names = choose_outputs(model.outputs, [output.name for output in request.outputs])
+        is_raw = bool(request.raw_input_contents)
 
-        def understand() -> Call:
-            request = _parsed(messages.ModelInferRequest, raw)
-            self._check_model(request.model_name, request.model_version)
-            names = choose_outputs(model.outputs, [output.name for output in request.outputs])
+        def write(outputs: Tensors) -> Encoded:
+            body = response(
+                name=model.name,
+                version=model.version,
+                identity=request.id,
+                outputs=outputs,
+                names=names,
+                is_raw=is_raw,
+            )
+            return Encoded(body, OCTETS)
 
-            def encode(outputs: Tensors) -> Encoded:
-                body = response(
-                    name=model.name,
-                    version=model.version,
-                    identity=request.id,
-                    outputs=outputs,
-                    names=names,
-                    is_raw=bool(request.raw_input_contents),
-                )
-                return Encoded(body, OCTETS)
-
-            return self._readers.call(given_tensors(request), encode, booleans=False)
-
-        limit_s = self._predictor.settings.timeout_s
-        timeout_s = limit_s if remaining_s is None else min(remaining_s, limit_s)
-        is_large = len(raw) > _INLINE_BYTES
-        call, outputs = await ask(
-            self._predictor, understand, watch, timeout_s=timeout_s, is_large=is_large, is_accepted=True
-        )
-        return call.encode(outputs).body
-
-    async def _abort(self, context: Context, error: Exception, *, asked: str | None) -> NoReturn:
-        fault = fault_of(error)
-        identity = request_id() if asked is None else asked[:_MAX_ID]
-        if fault.status == 500:
-            _log.error("request failed", extra={"fields": {"id": identity}}, exc_info=error)
-        code = _CODES.get(fault.status, grpc.StatusCode.INTERNAL)
-        if isinstance(error, NotReadyError):
-            code = grpc.StatusCode.UNAVAILABLE
-        trailing = (self._standing, ("x-podium-code", fault.code), ("x-request-id", identity), *fault.headers)
-        await context.abort(code, fault.sentence, trailing)
-        raise AssertionError("abort raises")
+        encode: Callable[[Tensors], Encoded] = write
+        if is_raw and len(names) == 1:
+            # One output's bytes are the end of the message, as a binary answer has them over HTTP.
+            encode = BinaryAnswer(names, write)
+        given = given_tensors(request)
+        understood = self._readers.call(given, encode, booleans=False)
+        self._known.keep(raw, request, given, understood)
+        return understood
 
     def _check_model(self, name: str, version: str) -> None:
         model = self._predictor.model
         if name != model.name or version not in ("", model.version):
             raise HttpError(404, "unknown_model", "no such model or version is served here")
+
+    def _live(self, _raw: bytes) -> bytes:
+        return _written(messages.ServerLiveResponse(live=self._predictor.is_live))
+
+    def _ready(self, _raw: bytes) -> bytes:
+        return _written(messages.ServerReadyResponse(ready=self._is_ready))
 
     def _model_ready(self, raw: bytes) -> bytes:
         request = _parsed(messages.ModelReadyRequest, raw)
@@ -193,19 +224,25 @@ class Service:
             raise HttpError(404, "unknown_service", "no such service is served here")
         return self._health()
 
-    async def _watch(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
+    def _watch(self, call: Call) -> None:
+        try:
+            is_known = self._knows(_parsed(messages.HealthCheckRequest, call.body).service)
+        except InputError as error:
+            self._responder.refuse(call, error)
+            return
+        self._tell_changes(call, is_known, b"")
+
+    def _tell_changes(self, call: Call, is_known: bool, last: bytes) -> None:
         """Tell the health now and whenever it changes, until work is refused: a watcher must not hold up the end."""
-        del context
-        is_known = self._knows(_parsed(messages.HealthCheckRequest, raw).service)
-        last = b""
-        while True:
-            status = self._health() if is_known else _health("SERVICE_UNKNOWN")
-            if status != last:
-                last = status
-                yield status
-            if self._predictor.state is State.REFUSING:
-                return
-            await asyncio.sleep(_WATCH_S)
+        if call.is_over:
+            return
+        status = self._health() if is_known else _health("SERVICE_UNKNOWN")
+        if status != last:
+            call.send(status)
+        if self._predictor.state is State.REFUSING:
+            call.reply(None, trailers(Status.OK))
+            return
+        asyncio.get_running_loop().call_later(_WATCH_S, self._tell_changes, call, is_known, status)
 
     def _knows(self, service: str) -> bool:
         return service in ("", messages.INFERENCE, self._predictor.model.name)
@@ -219,7 +256,7 @@ def _health(status: str) -> bytes:
     return _written(messages.HealthCheckResponse(status=value))
 
 
-def _server_metadata() -> bytes:
+def _server_metadata(_raw: bytes) -> bytes:
     return _written(messages.ServerMetadataResponse(name="podium", version="2"))
 
 

@@ -8,13 +8,7 @@ from loadtest.errors import GeneratorError
 from loadtest.k6 import find_k6
 from loadtest.vegeta import find_vegeta
 from tests.contract.race.racing import Workshop
-
-
-def need(reason: str) -> None:
-    """Skip with the reason, or fail where the generators were asked for."""
-    if "truth" in os.environ.get("PODIUM_REQUIRE", "").split():
-        pytest.fail(reason)
-    pytest.skip(reason)
+from tests.needs import lack
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -23,7 +17,7 @@ def _generators() -> None:
         try:
             find()
         except GeneratorError as error:
-            need(f"{error}; {error.hint}")
+            lack("truth", f"{error}; {error.hint}")
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("a race needs a core for the server and one for the generator")
 

@@ -16,7 +16,7 @@ from tests.contract.race.racing import RACE_S, RATE, WHOLE, Ended, Place, Worksh
 RACED = ("ort-fp32", "ort-int8")
 REJECTED = "ort-int8-coarse"
 FILES = re.compile(
-    r"build\.log|plan\.json|race\.json|report\.html|payloads\.sha256|\.lock"
+    r"build\.log|plan\.json|(race|dossier)\.json|report\.html|payloads\.sha256|\.lock"
     r"|[a-z0-9-]+/local/(server\.log|\d\d-[a-z-]+\.(json|hdr|samples))"
 )
 

@@ -1,0 +1,3 @@
+module podium.dev/airgap/netpol
+
+go 1.26.0

@@ -1,0 +1,77 @@
+"""Where this process's memory lies: on the socket of its CPUs, or on another one, which is farther to reach.
+
+The kernel's own page tables say it. Walking them takes milliseconds for a large process, and is left out on a machine
+with one memory node, where there is nothing to tell.
+"""
+
+import os
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+__all__ = ["MemoryPlace", "memory_place"]
+
+_NODE = "node[0-9]*"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlace:
+    """Memory nodes of the machine, those that hold the process's CPUs, and bytes on these and on all others.
+
+    Anonymous memory alone is counted: weights, activations and heaps. Pages of files are shared with whoever read them
+    first.
+    """
+
+    nodes: int
+    cpu_nodes: int
+    near_bytes: int
+    far_bytes: int
+
+    def document(self) -> dict[str, int]:
+        """Give the fields as `/debug/state` shows them."""
+        return asdict(self)
+
+
+def memory_place(cores: Collection[int] | None = None, root: Path = Path("/")) -> MemoryPlace | None:
+    """Return where the memory of this process lies; None where the kernel does not tell.
+
+    Args:
+        cores: CPU numbers that it may use; those of its affinity without.
+        root: where `proc` and `sys` lie.
+    """
+    used = os.sched_getaffinity(0) if cores is None else set(cores)
+    try:
+        folders = sorted((root / "sys/devices/system/node").glob(_NODE))
+        held = {int(folder.name.removeprefix("node")): _numbers(folder / "cpulist") for folder in folders}
+        near = {node for node, cpus in held.items() if cpus & used}
+        if len(held) < 2:
+            return MemoryPlace(len(held), len(near), 0, 0) if held else None
+        counted = _bytes_by_node(root / "proc/self/numa_maps")
+    except (OSError, ValueError):
+        return None
+    near_bytes = sum(size for node, size in counted.items() if node in near)
+    return MemoryPlace(len(held), len(near), near_bytes, sum(counted.values()) - near_bytes)
+
+
+def _numbers(path: Path) -> set[int]:
+    """Read a list such as `0-3,8`."""
+    found: set[int] = set()
+    for part in path.read_text(encoding="ascii").strip().split(","):
+        first, _, last = part.partition("-")
+        if first:
+            found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+def _bytes_by_node(path: Path) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        # A path may hold anything, also what looks like a count, but no space: the kernel escapes it.
+        fields = dict(part.split("=", 1) for part in line.split()[2:] if "=" in part and not part.startswith("file="))
+        if "anon" not in fields:
+            continue
+        page = int(fields.get("kernelpagesize_kB", "4")) * 1024
+        for name, count in fields.items():
+            if name[:1] == "N" and name[1:].isdigit():
+                total[int(name[1:])] = total.get(int(name[1:]), 0) + int(count) * page
+    return total
