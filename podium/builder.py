@@ -21,13 +21,14 @@ from podium import processes
 from podium.entry import Quality
 from podium.errors import MachineError
 from predictors.errors import PredictorError
+from predictors.store import Store
 
-__all__ = ["Builder", "RefusedError"]
+__all__ = ["BUILDING_S", "Builder", "RefusedError"]
 
 _Emit = Callable[[str], None]
 # For the end of an idle child, and of one that is building: it takes its draft out of the store, as soon as the library
 # that it is in comes back and this machine lets it.
-_IDLE_S, _BUILDING_S = 0.5, 10.0
+_IDLE_S, BUILDING_S = 0.5, 10.0
 
 
 class RefusedError(PredictorError):
@@ -41,6 +42,7 @@ class Builder:
         self._log = log
         self._progress = progress
         self._process: subprocess.Popen[str] | None = None
+        self._stores: set[Path] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -48,8 +50,14 @@ class Builder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop(grace_s=_IDLE_S if error is None else BUILDING_S)
+
+    def stop(self, *, grace_s: float) -> None:
+        """End the child, by force after `grace_s`, and take away the draft of one that did not come to it."""
         if self._process is not None:
-            processes.stop(self._process, grace_s=_IDLE_S if error is None else _BUILDING_S)
+            processes.stop(self._process, grace_s=grace_s)
+        for store in self._stores:
+            Store(store).sweep()
 
     def build(self, *, model_folder: Path, variant_id: str, store: Path, recipes: str | None = None) -> dict[str, Any]:
         """Build one variant, or find it in the store: `{variant_id, address, folder, cached, seconds}`.
@@ -58,6 +66,7 @@ class Builder:
             RefusedError: the variant cannot be built from this source.
             MachineError: the child ended.
         """
+        self._stores.add(store)
         return self._ask(
             {
                 "job": "build",
@@ -133,7 +142,6 @@ class Builder:
 def _build(job: Mapping[str, Any], progress: _Emit) -> dict[str, Any]:
     from predictors.build import build, plan
     from predictors.card import load_card
-    from predictors.store import Store
 
     folder = Path(job["model_folder"])
     card = load_card(folder)

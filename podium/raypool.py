@@ -19,7 +19,7 @@ from typing import Any, Self
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
-from podium.builder import Builder, RefusedError
+from podium.builder import BUILDING_S, Builder, RefusedError
 from podium.errors import MachineError
 from podium.fanout import Job, Ledger, Outcome
 from predictors.localray import LocalRay
@@ -28,6 +28,7 @@ __all__ = ["Place", "RayPool", "Worker"]
 
 _WORKER_BYTES = 2 << 30
 _CHECK_S = 120.0
+_CLOSE_S = BUILDING_S + 2.0
 _CONNECT_S = 5.0
 
 
@@ -84,8 +85,8 @@ class Worker:
             return Outcome(lost=str(error), notes=tuple(self._notes))
 
     def close(self) -> None:
-        """End the child."""
-        self._builder.__exit__(None, None, None)
+        """End the child, also one that is building, which takes its draft out of the store."""
+        self._builder.stop(grace_s=BUILDING_S)
 
     def _done(self, job: Job, folders: dict[str, str]) -> dict[str, Any]:
         place = self._place
@@ -257,7 +258,9 @@ class RayPool:
 
     def _hired(self) -> Any:
         # The memory is promised to each; what is lost is tried anew by us, not by Ray.
-        hire: Any = ray.remote(num_cpus=1, memory=_WORKER_BYTES, max_restarts=0, max_task_retries=0)
+        # A second call at a time is for its end: the first one may be in the middle of a build.
+        remote: Any = ray.remote
+        hire = remote(num_cpus=1, memory=_WORKER_BYTES, max_restarts=0, max_task_retries=0, max_concurrency=2)
         worker = hire(Worker).remote(self._place)
         self._all.append(worker)
         return worker
@@ -269,6 +272,9 @@ class RayPool:
             ray.kill(worker)
 
     def _dismiss(self) -> None:
+        # What is killed leaves its draft; one that died, or whose cluster did, has nothing to close.
+        with contextlib.suppress(RayError):
+            ray.wait([worker.close.remote() for worker in self._all], num_returns=len(self._all), timeout=_CLOSE_S)
         while self._all:
             self._drop(self._all[-1])
 

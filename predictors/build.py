@@ -127,7 +127,7 @@ class _Build:
             self._make(plan, parent, staging)
             return self._store.put(staging, key), False
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            self._store.remove(staging)
 
     def _is_whole(self, known: StoredVariant) -> bool:
         """Drop a damaged artifact: with the same address in the way, it could not be built again."""

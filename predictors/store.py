@@ -2,10 +2,12 @@
 
 Folders are content-addressed and never change once they are in; a folder appears by one rename, so that a
 reader sees all of it or nothing. The newest address of an id is the one put, or found for a build, last. Building and
-checking happen elsewhere.
+checking happen elsewhere. Whoever builds holds a lock on the draft, which the kernel takes from a process that ends in
+whatever way, so that a draft which nobody holds is known as one that nobody finishes.
 """
 
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -22,6 +24,7 @@ __all__ = ["Store", "StoredVariant", "default_store", "is_damaged"]
 
 _BUILDS = "builds"
 _STAGING = ".staging"
+_OLD_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,28 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._locks: dict[Path, int] = {}
 
     def staging(self) -> Path:
-        """Make an empty folder on the store's own file system, to build in and then `put`."""
+        """Make an empty folder on the store's own file system, to build in and then `put` or `remove`."""
         parent = self.root / _STAGING
         parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=parent))
+        while True:
+            folder = Path(tempfile.mkdtemp(dir=parent))
+            lock = os.open(folder, os.O_RDONLY)
+            # A file system without locks for folders knows drafts by their age.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Before it was locked it was nobody's, and may have been taken for one that nobody finishes.
+            if folder.is_dir():
+                self._locks[folder] = lock
+                return folder
+            os.close(lock)
+
+    def _release(self, folder: Path) -> None:
+        lock = self._locks.pop(folder, None)
+        if lock is not None:
+            os.close(lock)
 
     def put(self, staging_folder: Path, build_key: str | None = None) -> StoredVariant:
         """Move a finished folder into the store; the same content again only becomes the newest.
@@ -80,6 +99,7 @@ class Store:
             self._move(staging_folder, target)
         elif staging_folder.resolve() != target.resolve():
             shutil.rmtree(staging_folder)
+        self._release(staging_folder)
         # A staging folder is private; what is in the store is mounted into pods that run as somebody else.
         target.chmod(0o755)
         os.utime(target / MANIFEST)
@@ -126,23 +146,34 @@ class Store:
                 found.append((-path.stat().st_mtime_ns, str(path), path.parent))
         return [folder for _, _, folder in sorted(found) if folder.parent.name != _STAGING]
 
-    def abandoned(self, *, older_than_s: float = 86_400.0) -> Sequence[Path]:
-        """List the staging folders that no build has written to for so long."""
-        limit = time.time() - older_than_s
-        return [path for path in sorted((self.root / _STAGING).glob("*")) if _newest(path) < limit]
+    def abandoned(self) -> Sequence[Path]:
+        """List the drafts that nobody finishes: their process has ended, or nobody can tell and they are a day old."""
+        found = []
+        for folder in sorted((self.root / _STAGING).glob("*")):
+            held = _is_held(folder)
+            if held is False or (held is None and _newest(folder) < time.time() - _OLD_S):
+                found.append(folder)
+        return found
 
     def remove(self, folder: Path) -> None:
         """Take a folder out of the store: for readers it is gone at once, and then its bytes.
 
         Of one that somebody else takes out meanwhile, nothing is left to do.
         """
+        draft = folder
         if folder.parent != self.root / _STAGING:
-            gone = self.staging()
+            draft = self.staging()
             with suppress(FileNotFoundError):
-                folder.rename(gone / folder.name)
-            folder = gone
+                folder.rename(draft / folder.name)
         with suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+            shutil.rmtree(draft)
+        self._release(draft)
+
+    def sweep(self) -> None:
+        """Remove the drafts that nobody finishes, as far as this user may."""
+        for folder in self.abandoned():
+            with suppress(OSError):
+                self.remove(folder)
 
     def list(self) -> Sequence[StoredVariant]:
         """List all variants, the newest first; one with a damaged manifest stands in nobody's way."""
@@ -193,9 +224,8 @@ class Store:
         try:
             shutil.copytree(source, staged, dirs_exist_ok=True)
             self._move(staged, target)
-        except OSError:
-            shutil.rmtree(staged, ignore_errors=True)
-            raise
+        finally:
+            self.remove(staged)
         shutil.rmtree(source)
 
     def _name_build(self, model: str, key: str, address: str) -> None:
@@ -204,6 +234,26 @@ class Store:
         staged = builds / f".{key}.{os.getpid()}"
         staged.write_text(address + "\n", encoding="ascii")
         staged.replace(builds / key)
+
+
+def _is_held(folder: Path) -> bool | None:
+    """Tell whether a process holds a draft; None where that cannot be told."""
+    try:
+        lock = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        # Somebody takes it out, or puts it.
+        return True
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(lock)
+    return False
 
 
 def _newest(folder: Path) -> float:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from podium.entry import Quality
     from predictors.build import Built, RecipePlan
     from predictors.card import ModelCard
+    from predictors.store import Store
 
 __all__ = ["register"]
 
@@ -65,13 +66,14 @@ def register(app: typer.Typer) -> None:
         target = store or default_store()
         # Everything is compared with the source, whichever variants were asked for.
         source = plan(card, model, recipes=recipes)[0]
-        if ray is not None:
-            made = _on_ray(ray, model, source if quality else None, plans, target, recipes)
-        elif quality:
-            made = _with_quality(model, source, plans, target, recipes)
-        else:
-            kept = Store(target)
-            made = _each(plans, lambda item: (build_variant(card, model, item, kept, _note), None))
+        kept = Store(target)
+        with _swept(kept):
+            if ray is not None:
+                made = _on_ray(ray, model, source if quality else None, plans, target, recipes)
+            elif quality:
+                made = _with_quality(model, source, plans, target, recipes)
+            else:
+                made = _each(plans, lambda item: (build_variant(card, model, item, kept, _note), None))
         _print(made, output)
         _report_missing(plans, made)
 
@@ -169,6 +171,16 @@ def _logs(is_wanted: Callable[[], bool] = lambda: False) -> Iterator[Path]:
         raise
     if not is_wanted():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _swept(store: "Store") -> Iterator[None]:
+    """Take out of the store what killed builds left there: earlier ones, and those in here."""
+    store.sweep()
+    try:
+        yield
+    finally:
+        store.sweep()
 
 
 def _on_ray(

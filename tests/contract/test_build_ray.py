@@ -92,6 +92,10 @@ def begun(process: "subprocess.Popen[str]") -> list[int]:
     return builders(process.pid)
 
 
+def drafts(store: Path) -> list[Path]:
+    return list(store.glob(".staging/*"))
+
+
 def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
@@ -132,6 +136,7 @@ def test_a_build_on_ray_is_the_serial_one_although_a_worker_died(
 
 def test_an_interrupted_build_leaves_no_process_and_no_draft(tmp_path: Path, building: "subprocess.Popen[str]") -> None:
     begun(building)
+    eventually(lambda: drafts(tmp_path / "store") or building.poll() is not None, deadline_s=120, pause_s=0.005)
     processes = family(building.pid)
     assert len(processes) > 5
     # As a terminal does: to the command and all that is in its group.
@@ -139,4 +144,4 @@ def test_an_interrupted_build_leaves_no_process_and_no_draft(tmp_path: Path, bui
     building.communicate(timeout=60)
     assert building.returncode == 130
     eventually(lambda: alive(processes) == [])
-    assert list((tmp_path / "store").glob(".staging/*")) == []
+    assert drafts(tmp_path / "store") == []

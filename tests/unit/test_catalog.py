@@ -93,10 +93,9 @@ def test_superseded_damaged_and_abandoned_things_may_go_and_nothing_else(store: 
     assert [item.folder for item in prunable(store, keep=2)] == [oldest]
     assert not prunable(store, keep=3)
     (oldest / "variant.yaml").write_text("{", encoding="utf-8")
-    running, dead = store.staging(), store.staging()
+    running, dead = store.staging(), store.root / ".staging" / "dead"
+    dead.mkdir()
     (dead / "half").write_text("x")
-    for path in (dead / "half", dead):
-        os.utime(path, (1000, 1000))
     assert [(item.folder, item.reason) for item in prunable(store, keep=3)] == [
         (oldest, "damaged"),
         (dead, "abandoned"),
@@ -205,8 +204,8 @@ def test_what_cannot_be_read_now_is_kept(
 
 def test_what_goes_meanwhile_is_pruned_too(store: Store) -> None:
     newest, *others = store.folders()
-    dead = store.staging()
-    os.utime(dead, (1000, 1000))
+    dead = store.root / ".staging" / "dead"
+    dead.mkdir(parents=True)
     items = prunable(store)
     assert len(items) == 3
     for folder in (others[0], dead):

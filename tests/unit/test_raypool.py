@@ -91,7 +91,7 @@ class Actor:
     """A worker that answers what was planned for it."""
 
     def __init__(self, sees: Answer, does: Answer) -> None:
-        self.sees, self.do = Method(sees), Method(does)
+        self.sees, self.do, self.close = Method(sees), Method(does), Method(Answer())
 
 
 class Hiring:
@@ -129,9 +129,11 @@ class Cluster:
         if self.fault is not None:
             raise self.fault
 
-    def wait(self, answers: list[Answer], *, num_returns: int) -> tuple[list[Answer], list[Answer]]:
+    def wait(
+        self, answers: list[Answer], *, num_returns: int, timeout: float | None = None
+    ) -> tuple[list[Answer], list[Answer]]:
         there = [answer for answer in answers if not answer.never][:num_returns]
-        assert there, "the pool waits for an answer that never comes"
+        assert there or timeout is not None, "the pool waits for an answer that never comes"
         return there, [answer for answer in answers if answer not in there]
 
     def get(self, asked: Answer | list[Answer], *, timeout: float | None = None) -> object:

@@ -1,8 +1,12 @@
 """The store files by content, finds the newest, and shows nothing half-written."""
 
 import errno
+import fcntl
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,13 +147,64 @@ def test_the_default_store_is_settable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_store() == Path(".podium/store")
 
 
-def test_a_staging_folder_that_goes_while_it_is_looked_at_is_in_use(
+def left_by_a_killed_build(store: Store) -> Path:
+    """Begin a draft in a process that is killed; return its folder."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from predictors.store import Store;"
+        "folder = Store(Path(sys.argv[1])).staging(); (folder / 'half').write_text('x');"
+        "print(folder, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(store.root)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL
+    return Path(done.stdout.strip())
+
+
+def test_a_draft_is_swept_once_its_process_is_gone_and_not_before(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    mine = store.staging()
+    # However old: a training may write nothing for longer than a day.
+    os.utime(mine, (1000, 1000))
+    dead = left_by_a_killed_build(store)
+    assert (dead / "half").is_file()
+    assert Store(tmp_path).abandoned() == [dead]
+    Store(tmp_path).sweep()
+    assert (mine.is_dir(), dead.exists()) == (True, False)
+    store.remove(mine)
+    assert list((tmp_path / ".staging").iterdir()) == []
+
+
+def test_what_is_swept_between_its_making_and_its_lock_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    swept: list[Path] = []
+
+    def sweep_first(lock: int, operation: int) -> None:
+        if not swept:
+            swept.append(Path(f"/proc/self/fd/{lock}").readlink())
+            swept[0].rmdir()
+        flock(lock, operation)
+
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    folder = Store(tmp_path).staging()
+    assert folder.is_dir()
+    assert swept
+    assert folder != swept[0]
+
+
+def test_where_folders_have_no_locks_a_draft_is_known_by_its_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
     store = Store(tmp_path)
     folder = store.staging()
+    assert store.abandoned() == []
     os.utime(folder, (1000, 1000))
     assert store.abandoned() == [folder]
+    # One that goes while it is looked at is in use.
     monkeypatch.setattr(Path, "rglob", lambda *_: [folder / "gone"])
     assert store.abandoned() == []
 
