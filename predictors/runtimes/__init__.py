@@ -25,6 +25,7 @@ __all__ = [
     "Assigned",
     "Graph",
     "OwnBatches",
+    "Roaming",
     "Runtime",
     "check_cpu",
     "load_runtime",
@@ -72,6 +73,16 @@ class Assigned(Protocol):
     def nodes(self) -> Mapping[str, int]:
         """Tell how many operators each provider runs, by its name; empty where the engine does not say."""
         ...
+
+
+@runtime_checkable
+class Roaming(Protocol):
+    """A runtime that now one thread may call, now another, at no cost: its own threads belong to none of them.
+
+    PyTorch's do not: it makes a pool for each thread that calls it.
+    """
+
+    is_roaming: bool
 
 
 @dataclass(frozen=True, slots=True)

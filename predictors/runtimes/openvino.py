@@ -23,6 +23,8 @@ __all__ = ["OpenVinoRuntime", "load", "open_file"]
 class OpenVinoRuntime:
     """A network compiled by OpenVINO."""
 
+    is_roaming = True
+
     def __init__(self, compiled: Any, outputs: Sequence[str]) -> None:
         self._request = compiled.create_infer_request()
         self._outputs = list(outputs)

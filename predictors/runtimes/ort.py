@@ -34,6 +34,8 @@ _DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(floa
 class OrtRuntime:
     """A session of ONNX Runtime."""
 
+    is_roaming = True
+
     def __init__(self, session: Any) -> None:
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]

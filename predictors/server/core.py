@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from predictors.errors import NotReadyError
-from predictors.runtimes import OwnBatches
+from predictors.runtimes import OwnBatches, Roaming
 from predictors.server.batcher import Batcher, BatchPolicy
 from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
@@ -26,6 +26,8 @@ from predictors.server.settings import Settings
 __all__ = ["Predictor", "State"]
 
 _CLOSE_S = 0.5
+# Health waits no longer than that for an engine that computes on the event loop.
+_BRIEF_S = 0.001
 _PATIENCE = 10
 _HUNG = 3
 
@@ -121,6 +123,7 @@ class Predictor:
             delay_s=self.settings.max_delay_s,
             queue=self.settings.queue,
             is_batched=self.model.is_batched,
+            brief_s=_BRIEF_S if isinstance(engine.runtime, Roaming) else 0.0,
         )
         self.engine = engine
         if isinstance(engine.runtime, OwnBatches):

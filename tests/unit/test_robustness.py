@@ -17,6 +17,7 @@ from tests.robustness import (
     main,
     marks,
     rows_of,
+    shown,
     table,
 )
 
@@ -65,6 +66,17 @@ def test_a_mark_that_the_table_lacks_is_seen(tmp_path: Path) -> None:
     assert "**not run**" in table(found, Seen({}, {}), made="never")
     seen = Seen({found[0].test: "passed"}, {("R2", found[0].test): ["1 of 1"]})
     assert "| R2 | must hold | 1 of 1 | `tests/contract/test_new.py::test_it` |" in table(found, seen, made="now")
+
+
+def test_what_earlier_runs_showed_is_read_off_the_table() -> None:
+    passed, failed = (Mark("R2", "row", f"tests/contract/test_new.py::test_{name}", "must hold") for name in "ab")
+    other = Mark("R29", "row", "tests/faults/test_new.py::test_it", "must hold")
+    seen = Seen({passed.test: "passed", failed.test: "failed"}, {("R2", passed.test): ["1 of 1", "2 of 2"]})
+    assert shown(table([passed, failed, other], seen, made="now")) == Seen(
+        {passed.test: "passed"}, {("R2", passed.test): ["1 of 1; 2 of 2"]}
+    )
+    text = TABLE.read_text(encoding="utf-8")
+    assert shown(text).figures.keys() <= {(row, test) for row, kind, test in rows_of(text) if kind == "row"}
 
 
 def test_a_folder_without_a_row_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
