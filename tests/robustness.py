@@ -66,6 +66,7 @@ CLUSTER_ROWS = (
     "S7",
     "S8",
     "S24",
+    "S29",
     "S30",
 )
 # Those of charts, images, reports and commands.
