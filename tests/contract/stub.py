@@ -19,7 +19,7 @@ from PIL import Image
 
 from predictors import imaging
 from predictors.runtimes import Array
-from predictors.server import loading, logs, origin, process, receiver, tensors
+from predictors.server import loading, logs, origin, ports, process, receiver, tensors
 from predictors.server.batcher import Batcher
 from predictors.server.core import Predictor
 from predictors.server.front import FrontEnd
@@ -100,7 +100,7 @@ def _without_limits() -> None:
         set_up(self, plain)
 
     HeadReader.__init__ = unlimited  # type: ignore[method-assign]
-    process.WireLimits = lambda **_: plain  # type: ignore[assignment,attr-defined]
+    ports.WireLimits = lambda **_: plain  # type: ignore[assignment,attr-defined]
     receiver._FREE_CHUNKS = 1 << 60
 
 
