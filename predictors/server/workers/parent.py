@@ -70,7 +70,7 @@ def _forked(origin: Origin, settings: Settings, sockets: Sockets) -> list[Forked
     links = [linked() for _ in shares]
     parent = os.getpid()
     die_with = _dying_with(parent)
-    # What is alive now is shared by all as long as no collection touches it, and what is buffered would be written twice.
+    # What is alive is shared by all as long as no collection touches it; what is buffered would be written twice.
     gc.collect()
     gc.freeze()
     sys.stdout.flush()
