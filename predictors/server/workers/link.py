@@ -18,7 +18,6 @@ __all__ = ["Door", "Kind", "Link", "Message", "linked"]
 # The numbers of all histograms are a tenth of it.
 _MESSAGE_BYTES: Final = 1 << 17
 _AT_ONCE: Final = 64
-_FLAGS: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Door(StrEnum):
@@ -128,13 +127,13 @@ class Link:
     def _receive(self) -> None:
         for _ in range(_AT_ONCE):
             try:
-                data, numbers, _, _ = socket.recv_fds(self._sock, _MESSAGE_BYTES, 1, _FLAGS)
+                data, numbers, _, _ = socket.recv_fds(self._sock, _MESSAGE_BYTES, 1)
             except BlockingIOError:
                 return
             except ConnectionResetError:
                 # It went without reading everything; what it said before is still there.
                 continue
-            connection = socket.socket(fileno=numbers[0]) if numbers else None
+            connection = _received(numbers[0]) if numbers else None
             if not data:
                 self.close()
                 self.on_end()
@@ -148,6 +147,12 @@ class Link:
 def linked() -> tuple[socket.socket, socket.socket]:
     """Make the two ends, which keep messages apart."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def _received(number: int) -> socket.socket:
+    connection = socket.socket(fileno=number)
+    connection.set_inheritable(False)
+    return connection
 
 
 def _written(kind: Kind, body: Any) -> bytes:
