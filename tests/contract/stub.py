@@ -191,7 +191,7 @@ def _without_parent() -> None:
 
 def _without_company() -> None:
     alone = SimpleNamespace(READY=State.READY, LOADING=State.READY)
-    worker.State = alone  # type: ignore[assignment,attr-defined,misc]
+    worker.State = alone  # type: ignore[assignment,attr-defined]
 
 
 GUARDS: Mapping[str, Callable[[], None]] = {

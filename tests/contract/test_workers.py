@@ -22,6 +22,7 @@ from predictors.server.rpc import messages
 from tests.artifacts import WEIGHTS, vector_graph
 from tests.bare_models import saved
 from tests.contract.conftest import Starter
+from tests.contract.procfs import Cost
 from tests.contract.server import FREE, Server, ask_once
 from tests.eventually import eventually
 from tests.ports import free_ports
@@ -167,6 +168,21 @@ def test_who_hands_over_without_counting_gives_all_to_one(start: Starter, vector
     server = two(start, vector_folder, "--without", "fairness", program=STUB)
     with clients(server, 8):
         assert held_connections(server) == [0, 8]
+
+
+def test_no_descriptor_is_left_of_connections(start: Starter, vector_folder: Path) -> None:
+    server = two(start, vector_folder)
+    processes = [Cost(pid) for pid in (server.process.pid, *pids(server))]
+    before = [process.files() for process in processes]
+    for _ in range(20):
+        with clients(server, 4):
+            pass
+    with channels(server, 20) as opened:
+        for channel in opened:
+            rpc_answer(channel)
+    eventually(lambda: held_connections(server) == [0, 0] == held_connections(server, "grpc"))
+    # The event loop opens a few of its own when it needs them first; of the connections each process had fifty.
+    eventually(lambda: all(now.files() <= then + 5 for now, then in zip(processes, before, strict=True)))
 
 
 def test_the_limit_of_connections_is_that_of_all_together(start: Starter, vector_folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from predictors.server.workers.link import Door, Kind, Link, Message, linked
+from tests.turns import until
 
 Heard = list[tuple[Message, socket.socket | None]]
 
@@ -26,15 +27,6 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     yield ends
     for end in ends:
         end.close()
-
-
-async def until(check: object, turns: int = 10_000) -> None:
-    assert callable(check)
-    for _ in range(turns):
-        if check():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("not in so many turns of the loop")
 
 
 async def test_messages_arrive_whole_and_in_order(pair: tuple[socket.socket, socket.socket]) -> None:

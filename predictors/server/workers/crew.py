@@ -159,7 +159,10 @@ class Crew:
             self._look()
 
     def miss(self, worker: _Worker) -> None:
-        """Learn how a worker ended whose side of the link is closed."""
+        """Learn how a worker ended whose side of the link is closed; who waits for its answer need not any more."""
+        for waiting in self._answers.values():
+            if not waiting.done():
+                waiting.set_exception(WorkerError(f"{worker.name} has ended", "look at its log"))
         task = asyncio.get_running_loop().create_task(self._lose(worker))
         self._reaping.add(task)
         task.add_done_callback(self._reaping.discard)

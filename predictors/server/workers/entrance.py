@@ -7,10 +7,8 @@ does while a single server is busy.
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Final
-
-from predictors.server.workers.crew import Crew
-from predictors.server.workers.link import Door
 
 __all__ = ["Entrance"]
 
@@ -24,12 +22,11 @@ _OUT_S: Final = 1.0
 
 
 class Entrance:
-    """One port."""
+    """One port, bound; `hand` gives a connection to a worker and tells whether one had time."""
 
-    def __init__(self, door: Door, sock: socket.socket, crew: Crew) -> None:
-        self._door = door
+    def __init__(self, sock: socket.socket, hand: Callable[[socket.socket], bool]) -> None:
         self._sock = sock
-        self._crew = crew
+        self._give = hand
         self._kept: socket.socket | None = None
         self._resting: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -55,15 +52,15 @@ class Entrance:
                 connection, _ = self._sock.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as error:
-                _log.exception("no connection can be accepted", exc_info=error)
+            except OSError:
+                _log.exception("no connection can be accepted")
                 self._rest(_OUT_S)
                 return
             if not self._hand(connection):
                 return
 
     def _hand(self, connection: socket.socket) -> bool:
-        if self._crew.hand(self._door, connection):
+        if self._give(connection):
             connection.close()
             return True
         self._kept = connection

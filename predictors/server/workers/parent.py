@@ -24,7 +24,7 @@ from typing import Any, Final, NoReturn
 
 import uvloop
 
-from predictors.errors import PredictorError
+from predictors.errors import PredictorError, WorkerError
 from predictors.server.admin import fetch_exposition, side_port
 from predictors.server.origin import Origin
 from predictors.server.settings import Settings
@@ -49,7 +49,7 @@ def lead(origin: Origin, settings: Settings, sockets: Sockets) -> int:
 
     Raises:
         PredictorError: The model is refused, or is none for several workers; or a worker ended on its own.
-        OSError: A file of the model cannot be read, or there are too many processes.
+        OSError: A file of the model cannot be read.
     """
     if origin.model is not None and origin.model.variant.runtime.name == "ray":
         raise PredictorError(
@@ -68,8 +68,8 @@ def lead(origin: Origin, settings: Settings, sockets: Sockets) -> int:
 def _forked(origin: Origin, settings: Settings, sockets: Sockets) -> list[Forked]:
     shares = settings.shares
     links = [linked() for _ in shares]
-    parent = os.getpid()
-    die_with = _dying_with(parent)
+    ends = [end for link in links for end in link]
+    die_with = _dying_with(os.getpid())
     # What is alive is shared by all as long as no collection touches it; what is buffered would be written twice.
     gc.collect()
     gc.freeze()
@@ -77,10 +77,18 @@ def _forked(origin: Origin, settings: Settings, sockets: Sockets) -> list[Forked
     sys.stderr.flush()
     forked: list[Forked] = []
     for share, (ours, theirs) in zip(shares, links, strict=True):
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for one in forked:
+                os.kill(one.pid, signal.SIGKILL)
+            for end in ends:
+                end.close()
+            told = f"worker {len(forked) + 1} cannot be started: {error.strerror}"
+            raise WorkerError(told, "give it room for its processes and their memory") from error
         if pid == 0:
             die_with()
-            for sock in (sockets.data, sockets.side, sockets.rpc, *(end for pair in links for end in pair)):
+            for sock in (sockets.data, sockets.side, sockets.rpc, *ends):
                 if sock is not None and sock is not theirs:
                     sock.close()
             _end_with(partial(work, origin, share, theirs, has_grpc=sockets.rpc is not None))
@@ -153,7 +161,7 @@ class _Parent:
         await self._side.listen(self._sockets.side)
         for door, sock in ((Door.HTTP, self._sockets.data), (Door.GRPC, self._sockets.rpc)):
             if sock is not None:
-                self._entrances[door] = Entrance(door, sock, crew)
+                self._entrances[door] = Entrance(sock, partial(crew.hand, door))
                 self._entrances[door].listen()
         if not await self._all_are(Kind.LOADED):
             return 0
