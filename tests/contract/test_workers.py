@@ -389,12 +389,6 @@ def test_a_ray_replica_is_not_doubled(vector_folder: Path, tmp_path: Path) -> No
     assert "is served by a Ray replica, which is a process of its own already" in " ".join(told)
 
 
-def test_more_workers_than_cpus_are_refused(vector_folder: Path) -> None:
-    code, told = refused(str(vector_folder), *FREE, *TWO)
-    assert code == 3
-    assert "workers must not be above cpus, which is 1" in " ".join(told)
-
-
 def test_a_bare_model_is_served_by_several_too(start: Starter, tmp_path: Path) -> None:
     server = two(start, saved(tmp_path / "tiny", vector_graph()))
     for _ in range(4):

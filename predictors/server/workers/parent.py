@@ -16,9 +16,10 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -87,24 +88,25 @@ def _forked(origin: Origin, settings: Settings, sockets: Sockets) -> list[Forked
             told = f"worker {len(forked) + 1} cannot be started: {error.strerror}"
             raise WorkerError(told, "give it room for its processes and their memory") from error
         if pid == 0:
-            die_with()
-            for sock in (sockets.data, sockets.side, sockets.rpc, *ends):
-                if sock is not None and sock is not theirs:
-                    sock.close()
-            _end_with(partial(work, origin, share, theirs, has_grpc=sockets.rpc is not None))
+            others = [sock for sock in (*sockets, *ends) if sock is not None and sock is not theirs]
+            has_grpc = sockets.rpc is not None
+            _end_with(die_with, others, partial(work, origin, share, theirs, has_grpc=has_grpc))
         forked.append(Forked(pid, ours, share))
     for _, theirs in links:
         theirs.close()
     return forked
 
 
-def _end_with(serve: Callable[[], int]) -> NoReturn:
+def _end_with(die_with: Callable[[], None], others: Sequence[socket.socket], serve: Callable[[], int]) -> NoReturn:
     """In a worker: serve, and end the process whatever happens; nothing of the parent's is to be run after it."""
     code = 1
     try:
         # Who stops a group of processes means all of them, and the parent says when.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
+        die_with()
+        for sock in others:
+            sock.close()
         code = serve()
     except BaseException:
         sys.excepthook(*sys.exc_info())
