@@ -50,6 +50,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (predictors.errors.DeadlineError, MACHINE),
     (predictors.errors.ListenError, MACHINE),
     (predictors.errors.NotReadyError, MACHINE),
+    (predictors.errors.WorkerError, MACHINE),
     (predictors.errors.PredictorError, REFUSED),
     (loadtest.errors.GeneratorError, MACHINE),
     (loadtest.errors.WriteError, MACHINE),

@@ -36,6 +36,7 @@ class Serving:
         max_delay_s: how long a batch that is not full waits.
         queue: most items that wait.
         warm: batch sizes that run before it is ready.
+        workers: processes, which share the CPU share among them.
     """
 
     folder: Path
@@ -51,11 +52,12 @@ class Serving:
     max_delay_s: float = 0.0
     queue: int = 32
     warm: str = "auto"
+    workers: int = 1
 
     @property
     def threads(self) -> int:
-        """Return the threads of the engine."""
-        return max(1, int(self.cpus))
+        """Return the threads of one engine."""
+        return max(1, int(self.cpus / self.workers))
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -68,6 +70,9 @@ class Serving:
             "--warm": self.warm,
         }
         told |= {} if self.gather is None else {"--gather": str(self.gather)}
+        # Told of a smaller share, there are fewer of them.
+        workers = min(self.workers, max(1, int(self.cpus)))
+        told |= {} if workers == 1 else {"--workers": str(workers)}
         return tuple(word for flag in told.items() for word in flag)
 
 
@@ -99,6 +104,7 @@ def serving_of(stored: StoredVariant, state: Mapping[str, JsonValue], *, protoco
         max_delay_s=number(state.get("max_delay_s")) or 0.0,
         queue=integer(state.get("queue")) or _default("queue"),
         warm=warm if isinstance(warm, str) else "auto",
+        workers=integer(state.get("workers")) or 1,
     )
 
 

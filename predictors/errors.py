@@ -12,7 +12,8 @@
     ├── OverloadError    the queue is full
     ├── DeadlineError    the answer would come too late
     ├── NotReadyError    the model is not loaded yet, or takes no work any more
-    └── ListenError      this machine has no such address, or the port is not ours to take
+    ├── ListenError      this machine has no such address, or the port is not ours to take
+    └── WorkerError      one of several server processes ended on its own, or says nothing
 
 `str(error)` is one sentence; `hint` says what to do about it. Domain errors know nothing of HTTP, gRPC or
 exit codes: tables at the edges translate.
@@ -32,6 +33,7 @@ __all__ = [
     "PredictorError",
     "QualityError",
     "SourceError",
+    "WorkerError",
 ]
 
 
@@ -104,3 +106,7 @@ class NotReadyError(PredictorError):
 
 class ListenError(PredictorError):
     """The machine does not let a server listen where it should; nothing is wrong with the model."""
+
+
+class WorkerError(PredictorError):
+    """One of the processes of a server ended although nobody told it to, or does not answer the others."""

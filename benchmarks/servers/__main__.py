@@ -6,7 +6,8 @@
 
 The MNIST CNN, one image a request, as a V2 binary tensor, or as the leanest body that a server documents; 8 connections
 and 1, in a closed loop that is on the same cores. All run at once, and all but the one that is asked are stopped.
-Ours is as shipped: every limit, deadline and metric is on. Run it on a quiet machine, and only believe the ratios.
+Ours is as shipped: every limit, deadline and metric is on; `podium-2-workers` is ours in two processes. Run it on a
+quiet machine, and only believe the ratios.
 """
 
 import argparse

@@ -76,7 +76,8 @@ def _program(name: str) -> Callable[[str, Path, Settings], list[str]]:
 
 def _ours(python: str, _work: Path, given: Settings) -> list[str]:
     ports = ["--http-port", given["PORT"], "--grpc-port", given["GRPC_PORT"], "--metrics-port", given["SIDE_PORT"]]
-    return [python, "-m", "predictors.server", given["MODEL_FOLDER"], "--cpus", "2", *ports]
+    workers = ["--workers", given.get("WORKERS", "1")]
+    return [python, "-m", "predictors.server", given["MODEL_FOLDER"], "--cpus", "2", *workers, *ports]
 
 
 def _stock(python: str, _work: Path, given: Settings) -> list[str]:
@@ -178,6 +179,14 @@ def _both(**changes: str) -> tuple[Settings, ...]:
 OURS = Peer("podium", "v2-binary", _ours, "/v2/models/mnist/infer", has_grpc=True)
 
 PEERS = (
+    Peer(
+        "podium-2-workers",
+        "v2-binary",
+        _ours,
+        "/v2/models/mnist/infer",
+        settings=({"WORKERS": "2", "THREADS": "1"},),
+        has_grpc=True,
+    ),
     Peer(
         "kserve",
         "v2-binary",

@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
             float | None,
             typer.Option(help="CPU share in cores; sets the threads.", show_default="control group's"),
         ] = None,
-        workers: Annotated[int | None, typer.Option(help="Processes.", show_default="1")] = None,
+        workers: Annotated[
+            int | None,
+            typer.Option(help="Processes with an engine each, which share CPUs, queue, connections.", show_default="1"),
+        ] = None,
         max_batch: Annotated[
             int | None, typer.Option(help="Most items in a request and in a batch.", show_default="8")
         ] = None,

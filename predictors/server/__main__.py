@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from predictors.errors import ListenError, PredictorError
+from predictors.errors import ListenError, PredictorError, WorkerError
 from predictors.server import logs, process
 from predictors.server.settings import Settings, effective, flag_of
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return process.run(settings)
     except PredictorError as error:
         sys.stderr.write(f"error: {error} ({error.hint})\n")
-        return 4 if isinstance(error, ListenError) else 3
+        return 4 if isinstance(error, ListenError | WorkerError) else 3
     except OSError as error:
         sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
         return 4

@@ -3,8 +3,12 @@
 It is not for the public: a network policy limits it, and nothing on it changes anything.
 """
 
+import asyncio
+import importlib
 import os
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +19,18 @@ from predictors.server import cgroup
 from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
 from predictors.server.front import Answer, answer_of
-from predictors.server.head import HttpError
+from predictors.server.head import HttpError, WireLimits
+from predictors.server.http import Port
 from predictors.server.memory import memory_place
 from predictors.server.metrics import Gauges, Metrics
 from predictors.server.replies import JSON, TEXT, error_body, request_id
 
-__all__ = ["Admin"]
+__all__ = ["Admin", "fetch_exposition", "resident_bytes", "side_port"]
 
+_CONNECTIONS = 64
+# What only a scrape needs.
+_LATER = "predictors.server.exposition"
+_LATER_S = 1.0
 _STATM = Path("/proc/self/statm")
 
 
@@ -46,11 +55,12 @@ class Admin:
         except HttpError as error:
             exchange.reply(error.status, error_body(error.code, str(error), request_id()))
 
-    def _tell_metrics(self, exchange: Exchange) -> None:
+    def gauges(self) -> Gauges:
+        """Give what is true at this moment."""
         predictor = self._predictor
         variant = predictor.model.variant
         batcher = predictor.batcher
-        gauges = Gauges(
+        return Gauges(
             in_flight=predictor.in_flight,
             queue_length=batcher.waiting if batcher else 0,
             batches=batcher.batches if batcher else {},
@@ -64,20 +74,9 @@ class Admin:
             },
             ready_s=predictor.ready_s,
         )
-        exchange.reply(200, self._metrics.exposition(gauges), TEXT)
 
-    def _tell_state(self, exchange: Exchange) -> None:
-        exchange.reply(200, orjson.dumps(self._state(), option=orjson.OPT_NON_STR_KEYS), JSON)
-
-    def _tell_liveness(self, exchange: Exchange) -> None:
-        is_live = self._predictor.is_live
-        exchange.reply(200 if is_live else 503, b'{"live":true}' if is_live else b'{"live":false}')
-
-    def _tell_readiness(self, exchange: Exchange) -> None:
-        is_ready = self._predictor.is_ready
-        exchange.reply(200 if is_ready else 503, b'{"ready":true}' if is_ready else b'{"ready":false}')
-
-    def _state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
+        """Give what `/debug/state` shows."""
         predictor = self._predictor
         settings, model, batcher = predictor.settings, predictor.model, predictor.batcher
         engine = predictor.engine
@@ -113,11 +112,37 @@ class Admin:
             "cgroup": throttled.document() if throttled else None,
             "cpu_s": round(time.process_time(), 3),
             "memory": place.document() if place else None,
-            "rss_bytes": _resident_bytes(),
+            "rss_bytes": resident_bytes(),
             "ready_parts": predictor.ready_s,
             "pid": os.getpid(),
         }
 
+    def _tell_metrics(self, exchange: Exchange) -> None:
+        exchange.reply(200, self._metrics.exposition(self.gauges()), TEXT)
 
-def _resident_bytes() -> int:
+    def _tell_state(self, exchange: Exchange) -> None:
+        exchange.reply(200, orjson.dumps(self.state(), option=orjson.OPT_NON_STR_KEYS), JSON)
+
+    def _tell_liveness(self, exchange: Exchange) -> None:
+        is_live = self._predictor.is_live
+        exchange.reply(200 if is_live else 503, b'{"live":true}' if is_live else b'{"live":false}')
+
+    def _tell_readiness(self, exchange: Exchange) -> None:
+        is_ready = self._predictor.is_ready
+        exchange.reply(200 if is_ready else 503, b'{"ready":true}' if is_ready else b'{"ready":false}')
+
+
+def side_port(handler: Callable[[Exchange], None]) -> Port:
+    """Make the metrics port, which takes no bodies."""
+    return Port(handler, limits=WireLimits(body_bytes=0), connections=_CONNECTIONS)
+
+
+def fetch_exposition() -> None:
+    """Import soon what a scrape needs, in a thread of its own, so that no request waits for all of it."""
+    fetching = threading.Thread(target=importlib.import_module, args=(_LATER,), name=_LATER, daemon=True)
+    asyncio.get_running_loop().call_later(_LATER_S, fetching.start)
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process has."""
     return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

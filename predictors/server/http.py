@@ -50,7 +50,15 @@ class Port:
         """Accept connections on a bound socket from now on."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self.hall), sock=sock, backlog=1024)
-        self._sweeping = loop.call_later(_SWEEP_S, self._sweep)
+        self.open()
+
+    def open(self) -> None:
+        """Look after the deadlines of connections from now on; without `listen`, they are those that it takes."""
+        self._sweeping = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    async def take(self, sock: socket.socket) -> None:
+        """Serve a connection that another process accepted."""
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(self.hall), sock)
 
     def drain(self) -> None:
         """Close each connection after its next answer; those without a request stay until `close`."""

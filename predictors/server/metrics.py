@@ -8,7 +8,7 @@ Edges are chosen around objectives from 1 ms to 1 s; the library's own start at 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,16 @@ class Times:
         edges = [*(repr(edge) for edge in self.edges_s), "+Inf"]
         return list(zip(edges, self.counts[column].cumsum().tolist(), strict=True))
 
+    def document(self) -> dict[str, Any]:
+        """Give what was noted as plain numbers: how many times fell between two edges, and sums in seconds."""
+        self.fold()
+        return {"counts": self.counts.tolist(), "sums_s": self.sums_s.tolist()}
+
+    def take(self, document: Mapping[str, Any]) -> None:
+        """Add what another process noted, with the same edges."""
+        self.counts += np.array(document["counts"], dtype=np.int64)
+        self.sums_s += np.array(document["sums_s"], dtype=np.float64)
+
 
 class Metrics:
     """Counters and times of one served variant.
@@ -111,6 +121,23 @@ class Metrics:
         self.stage_times.fold()
         sums = zip(STAGES, self.stage_times.sums_s.tolist(), strict=True)
         return {"answers": float(self.stage_times.counts[0].sum()), **{stage: round(spent, 6) for stage, spent in sums}}
+
+    def document(self) -> dict[str, Any]:
+        """Give all that was counted as plain numbers, for `take` in another process."""
+        return {
+            "variant": self.variant,
+            "answers": [[protocol, code, count] for (protocol, code), count in self.answers.items()],
+            "totals": {protocol: times.document() for protocol, times in self.totals.items()},
+            "stages": self.stage_times.document(),
+        }
+
+    def take(self, document: Mapping[str, Any]) -> None:
+        """Add what another process counted of the same variant under the same objective."""
+        for protocol, code, count in document["answers"]:
+            self.answers[protocol, code] += count
+        for protocol, times in document["totals"].items():
+            self.totals.setdefault(protocol, Times(1, self._edges_s)).take(times)
+        self.stage_times.take(document["stages"])
 
     def exposition(self, gauges: Gauges) -> bytes:
         """Write everything in Prometheus' text format."""

@@ -12,47 +12,30 @@ lost, and the exit code says so.
 """
 
 import asyncio
-import errno
-import importlib
 import importlib.util
 import json
 import logging
 import os
 import signal
-import socket
 import sys
-import threading
-import time
 from collections.abc import Coroutine
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import uvloop
 
-from predictors.errors import ListenError, PredictorError
-from predictors.server.admin import Admin
-from predictors.server.connection import Timeouts
+from predictors.errors import PredictorError
+from predictors.server.admin import Admin, fetch_exposition, side_port
 from predictors.server.core import Predictor
-from predictors.server.front import FrontEnd
-from predictors.server.head import WireLimits
-from predictors.server.http import Port
 from predictors.server.metrics import Metrics
 from predictors.server.origin import find_origin
-from predictors.server.responder import Responder
+from predictors.server.ports import Ports
 from predictors.server.settings import Settings
-
-if TYPE_CHECKING:
-    from predictors.server.rpc.listener import RpcPort
+from predictors.server.sockets import Sockets, bound
 
 __all__ = ["run"]
 
 _log = logging.getLogger(__name__)
-
-_ADMIN_CONNECTIONS = 64
-# What only a scrape needs.
-_LATER = "predictors.server.exposition"
-_LATER_S = 1.0
-_POLL_S = 0.01
 
 
 def run(settings: Settings) -> int:
@@ -63,28 +46,23 @@ def run(settings: Settings) -> int:
         OSError: A port is in use.
     """
     _log.info("settings", extra={"fields": settings.model_dump()})
-    origin = find_origin(settings)
+    origin = find_origin(settings.shares[0])
     with ExitStack() as stack:
-        data, side = (
-            stack.enter_context(_bound(settings.host, n)) for n in (settings.http_port, settings.metrics_port)
-        )
-        rpc = stack.enter_context(_bound(settings.host, settings.grpc_port)) if _has_grpc(settings) else None
+        data, side = (stack.enter_context(bound(settings.host, n)) for n in (settings.http_port, settings.metrics_port))
+        rpc = stack.enter_context(bound(settings.host, settings.grpc_port)) if _has_grpc(settings) else None
+        sockets = Sockets(data, side, rpc)
+        if settings.workers > 1:
+            from predictors.server.workers.parent import lead
+
+            return lead(origin, settings, sockets)
         predictor = Predictor(origin, settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code = runner.run(_live(predictor, _Sockets(data, side, rpc)))
+            code = runner.run(_live(predictor, sockets))
         if not predictor.close():
             # An engine cannot be interrupted, and an interpreter that ends under its thread crashes.
             logging.shutdown()
             os._exit(code)
         return code
-
-
-class _Sockets(NamedTuple):
-    """Bound and not listening yet; without gRPC there is no third."""
-
-    data: socket.socket
-    side: socket.socket
-    rpc: socket.socket | None
 
 
 def _has_grpc(settings: Settings) -> bool:
@@ -97,7 +75,7 @@ def _has_grpc(settings: Settings) -> bool:
     return is_installed if settings.grpc is None else settings.grpc
 
 
-async def _live(predictor: Predictor, sockets: _Sockets) -> int:
+async def _live(predictor: Predictor, sockets: Sockets) -> int:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,64 +103,31 @@ async def _done_first(work: Coroutine[Any, Any, None], stopping: asyncio.Future[
 class _Process:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self._settings = predictor.settings
-        self._metrics = Metrics(predictor.model.variant.id, self._settings.objective)
-        responder = Responder(predictor.model.identity, self._metrics)
-        self._data = Port(
-            FrontEnd(predictor, responder),
-            limits=WireLimits(body_bytes=predictor.model.body_bytes),
-            connections=self._settings.connections,
-            timeouts=Timeouts(
-                head_s=self._settings.head_timeout_s,
-                body_s=self._settings.body_timeout_s,
-                idle_s=self._settings.idle_timeout_s,
-                write_s=self._settings.write_timeout_s,
-            ),
-            on_refusal=lambda status: self._metrics.refused("http", status),
-        )
-        self._side = Port(
-            Admin(predictor, self._metrics),
-            limits=WireLimits(body_bytes=0),
-            connections=_ADMIN_CONNECTIONS,
-        )
-        self._rpc: RpcPort | None = None
+        metrics = Metrics(predictor.model.variant.id, predictor.settings.objective)
+        self._ports = Ports(predictor, metrics)
+        self._side = side_port(Admin(predictor, metrics))
 
-    async def live(self, sockets: _Sockets, stopping: asyncio.Future[Any]) -> int:
-        await self._data.listen(sockets.data)
+    async def live(self, sockets: Sockets, stopping: asyncio.Future[Any]) -> int:
+        await self._ports.data.listen(sockets.data)
         await self._side.listen(sockets.side)
-        rpc_port = None
         try:
             if sockets.rpc is not None:
-                rpc_port = await self._listen_rpc(sockets.rpc)
+                await self._ports.make_rpc().listen(sockets.rpc)
             if not await _done_first(self._predictor.load(), stopping):
                 return 0
-            self._tell_ready(sockets, rpc_port)
-            # In a thread of its own, so that no request waits for all of it.
-            fetching = threading.Thread(target=importlib.import_module, args=(_LATER,), name=_LATER, daemon=True)
-            asyncio.get_running_loop().call_later(_LATER_S, fetching.start)
+            self._tell_ready(sockets)
+            fetch_exposition()
             await stopping
-            return await self._drain()
+            return await self._ports.drain()
         finally:
-            await self._data.close()
+            await self._ports.close()
             await self._side.close()
-            if self._rpc is not None:
-                await self._rpc.drain(0)
 
-    async def _listen_rpc(self, sock: socket.socket) -> int:
-        from predictors.server.rpc.listener import RpcPort
-
-        self._rpc = RpcPort(self._predictor, self._metrics)
-        await self._rpc.listen(sock)
-        port: int = sock.getsockname()[1]
-        return port
-
-    def _tell_ready(self, sockets: _Sockets, rpc_port: int | None) -> None:
+    def _tell_ready(self, sockets: Sockets) -> None:
         line = {
             "event": "ready",
             "ready": True,
-            "http_port": sockets.data.getsockname()[1],
-            "grpc_port": rpc_port,
-            "metrics_port": sockets.side.getsockname()[1],
+            **sockets.ports,
             "variant": self._predictor.model.identity,
             "model": self._predictor.model.name,
             "gather": self._predictor.engine.gather if self._predictor.engine else None,
@@ -190,37 +135,3 @@ class _Process:
         }
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
-
-    async def _drain(self) -> int:
-        began = time.monotonic()
-        self._predictor.drain()
-        self._data.drain()
-        if self._rpc is not None:
-            self._rpc.leave()
-        _log.info("draining", extra={"fields": {"in_flight": self._predictor.in_flight}})
-        await asyncio.sleep(self._settings.pre_stop_s)
-        self._predictor.refuse()
-        left_s = self._settings.grace_s - (time.monotonic() - began)
-        leaving = asyncio.ensure_future(self._rpc.drain(left_s)) if self._rpc is not None else None
-        while self._predictor.in_flight or self._data.busy or not (leaving is None or leaving.done()):
-            if time.monotonic() - began > self._settings.grace_s:
-                unfinished = {"in_flight": self._predictor.in_flight}
-                _log.error("the grace time is over", extra={"fields": unfinished})
-                return 1
-            await asyncio.sleep(_POLL_S)
-        _log.info("drained")
-        return 0
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise OSError(errno.EADDRINUSE, "the port is in use", f"{host}:{port}") from error
-        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}", "choose another address") from error
-    return sock

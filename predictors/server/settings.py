@@ -62,7 +62,13 @@ class Settings(Strict):
         le=1024,
         description="CPU share in cores; sets the threads. Absent: the control group's.",
     )
-    workers: int = Field(default=1, ge=1, le=1, description="Processes; one, because one holds the engine.")
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes, each with an engine of its own; not above the CPU share, which they divide among them "
+        "as they do queue and connections.",
+    )
     max_batch: int = Field(default=8, ge=1, le=256, description="Most items in a request and in a batch.")
     gather: int | None = Field(
         default=None, ge=1, le=256, description="Most items gathered from several requests; absent: measured."
@@ -129,6 +135,14 @@ class Settings(Strict):
             raise ValueError("least_version needs verify_key: without it nobody vouches for a version")
         return self
 
+    @model_validator(mode="after")
+    def _workers_have_enough(self) -> Self:
+        if self.workers > 1 and self.cpus is not None and self.workers > self.cpus:
+            raise ValueError(f"workers must not be above cpus, which is {self.cpus:g}: each worker needs a whole core")
+        if self.workers > min(self.queue, self.connections):
+            raise ValueError("workers must be above neither queue nor connections, which they divide among them")
+        return self
+
     @field_validator("slo")
     @classmethod
     def _clauses_can_be_read(cls, text: str) -> str:
@@ -144,6 +158,27 @@ class Settings(Strict):
     def threads(self) -> int:
         """Threads of the engine: the CPU share in whole cores, at least one."""
         return max(1, int(self.cpus or 1))
+
+    @property
+    def shares(self) -> tuple[Self, ...]:
+        """What each worker is told: an equal part of CPU share, queue and connections; the first have what is over."""
+        if self.workers == 1:
+            return (self,)
+        return tuple(
+            self.model_copy(
+                update={
+                    "workers": 1,
+                    "cpus": None if self.cpus is None else self.cpus / self.workers,
+                    "queue": _part(self.queue, self.workers, number),
+                    "connections": _part(self.connections, self.workers, number),
+                }
+            )
+            for number in range(self.workers)
+        )
+
+
+def _part(whole: int, parts: int, number: int) -> int:
+    return whole // parts + (number < whole % parts)
 
 
 def flag_of(field: str) -> str:

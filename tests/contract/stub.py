@@ -1,9 +1,10 @@
 """The server with an engine of a known speed, or without one of its guards: for load tests and negative controls.
 
-`python -m tests.contract.stub FOLDER [--pace MS] [--without GUARD]... [flags of the server]`. With `--pace` the
-engine computes the vector model by hand and every batch takes that long; a first value x of 100 or more makes
-its batch take x milliseconds instead, or until the process gets SIGUSR1. The guards are named in `GUARDS`; what
-is taken out is taken out of the real server, so that a control differs from its test in nothing else.
+`python -m tests.contract.stub FOLDER [--pace MS] [--late FILE] [--without GUARD]... [flags of the server]`. With
+`--pace` the engine computes the vector model by hand and every batch takes that long; a first value x of 100 or more
+makes its batch take x milliseconds instead, or until the process gets SIGUSR1. With `--late FILE` the worker that makes
+the file loads when it is gone again. The guards are named in `GUARDS`; what is taken out is taken out of the real
+server, so that a control differs from its test in nothing else.
 """
 
 import argparse
@@ -13,15 +14,17 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from PIL import Image
 
 from predictors import imaging
 from predictors.runtimes import Array
-from predictors.server import loading, logs, origin, process, receiver, tensors
+from predictors.server import loading, logs, origin, ports, process, receiver, tensors
 from predictors.server.batcher import Batcher
-from predictors.server.core import Predictor
+from predictors.server.core import Predictor, State
 from predictors.server.front import FrontEnd
 from predictors.server.head import HeadReader, WireLimits
 from predictors.server.http import Port
@@ -31,7 +34,10 @@ from predictors.server.metrics import Metrics
 from predictors.server.rpc import connection
 from predictors.server.rpc.listener import RpcPort
 from predictors.server.settings import Settings, effective, flag_of
+from predictors.server.workers import crew, parent, worker
+from predictors.server.workers.crew import Crew
 from tests.artifacts import WEIGHTS
+from tests.eventually import eventually
 
 __all__ = ["GUARDS", "main"]
 
@@ -68,6 +74,20 @@ def _paced(pace_ms: float) -> None:
     origin.ArtifactOrigin.load = load  # type: ignore[method-assign]
 
 
+def _late(file: Path) -> None:
+    load = origin.ArtifactOrigin.load
+
+    def wait(self: origin.ArtifactOrigin) -> Engine:
+        try:
+            file.touch(exist_ok=False)
+        except FileExistsError:
+            return load(self)
+        eventually(lambda: not file.exists(), deadline_s=200)
+        return load(self)
+
+    origin.ArtifactOrigin.load = wait  # type: ignore[method-assign]
+
+
 def _without_cancel() -> None:
     def ignore(self: Predictor, job: Job) -> None:
         return
@@ -100,7 +120,7 @@ def _without_limits() -> None:
         set_up(self, plain)
 
     HeadReader.__init__ = unlimited  # type: ignore[method-assign]
-    process.WireLimits = lambda **_: plain  # type: ignore[assignment,attr-defined]
+    ports.WireLimits = lambda **_: plain  # type: ignore[assignment,attr-defined]
     receiver._FREE_CHUNKS = 1 << 60
 
 
@@ -157,17 +177,38 @@ def _without_log_format() -> None:
     logs._JsonLines.format = plain  # type: ignore[method-assign]
 
 
+def _without_fairness() -> None:
+    crew.by_room = lambda workers, door: list(range(len(workers)))  # type: ignore[attr-defined]
+
+
+def _without_kinship() -> None:
+    Crew.miss = lambda self, worker: None  # type: ignore[method-assign]
+
+
+def _without_parent() -> None:
+    parent._dying_with = lambda parent: lambda: None
+
+
+def _without_company() -> None:
+    alone = SimpleNamespace(READY=State.READY, LOADING=State.READY)
+    worker.State = alone  # type: ignore[assignment,attr-defined]
+
+
 GUARDS: Mapping[str, Callable[[], None]] = {
     "bound": _without_bound,
     "bounded-labels": _without_bounded_labels,
     "cancel": _without_cancel,
+    "company": _without_company,
     "digests": _without_digests,
+    "fairness": _without_fairness,
     "fields": _without_fields,
     "handshake": _without_handshake,
     "header-check": _without_header_check,
+    "kinship": _without_kinship,
     "limits": _without_limits,
     "log-format": _without_log_format,
     "memory": _without_memory,
+    "parent": _without_parent,
     "pings": _without_pings,
     "sweep": _without_sweep,
 }
@@ -177,6 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("variant")
     parser.add_argument("--pace", type=float, default=0.0)
+    parser.add_argument("--late", type=Path)
     parser.add_argument("--without", action="append", choices=sorted(GUARDS), default=[])
     for name in Settings.model_fields:
         if name != "variant":
@@ -184,6 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = vars(parser.parse_args(arguments))
     if pace_ms := flags.pop("pace"):
         _paced(pace_ms)
+    if file := flags.pop("late"):
+        _late(file)
     for name in flags.pop("without"):
         GUARDS[name]()
     signal.signal(signal.SIGUSR1, lambda *_: _RELEASED.set())

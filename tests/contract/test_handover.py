@@ -73,9 +73,11 @@ def service() -> Iterator[Callable[[int], Service]]:
         each.close()
 
 
-def replaced(start: Starter, folder: Path, make: Callable[[int], Service], margin: str) -> Counter[str]:
+def replaced(
+    start: Starter, folder: Path, make: Callable[[int], Service], margin: str, *, workers: str = "1"
+) -> Counter[str]:
     """Replace a replica under three clients of each protocol; give what they saw."""
-    old, new = start(folder, "--pre-stop", margin), start(folder, "--pre-stop", margin)
+    old, new = (start(folder, "--pre-stop", margin, "--workers", workers, cpus=workers) for _ in range(2))
     seen: Counter[str] = Counter()
     is_over = threading.Event()
     routes: list[tuple[Service, int]] = []
@@ -110,19 +112,22 @@ def failures(seen: Counter[str]) -> dict[str, int]:
     return {kind: count for kind, count in seen.items() if not kind.endswith(" ok")}
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_nothing_is_lost_when_a_replica_is_replaced(
     start: Starter,
     vector_folder: Path,
     service: Callable[[int], Service],
     record_property: Callable[[str, object], None],
+    workers: str,
 ) -> None:
-    seen = replaced(start, vector_folder, service, f"{MARGIN_S}s")
+    seen = replaced(start, vector_folder, service, f"{MARGIN_S}s", workers=workers)
     record_property("R1 on loopback", f"0 failed of {sum(seen.values())}")
     assert failures(seen) == {}
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_without_the_margin_requests_are_lost(
-    start: Starter, vector_folder: Path, service: Callable[[int], Service]
+    start: Starter, vector_folder: Path, service: Callable[[int], Service], workers: str
 ) -> None:
     """The control: the same replacement with the pre-stop margin removed."""
-    assert sum(failures(replaced(start, vector_folder, service, "0s")).values()) > 0
+    assert sum(failures(replaced(start, vector_folder, service, "0s", workers=workers)).values()) > 0

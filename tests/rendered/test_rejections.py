@@ -132,6 +132,19 @@ CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
         "gracePeriodSeconds 45: leaves less than 5 s after preStop 60s",
     ),
     ("gathering past a batch", "variant", {"serving": {"gather": 9, "maxBatch": 8}}, "serving.gather 9: is above"),
+    ("workers without cores", "variant", {"serving": {"workers": 3}}, "serving.workers 3: is above the CPU limit"),
+    (
+        "workers with parts of cores",
+        "variant",
+        {"serving": {"workers": 2}, "resources": {"requests": {"cpu": "1500m"}, "limits": {"cpu": "1500m"}}},
+        'serving.workers 2: is above the CPU limit "1500m"',
+    ),
+    (
+        "several Ray replicas",
+        "variant",
+        {"serving": {"workers": 2}, "variant": {"id": "mnist-ray-fp32", "model": "mnist", "runtime": "ray"}},
+        "serving.workers 2: a Ray replica is a process of its own already",
+    ),
     ("a limit above the request", "variant", {"resources": {"limits": {"cpu": "2"}}}, "resources.limits cpu: is"),
     (
         "a GPU limit alone",

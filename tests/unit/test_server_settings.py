@@ -54,7 +54,11 @@ def test_a_duration_without_a_unit_is_refused(text: str) -> None:
         ({"cpus": "many"}, "cpus"),
         ({"timeout_s": "0s"}, "timeout_s"),
         ({"http_port": 65536}, "http_port"),
-        ({"workers": 2}, "workers"),
+        ({"workers": 0}, "workers"),
+        ({"workers": 65, "cpus": 99}, "workers"),
+        ({"workers": 3}, "workers must not be above cpus, which is 2: each worker needs a whole core"),
+        ({"workers": 2, "queue": 1}, "workers must be above neither queue nor connections"),
+        ({"workers": 2, "connections": 1}, "workers must be above neither queue nor connections"),
         ({"pre_stop_s": "30s", "grace_s": "10s"}, "pre_stop must be below grace"),
         ({"gather": 9, "max_batch": 8}, "gather must not be above max_batch"),
         ({"variant": ""}, "variant"),
@@ -77,3 +81,15 @@ def test_the_share_comes_from_the_control_group_or_not_at_all(monkeypatch: pytes
     monkeypatch.setattr(cgroup, "cpu_limit", lambda: None)
     with pytest.raises(PredictorError, match="the CPU share is unknown"):
         effective({"variant": "v"}, {})
+
+
+def test_workers_divide_what_there_is() -> None:
+    settings = effective(FLAGS | {"cpus": 7, "workers": 3, "queue": 10, "connections": 256}, {})
+    assert [share.queue for share in settings.shares] == [4, 3, 3]
+    assert [share.connections for share in settings.shares] == [86, 85, 85]
+    assert [(share.threads, share.workers, share.max_batch) for share in settings.shares] == [(2, 1, 8)] * 3
+
+
+def test_one_worker_has_all_of_it() -> None:
+    settings = effective(FLAGS, {})
+    assert settings.shares == (settings,)

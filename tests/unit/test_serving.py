@@ -1,5 +1,6 @@
 """How a variant is served is read off what its server said, and told to `podium serve` again in the same words."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,14 @@ def test_what_a_server_said_is_told_to_the_next(stored: StoredVariant) -> None:
     told = {field: flags[f"--{flag_of(field)}"] for field in Settings.model_fields if f"--{flag_of(field)}" in flags}
     settings = effective({"variant": "v", **told}, {})
     assert (settings.cpus, settings.max_batch, settings.gather, settings.queue) == (4.0, 16, 4, 64)
-    assert (settings.max_delay_s, settings.warm) == (0.002, "none")
+    assert (settings.max_delay_s, settings.warm, settings.workers) == (0.002, "none", 1)
+
+
+def test_workers_are_told_as_far_as_the_share_goes(stored: StoredVariant) -> None:
+    found = serving_of(stored, {**STATE, "workers": 4}, protocol="grpc")
+    assert (found.workers, found.threads, found.flags[-2:]) == (4, 1, ("--workers", "4"))
+    assert replace(found, cpus=2.5).flags[-2:] == ("--workers", "2")
+    assert "--workers" not in replace(found, cpus=1.0).flags
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,20 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- $wrong = append $wrong (printf "serving.gather %d: is above serving.maxBatch %d; lower it" (int64 $v.serving.gather) (int64 $v.serving.maxBatch)) -}}
 {{- end -}}
 {{- end -}}
+{{- if gt (int64 ($v.serving.workers | default 1)) 1 -}}
+{{- if eq $v.variant.runtime "ray" -}}
+{{- $wrong = append $wrong (printf "serving.workers %d: a Ray replica is a process of its own already; set serving.workers=1" (int64 $v.serving.workers)) -}}
+{{- end -}}
+{{- with get $v.resources.limits "cpu" -}}
+{{- $cores := toString . | trimSuffix "m" | float64 -}}
+{{- if hasSuffix "m" (toString .) -}}
+{{- $cores = divf $cores 1000 -}}
+{{- end -}}
+{{- if gt (float64 $v.serving.workers) $cores -}}
+{{- $wrong = append $wrong (printf "serving.workers %d: is above the CPU limit %s, and each worker needs a whole core; lower it, or raise resources" (int64 $v.serving.workers) (toString . | quote)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.serviceAccount.create (eq $v.serviceAccount.name "default") -}}
 {{- $wrong = append $wrong "serviceAccount.name default: every namespace has that one already; name another, or set serviceAccount.create=false" -}}
 {{- end -}}
@@ -68,7 +82,7 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- end -}}
 {{- range $one := $v.env -}}
 {{- if hasPrefix "PREDICTOR_" $one.name -}}
-{{- if has $one.name (list "PREDICTOR_NODE_CLASS" "PREDICTOR_PRE_STOP" "PREDICTOR_GRACE" "PREDICTOR_MAX_BATCH" "PREDICTOR_GATHER" "PREDICTOR_MAX_DELAY" "PREDICTOR_QUEUE" "PREDICTOR_CONNECTIONS" "PREDICTOR_TIMEOUT" "PREDICTOR_SLO") -}}
+{{- if has $one.name (list "PREDICTOR_NODE_CLASS" "PREDICTOR_PRE_STOP" "PREDICTOR_GRACE" "PREDICTOR_WORKERS" "PREDICTOR_MAX_BATCH" "PREDICTOR_GATHER" "PREDICTOR_MAX_DELAY" "PREDICTOR_QUEUE" "PREDICTOR_CONNECTIONS" "PREDICTOR_TIMEOUT" "PREDICTOR_SLO") -}}
 {{- $wrong = append $wrong (printf "env %s: has a value of its own in this chart; set that instead" $one.name) -}}
 {{- end -}}
 {{- end -}}

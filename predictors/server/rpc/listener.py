@@ -30,7 +30,7 @@ class RpcPort:
 
     def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
         settings = predictor.settings
-        self._hall = RpcHall(
+        self.hall = RpcHall(
             find=Service(predictor, metrics).find,
             message_bytes=predictor.model.body_bytes,
             max_connections=settings.connections,
@@ -47,13 +47,21 @@ class RpcPort:
     async def listen(self, sock: socket.socket) -> None:
         """Accept connections on a bound socket from now on."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: RpcConnection(self._hall), sock=sock, backlog=1024)
-        self._sweeping = loop.call_later(_SWEEP_S, self._sweep)
+        self._server = await loop.create_server(lambda: RpcConnection(self.hall), sock=sock, backlog=1024)
+        self.open()
+
+    def open(self) -> None:
+        """Look after the deadlines of connections from now on; without `listen`, they are those that it takes."""
+        self._sweeping = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    async def take(self, sock: socket.socket) -> None:
+        """Serve a connection that another process accepted."""
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: RpcConnection(self.hall), sock)
 
     def leave(self) -> None:
         """Ask every client to go elsewhere, and those that connect from now on after their first answer."""
-        self._hall.is_leaving = True
-        for connection in tuple(self._hall.connections):
+        self.hall.is_leaving = True
+        for connection in tuple(self.hall.connections):
             connection.leave()
 
     async def drain(self, grace_s: float) -> None:
@@ -62,7 +70,7 @@ class RpcPort:
         if self._server is not None:
             self._server.close()
         self.leave()
-        while connections := tuple(self._hall.connections):
+        while connections := tuple(self.hall.connections):
             waited_s = time.monotonic() - began
             for connection in connections:
                 if waited_s >= grace_s or (waited_s > 2 * _HEARD_S and not connection.is_busy):
@@ -77,6 +85,6 @@ class RpcPort:
 
     def _sweep(self) -> None:
         now = time.monotonic_ns()
-        for connection in tuple(self._hall.connections):
+        for connection in tuple(self.hall.connections):
             connection.check(now)
         self._sweeping = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
