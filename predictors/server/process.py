@@ -36,6 +36,7 @@ from predictors.server.core import Predictor
 from predictors.server.front import FrontEnd
 from predictors.server.head import WireLimits
 from predictors.server.http import Port
+from predictors.server.keyfile import KeyFile
 from predictors.server.metrics import Metrics
 from predictors.server.origin import find_origin
 from predictors.server.responder import Responder
@@ -127,9 +128,11 @@ class _Process:
         self._predictor = predictor
         self._settings = predictor.settings
         self._metrics = Metrics(predictor.model.variant.id, self._settings.objective)
-        responder = Responder(predictor.model.identity, self._metrics)
+        self._keys = KeyFile.of(self._settings.keys)
+        self._door = None if self._keys is None else self._keys.door
+        front = FrontEnd(predictor, Responder(predictor.model.identity, self._metrics), self._door)
         self._data = Port(
-            FrontEnd(predictor, responder),
+            front,
             limits=WireLimits(body_bytes=predictor.model.body_bytes),
             connections=self._settings.connections,
             timeouts=Timeouts(
@@ -139,9 +142,10 @@ class _Process:
                 write_s=self._settings.write_timeout_s,
             ),
             on_refusal=lambda status: self._metrics.refused("http", status),
+            enter=front.enter,
         )
         self._side = Port(
-            Admin(predictor, self._metrics),
+            Admin(predictor, self._metrics, self._door),
             limits=WireLimits(body_bytes=0),
             connections=_ADMIN_CONNECTIONS,
         )
@@ -151,6 +155,8 @@ class _Process:
         await self._data.listen(sockets.data)
         await self._side.listen(sockets.side)
         rpc_port = None
+        if self._keys is not None:
+            self._keys.follow()
         try:
             if sockets.rpc is not None:
                 rpc_port = await self._listen_rpc(sockets.rpc)
@@ -165,13 +171,15 @@ class _Process:
         finally:
             await self._data.close()
             await self._side.close()
+            if self._keys is not None:
+                await self._keys.stop()
             if self._rpc is not None:
                 await self._rpc.drain(0)
 
     async def _listen_rpc(self, sock: socket.socket) -> int:
         from predictors.server.rpc.listener import RpcPort
 
-        self._rpc = RpcPort(self._predictor, self._metrics)
+        self._rpc = RpcPort(self._predictor, self._metrics, self._door)
         await self._rpc.listen(sock)
         port: int = sock.getsockname()[1]
         return port
