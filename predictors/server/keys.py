@@ -88,22 +88,24 @@ def digest_of(key: str) -> bytes:
     return hashlib.sha256(key.encode("ascii")).digest()
 
 
-def line_of(key: Key, limits: Limits | None = None) -> str:
-    """Write the line of a key, with what is bound of its tenant where `limits` say it.
+def line_of(
+    tenant: str, key: str, *, rate: str | None = None, in_flight: int | None = None, not_after: str | None = None
+) -> str:
+    """Write the line of a key; what is bound is given as it stands there.
 
     Raises:
-        KeysError: The line could not be read back.
+        KeysError: A word could not be read back.
     """
-    words = [key.tenant, f"sha256:{key.digest.hex()}"]
-    if limits is not None and limits.rate is not None:
-        words.append(f"rate={limits.rate:.10g}/s")
-    if limits is not None and limits.in_flight is not None:
-        words.append(f"in-flight={limits.in_flight}")
-    if key.not_after < math.inf:
-        words.append(f"not-after={datetime.fromtimestamp(key.not_after, UTC):%Y-%m-%dT%H:%M:%SZ}")
-    line = " ".join(words)
-    read_keys(line.encode("ascii", errors="replace"))
-    return line
+    bounds = {"rate": rate, "in-flight": in_flight, "not-after": not_after}
+    words = [tenant, f"sha256:{digest_of(key).hex()}"]
+    words += [f"{name}={value}" for name, value in bounds.items() if value is not None]
+    if any(not word.isascii() or word.split() != [word] or "#" in word for word in words):
+        raise KeysError("a tenant or a bound is no single word", "podium keys new --help")
+    try:
+        _read_line(words)
+    except KeysError as error:
+        raise KeysError(f"the line of a new key {error}", "podium keys new --help") from error
+    return " ".join(words)
 
 
 def read_keys(content: bytes) -> Keyring:
