@@ -52,6 +52,9 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- $wrong = append $wrong (printf "serving.gather %d: is above serving.maxBatch %d; lower it" (int64 $v.serving.gather) (int64 $v.serving.maxBatch)) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $v.auth.open $v.auth.keysSecret -}}
+{{- $wrong = append $wrong (printf "auth.open true: says that no key is asked for, and auth.keysSecret %s that one is; drop one of them" $v.auth.keysSecret) -}}
+{{- end -}}
 {{- if and $v.serviceAccount.create (eq $v.serviceAccount.name "default") -}}
 {{- $wrong = append $wrong "serviceAccount.name default: every namespace has that one already; name another, or set serviceAccount.create=false" -}}
 {{- end -}}
@@ -68,7 +71,7 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- end -}}
 {{- range $one := $v.env -}}
 {{- if hasPrefix "PREDICTOR_" $one.name -}}
-{{- if has $one.name (list "PREDICTOR_NODE_CLASS" "PREDICTOR_PRE_STOP" "PREDICTOR_GRACE" "PREDICTOR_MAX_BATCH" "PREDICTOR_GATHER" "PREDICTOR_MAX_DELAY" "PREDICTOR_QUEUE" "PREDICTOR_CONNECTIONS" "PREDICTOR_TIMEOUT" "PREDICTOR_SLO") -}}
+{{- if has $one.name (list "PREDICTOR_NODE_CLASS" "PREDICTOR_PRE_STOP" "PREDICTOR_GRACE" "PREDICTOR_MAX_BATCH" "PREDICTOR_GATHER" "PREDICTOR_MAX_DELAY" "PREDICTOR_QUEUE" "PREDICTOR_CONNECTIONS" "PREDICTOR_TIMEOUT" "PREDICTOR_SLO" "PREDICTOR_KEYS") -}}
 {{- $wrong = append $wrong (printf "env %s: has a value of its own in this chart; set that instead" $one.name) -}}
 {{- end -}}
 {{- end -}}
