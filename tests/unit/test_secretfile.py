@@ -28,13 +28,15 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         write_secret(tmp_path / "none" / "key", "x")
 
 
-@pytest.mark.parametrize("content", [b"", b"two words", b"one\ntwo", b"caf\xc3\xa9", b"x" * 5000, b"a\x00b"])
+@pytest.mark.parametrize(
+    "content", [b"", b"zwei Worte", b"zwei\nZeilen", b"zweif\xc3\xa9", b"zwei" * 1250, b"zwei\x00b"]
+)
 def test_what_is_no_word_is_refused_and_not_repeated(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "key"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="does not hold one word") as caught:
         read_secret(path)
-    assert content.decode("latin-1").split("\n")[0][:8] not in str(caught.value) or not content
+    assert "zwei" not in str(caught.value)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_secret(tmp_path / "none")
 
