@@ -56,7 +56,9 @@ class FrontEnd:
         self._predictor = predictor
         self._responder = responder
         model = predictor.model
-        self._open = frozenset({"/v2/health/live", "/v2/health/ready", f"/v2/models/{model.name}/ready"})
+        base = f"/v2/models/{model.name}"
+        readiness = (f"{base}/ready", f"{base}/versions/{model.version}/ready")
+        self._open = frozenset(("/v2/health/live", "/v2/health/ready", *readiness))
         self.enter = None if door is None else partial(self._enter, door)
         images = None
         if model.preprocessing is not None:

@@ -31,7 +31,7 @@ V2_BODY = json.dumps(
     {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [0.0, 1.0, 0.0, 0.0]}]}
 ).encode()
 JSON = {"content-type": "application/json"}
-OPEN = ("/v2/health/live", "/v2/health/ready", "/v2/models/tiny/ready")
+OPEN = ("/v2/health/live", "/v2/health/ready", "/v2/models/tiny/ready", "/v2/models/tiny/versions/1/ready")
 # What a router may make of a path, and what it may take for another.
 ROUTES = [
     *(("GET", path) for path in ("/v2", "/v2/models", "/v1/models", "/v1/models/tiny", "/v2/models/tiny")),

@@ -4,16 +4,21 @@ from typing import Any
 
 import pytest
 
+from podium.cluster.auth import auth_of, auth_values
 from tests.cluster.submitted import VALUES
 from tests.rendered.engine import charts, ci_files, objects, render
 
 Object = dict[str, Any]
 
 
-def predictor(**values: Any) -> Object:
+def service(**values: Any) -> Object:
     (file,) = (path for path in ci_files("variant") if path.stem == "standard-values")
     (found,) = (one for one in objects(render("variant", file, values=values)) if one["kind"] == "InferenceService")
-    spec: Object = found["spec"]["predictor"]
+    return found
+
+
+def predictor(**values: Any) -> Object:
+    spec: Object = service(**values)["spec"]["predictor"]
     return spec
 
 
@@ -38,6 +43,11 @@ def test_none_is_said_where_it_is_meant_and_nothing_where_nobody_asks() -> None:
     assert "volumeMounts" not in spec["model"]
     assert asked(predictor()) == []
     assert predictor() == predictor(auth={"open": False, "keysSecret": ""})
+
+
+@pytest.mark.parametrize("word", ["food11-keys", "none"])
+def test_what_takes_its_place_reads_off_it_what_was_said(word: str) -> None:
+    assert auth_of(service(auth=auth_values(word))) == auth_values(word)
 
 
 @pytest.mark.parametrize(
