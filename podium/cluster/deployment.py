@@ -59,7 +59,7 @@ class Wish:
     timeout_s: float
     scaling: Mapping[str, Json] = field(default_factory=dict)
     slo: str = ""
-    keys_secret: str | None = None
+    keys: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ def _release(wish: Wish, platform: Platform) -> Release:
         replicas=wish.replicas,
         scaling=wish.scaling,
         slo=wish.slo,
-        auth={} if wish.keys_secret is None else auth_values(wish.keys_secret),
+        auth={} if wish.keys is None else auth_values(wish.keys),
         annotations={f"{ANNOTATION_PREFIX}emulated": "true"} if node_class.emulated else {},
     )
 

@@ -98,7 +98,7 @@ def register(app: typer.Typer) -> None:
             timeout_s=parse_duration(timeout),
             scaling=scaling.values() if scaling is not None else {},
             slo=str(parse_slo(slo)) if slo else "",
-            keys_secret=keys_secret,
+            keys=keys_secret,
         )
         access = Access(kubeconfig=kubeconfig, context=context, namespace=namespace)
         if dry_run is not None:

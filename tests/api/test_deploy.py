@@ -73,13 +73,13 @@ def test_what_takes_the_place_of_a_service_asks_for_the_same_keys(
 
     deploy_variant(wish, access)
     assert serving() == {}
-    deploy_variant(replace(wish, keys_secret="pie-keys"), access)
+    deploy_variant(replace(wish, keys="pie-keys"), access)
     assert serving() == {"keysSecret": "pie-keys"}
     deploy_variant(wish, access)
     assert serving() == {"keysSecret": "pie-keys"}
     assert "/mnt/keys/keys" in preview(wish, access, ask_cluster=True)
     assert "PREDICTOR_KEYS" not in preview(wish, access, ask_cluster=False)
-    deploy_variant(replace(wish, keys_secret="none"), access)
+    deploy_variant(replace(wish, keys="none"), access)
     deploy_variant(wish, access)
     assert serving() == {"open": True}
 
