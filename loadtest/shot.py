@@ -28,14 +28,14 @@ class Endpoint:
         protocol: `v1-json`, `v1-image`, `v2-json`, `v2-binary` or `grpc`.
         model: name of the model in the path.
         state_url: the server's `/debug/state`, where there is one.
-        headers: sent with every request.
+        headers: sent with every request; a key may be among them, so that nothing shows them.
     """
 
     url: str
     protocol: str
     model: str
     state_url: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def target(self) -> str:

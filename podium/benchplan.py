@@ -25,6 +25,7 @@ from podium.document import nearest
 from podium.elastic import WINDOW_S, schedule_of
 from podium.errors import ConfigError, UsageError
 from podium.redaction import shown_url
+from podium.secretfile import read_secret
 
 __all__ = ["BenchPlan", "plan_bench"]
 
@@ -90,6 +91,7 @@ def plan_bench(
     slo: str | None = None,
     name: str | None = None,
     state: str | None = None,
+    key_file: Path | None = None,
     runners: int = 1,
     seed: int | None = None,
     runs: Path = Path("runs"),
@@ -100,7 +102,7 @@ def plan_bench(
         UsageError: the URL or an option cannot be read, or two of them contradict each other.
         ProfileError, SloError, ScheduleError: profile, SLO or payloads are refused; so is an SLO that the profile can
             never prove.
-        ConfigError: the SLO asks for what a bench cannot measure.
+        ConfigError: the SLO asks for what a bench cannot measure, or the file of the key cannot be read.
     """
     chosen = load_profile(profile)
     if protocol is not None:
@@ -108,6 +110,8 @@ def plan_bench(
             raise UsageError(f"--protocol {protocol!r} is not played", nearest(protocol, PROTOCOLS))
         chosen = Profile.model_validate({**chosen.model_dump(by_alias=True), "protocol": protocol})
     endpoint = _endpoint(url, chosen.protocol, model, state)
+    if key_file is not None:
+        endpoint = replace(endpoint, headers={"authorization": f"Bearer {read_secret(key_file)}"})
     clauses = None if slo is None else parse_slo(slo)
     asked = _rate(chosen, clauses, rate)
     if clauses is not None:

@@ -12,6 +12,7 @@
     ├── OverloadError    the queue is full
     ├── DeadlineError    the answer would come too late
     ├── NotReadyError    the model is not loaded yet, or takes no work any more
+    ├── KeysError        the file of keys cannot be read, or a line of it is wrong
     ├── ListenError      this machine has no such address, or the port is not ours to take
     └── WorkerError      one of several server processes ended on its own, or says nothing
 
@@ -26,6 +27,7 @@ __all__ = [
     "DataError",
     "DeadlineError",
     "InputError",
+    "KeysError",
     "ListenError",
     "ManifestError",
     "NotReadyError",
@@ -102,6 +104,10 @@ class DeadlineError(PredictorError):
 
 class NotReadyError(PredictorError):
     """The model takes no requests now: it is still loading, or it is about to end."""
+
+
+class KeysError(PredictorError):
+    """The file that says who may ask cannot be read, contradicts itself, or has nobody in it."""
 
 
 class ListenError(PredictorError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import yaml
 from podium import ANNOTATION_PREFIX
 from podium.cluster.access import Access
 from podium.cluster.adapter import Cluster
+from podium.cluster.auth import auth_of, auth_values
 from podium.cluster.diagnosis import pods_of
 from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm, find_helm
@@ -58,6 +59,7 @@ class Wish:
     timeout_s: float
     scaling: Mapping[str, Json] = field(default_factory=dict)
     slo: str = ""
+    keys: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def deploy_variant(wish: Wish, access: Access) -> Deployed:
     platform = read_platform(cluster)
     release = _release(wish, platform)
     check_site(cluster, platform, release)
-    _refuse_foreign(cluster, release.name)
+    release = _as_shut(cluster, release)
     helm = helm_on(cluster)
     console = notes()
     found = install(
@@ -148,7 +150,7 @@ def preview(wish: Wish, access: Access, *, ask_cluster: bool) -> str:
     platform = read_platform(cluster)
     release = _release(wish, platform)
     check_site(cluster, platform, release)
-    _refuse_foreign(cluster, release.name)
+    release = _as_shut(cluster, release)
     rendered = helm_on(cluster).template(release.name, "variant", values_of(release, platform))
     kept = [cluster.apply(document, dry_run=True) for document in yaml.safe_load_all(rendered) if document]
     for document in kept:
@@ -221,14 +223,17 @@ def _release(wish: Wish, platform: Platform) -> Release:
         replicas=wish.replicas,
         scaling=wish.scaling,
         slo=wish.slo,
+        auth={} if wish.keys is None else auth_values(wish.keys),
         annotations={f"{ANNOTATION_PREFIX}emulated": "true"} if node_class.emulated else {},
     )
 
 
-def _refuse_foreign(cluster: Cluster, name: str) -> None:
-    found = cluster.get(INFERENCE_SERVICE, name)
+def _as_shut(cluster: Cluster, release: Release) -> Release:
+    """Let a release ask for keys as what serves under its name does, where it does not say; refuse what is not ours."""
+    found = cluster.get(INFERENCE_SERVICE, release.name)
     if found is not None:
         refuse_unmanaged(found)
+    return release if release.auth else replace(release, auth=auth_of(found))
 
 
 def refuse_unmanaged(found: Document) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from podium import ANNOTATION_PREFIX
 from podium.cluster.adapter import Cluster
+from podium.cluster.auth import auth_of
 from podium.cluster.deployment import refuse_unmanaged, url_of
 from podium.cluster.errors import ClusterError
 from podium.cluster.helm import Helm
@@ -94,6 +95,7 @@ def promote(
         node_class=node_class,
         replicas=_REPLICAS,
         slo=race.slo,
+        auth=auth_of(incumbent),
         annotations=verdict_of(race, entry, folder, serving=serving),
     )
     try:

@@ -81,6 +81,7 @@ class Release:
     replicas: tuple[int, int] = (1, 3)
     scaling: Mapping[str, Any] = field(default_factory=dict)
     slo: str = ""
+    auth: Mapping[str, Any] = field(default_factory=dict)
     is_race: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -110,6 +111,7 @@ def values_of(release: Release, platform: Platform) -> dict[str, Any]:
         # A budget above the fewest replicas would block every drain.
         "pdb": {"enabled": not release.is_race and low > 1, "minAvailable": max(1, low - 1)},
         **({"slo": release.slo} if release.slo else {}),
+        **({"auth": dict(release.auth)} if release.auth else {}),
         "labels": dict(release.labels),
         "annotations": dict(release.annotations),
         **release.scaling,

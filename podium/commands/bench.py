@@ -30,6 +30,9 @@ def register(app: typer.Typer) -> None:
         slo: Annotated[str | None, typer.Option(help="What must hold, as p99<=100ms, errors<=1%.")] = None,
         name: Annotated[str | None, typer.Option(help="What the runs are called; the default is the model.")] = None,
         state: Annotated[str | None, typer.Option(help="Metrics port of a `podium serve`: http://HOST:8082.")] = None,
+        key_file: Annotated[
+            Path | None, typer.Option("--key-file", help="File with the key that the server asks for.")
+        ] = None,
         runners: Annotated[int, typer.Option(min=1, max=16, help="Load generators that share the schedule.")] = 1,
         seed: Annotated[
             int | None, typer.Option(min=0, help="Of the schedule; the same question has the same.")
@@ -55,6 +58,7 @@ def register(app: typer.Typer) -> None:
             slo=slo,
             name=name,
             state=state,
+            key_file=key_file,
             runners=runners,
             seed=seed,
             runs=runs,

@@ -47,6 +47,14 @@ def register(app: typer.Typer) -> None:
         slo: Annotated[
             str, typer.Option(help="Objective that its metrics count answers against: p99<=100ms, errors<=1%.")
         ] = "",
+        keys_secret: Annotated[
+            str | None,
+            typer.Option(
+                "--keys-secret",
+                help="Secret of the keys that requests must have, or none.",
+                show_default="as what serves under the name",
+            ),
+        ] = None,
         namespace: Annotated[
             str | None, typer.Option("-n", "--namespace", help="Namespace; the default is the context's.")
         ] = None,
@@ -90,6 +98,7 @@ def register(app: typer.Typer) -> None:
             timeout_s=parse_duration(timeout),
             scaling=scaling.values() if scaling is not None else {},
             slo=str(parse_slo(slo)) if slo else "",
+            keys=keys_secret,
         )
         access = Access(kubeconfig=kubeconfig, context=context, namespace=namespace)
         if dry_run is not None:

@@ -64,6 +64,9 @@ def register(app: typer.Typer) -> None:
         least_version: Annotated[
             int | None, typer.Option(help="Refuse what was signed as an older version.", show_default="0")
         ] = None,
+        keys: Annotated[
+            str | None, typer.Option(help="File of keys that requests must have, or none.", show_default="none")
+        ] = None,
         model_name: Annotated[str | None, typer.Option(help="Name in URLs.", show_default="the model's")] = None,
         node_class: Annotated[str | None, typer.Option(help="Label of the metrics.", show_default="local")] = None,
         store: Annotated[
@@ -104,6 +107,7 @@ def register(app: typer.Typer) -> None:
             "slo": slo,
             "verify_key": verify_key,
             "least_version": least_version,
+            "keys": keys,
             "model_name": model_name,
             "node_class": node_class,
             "store": store,

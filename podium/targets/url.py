@@ -33,6 +33,7 @@ _LOOK_S = 5.0
 _GENERATOR_CORES = 2
 _REFUSALS = range(400, 500)
 _TOO_MANY = 429
+_UNKNOWN_CALLER = (401, 403)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,11 @@ class UrlTarget:
             _opened(request).close()
         except urllib.error.HTTPError as error:
             with error:
+                if error.code in _UNKNOWN_CALLER:
+                    raise ConfigError(
+                        f"{self._endpoint.target} answers {error.code}: it does not serve who has no key of it",
+                        "name the file of a key that it knows: --key-file FILE",
+                    ) from error
                 if error.code in _REFUSALS and error.code != _TOO_MANY:
                     raise ConfigError(
                         f"{self._endpoint.target} answers {error.code} to {first.name}: {_text(error.read(500))}",

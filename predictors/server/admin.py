@@ -18,6 +18,7 @@ from predictors.runtimes import Assigned
 from predictors.server import cgroup
 from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
+from predictors.server.door import Door
 from predictors.server.front import Answer, answer_of
 from predictors.server.head import HttpError, WireLimits
 from predictors.server.http import Port
@@ -37,9 +38,10 @@ _STATM = Path("/proc/self/statm")
 class Admin:
     """Answers the requests of the metrics port."""
 
-    def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
+    def __init__(self, predictor: Predictor, metrics: Metrics, door: Door | None = None) -> None:
         self._predictor = predictor
         self._metrics = metrics
+        self._door = door
         get: dict[str, Answer] = {
             "/metrics": self._tell_metrics,
             "/debug/state": self._tell_state,
@@ -106,6 +108,7 @@ class Admin:
             "in_flight": predictor.in_flight,
             "computing_s": round(batcher.computing_s(), 3) if batcher else 0.0,
             "batches": dict(sorted(batcher.batches.items())) if batcher else {},
+            "keys": self._door.document() if self._door else None,
             "first_runs": batcher.first_runs.document() if batcher else {},
             "requests": self._metrics.requests(),
             "stages": self._metrics.stages(),
@@ -118,7 +121,13 @@ class Admin:
         }
 
     def _tell_metrics(self, exchange: Exchange) -> None:
-        exchange.reply(200, self._metrics.exposition(self.gauges()), TEXT)
+        body = self._metrics.exposition(self.gauges())
+        if self._door is not None:
+            # Here and not above, for the reason that `exposition` has.
+            from predictors.server.tenantexposition import written
+
+            body += written(self._predictor.model.variant.id, self._door)
+        exchange.reply(200, body, TEXT)
 
     def _tell_state(self, exchange: Exchange) -> None:
         exchange.reply(200, orjson.dumps(self.state(), option=orjson.OPT_NON_STR_KEYS), JSON)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from predictors.server.door import Tenant
 from predictors.server.head import Head, HeadReader, HttpError, WireLimits
 from predictors.server.receiver import Receiver, Request
 from predictors.server.replies import JSON, error_body, head_bytes, request_id
@@ -70,6 +71,7 @@ class Hall:
 
     Attributes:
         connections: Those that are open.
+        enter: Lets a request in by its head and says whose it is; None where nobody is asked for a key.
         lingering: Those that were refused and are kept a moment for the answer to be seen, the oldest first. They
             take nobody's place, and have as many of their own.
         receiving_bytes: What their unfinished bodies hold together; twice the largest body at most, however
@@ -85,8 +87,10 @@ class Hall:
         max_connections: int,
         timeouts: Timeouts,
         on_refusal: Callable[[int], None] | None,
+        enter: Callable[[Head], Tenant | None] | None,
     ) -> None:
         self.handler = handler
+        self.enter = enter
         self.reader = HeadReader(limits)
         self.timeouts = timeouts
         self.max_connections = max_connections
@@ -117,7 +121,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, hall: Hall) -> None:
         self._hall = hall
-        self._receiver = Receiver(hall.reader)
+        self._receiver = Receiver(hall.reader, hall.enter)
         self._exchange: Exchange | None = None
         self._since_ns = time.monotonic_ns()
         self._write_blocked_ns = 0
@@ -148,6 +152,7 @@ class Connection(asyncio.Protocol):
         self._hall.connections.discard(self)
         self._hall.lingering.pop(self, None)
         self._charge(0)
+        self._receiver.leave()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.cancel()
@@ -198,6 +203,8 @@ class Connection(asyncio.Protocol):
         self._exchange = None
         # It leads back to the exchange, and a circle would keep the body until a collection finds it.
         exchange.on_cancel = None
+        if self._receiver.tenant is not None:
+            self._receiver.leave()
         closes = self._hall.closes_after_answer or not exchange.head.keeps_alive
         head = head_bytes(status, kind, len(body), extra, closes=closes)
         if exchange.head.method == "HEAD":
@@ -284,13 +291,21 @@ class Connection(asyncio.Protocol):
         self._proceed(request)
 
     def _refuse(self, error: HttpError) -> None:
-        """Answer and close; what still arrives is thrown away for a moment, so that the answer is seen."""
+        """Answer and close; what still arrives is thrown away for a moment, so that the answer is seen.
+
+        Where the whole request is here already, nothing is in the way of the next, and the connection stays.
+        """
         if self._hall.on_refusal is not None:
             self._hall.on_refusal(error.status)
         extra = "".join(f"{name}: {value}\r\n" for name, value in error.headers).encode("ascii")
         body = error_body(error.code, str(error), request_id())
+        if error.head is not None:
+            self._exchange = Exchange(self, Request(error.head, b""), self._since_ns)
+            self.answer(error.status, body, JSON, extra)
+            return
         self._transport.write(head_bytes(error.status, JSON, len(body), extra, closes=True) + body)
         self._charge(0)
+        self._receiver.leave()
         self._receiver = Receiver(self._hall.reader)
         self._is_lingering = True
         self._since_ns = time.monotonic_ns()

@@ -13,7 +13,8 @@ from predictors.errors import InputError, NotReadyError, OverloadError
 from predictors.server.answer import Call
 from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
-from predictors.server.head import HttpError
+from predictors.server.door import Door, Tenant
+from predictors.server.head import Head, HttpError
 from predictors.server.images import ImageReader
 from predictors.server.prediction import Prediction
 from predictors.server.responder import Responder
@@ -49,12 +50,16 @@ def answer_of(routes: Mapping[str, Mapping[str, Answer]], method: str, path: str
 
 
 class FrontEnd:
-    """Answers the requests of the data port."""
+    """Answers the requests of the data port, and with a door lets in those that have a key."""
 
-    def __init__(self, predictor: Predictor, responder: Responder) -> None:
+    def __init__(self, predictor: Predictor, responder: Responder, door: Door | None = None) -> None:
         self._predictor = predictor
         self._responder = responder
         model = predictor.model
+        base = f"/v2/models/{model.name}"
+        readiness = (f"{base}/ready", f"{base}/versions/{model.version}/ready")
+        self._open = frozenset(("/v2/health/live", "/v2/health/ready", *readiness))
+        self.enter = None if door is None else partial(self._enter, door)
         images = None
         if model.preprocessing is not None:
             images = ImageReader(model.preprocessing, model.variant.inputs[0].name)
@@ -70,6 +75,16 @@ class FrontEnd:
             answer(exchange)
         except HttpError as error:
             self._responder.fail(exchange, "http", error)
+
+    def _enter(self, door: Door, head: Head) -> Tenant | None:
+        """Let a request in; what probes ask needs no key, as long as it brings no body.
+
+        Raises:
+            HttpError: It has no key that is known, or its tenant has used its share.
+        """
+        if head.path in self._open and head.method in ("GET", "HEAD") and not (head.length or head.is_chunked):
+            return None
+        return door.enter(head.headers.get("authorization"))
 
     def _make_routes(self) -> Mapping[str, Mapping[str, Answer]]:
         model = self._predictor.model

@@ -16,13 +16,18 @@ __all__ = ["Head", "HeadReader", "HttpError", "WireLimits"]
 
 
 class HttpError(Exception):
-    """A request that is refused with `status`; `code` is stable, the sentence is for people."""
+    """A request that is refused with `status`; `code` is stable, the sentence is for people.
+
+    Attributes:
+        head: The request's head where all of it is here, so that its connection can go on; else None.
+    """
 
     def __init__(self, status: int, code: str, sentence: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(sentence)
         self.status = status
         self.code = code
         self.headers = headers
+        self.head: Head | None = None
 
 
 @dataclass(frozen=True, slots=True)

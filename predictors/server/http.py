@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable
 
 from predictors.server.connection import Connection, Exchange, Hall, Timeouts
-from predictors.server.head import WireLimits
+from predictors.server.door import Tenant
+from predictors.server.head import Head, WireLimits
 
 __all__ = ["Port"]
 
@@ -35,6 +36,7 @@ class Port:
         connections: int,
         timeouts: Timeouts | None = None,
         on_refusal: Callable[[int], None] | None = None,
+        enter: Callable[[Head], Tenant | None] | None = None,
     ) -> None:
         self.hall = Hall(
             handler,
@@ -42,6 +44,7 @@ class Port:
             max_connections=connections,
             timeouts=timeouts or Timeouts(),
             on_refusal=on_refusal,
+            enter=enter,
         )
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None

@@ -34,7 +34,7 @@ from predictors.server.loading import Engine
 from predictors.server.model import ServedModel
 from predictors.server.origin import find_origin
 from predictors.server.responder import fault_of
-from predictors.server.settings import effective
+from predictors.server.settings import NO_KEYS, effective
 from predictors.server.tensors import datatype_of
 from predictors.server.timing import POSTPROCESS, Stopwatch
 from predictors.server.v1 import V1
@@ -56,6 +56,9 @@ class KServeModel(Model):  # type: ignore[misc]
         super().__init__(name, return_response_headers=True)
         flags = {"variant": variant, "model_name": name, **settings}
         self._settings = effective(flags, os.environ)
+        if self._settings.keys != NO_KEYS:
+            # Said and not left out: it would look as if the door were shut.
+            raise PredictorError("the SDK's server asks for no keys", "serve with podium serve, or set keys to none")
         self._predictor: Predictor | None = None
         self._engine: Engine | None = None
         self._readers: TensorReaders | None = None

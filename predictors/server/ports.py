@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from predictors.server.connection import Timeouts
 from predictors.server.core import Predictor
+from predictors.server.door import Door
 from predictors.server.front import FrontEnd
 from predictors.server.head import WireLimits
 from predictors.server.http import Port
@@ -34,12 +35,14 @@ class Ports:
         rpc: gRPC, once it is made.
     """
 
-    def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
+    def __init__(self, predictor: Predictor, metrics: Metrics, door: Door | None = None) -> None:
         self._predictor = predictor
         self._settings = settings = predictor.settings
         self._metrics = metrics
+        self._door = door
+        front = FrontEnd(predictor, Responder(predictor.model.identity, metrics), door)
         self.data = Port(
-            FrontEnd(predictor, Responder(predictor.model.identity, metrics)),
+            front,
             limits=WireLimits(body_bytes=predictor.model.body_bytes),
             connections=settings.connections,
             timeouts=Timeouts(
@@ -49,6 +52,7 @@ class Ports:
                 write_s=settings.write_timeout_s,
             ),
             on_refusal=lambda status: metrics.refused("http", status),
+            enter=front.enter,
         )
         self.rpc: RpcPort | None = None
 
@@ -56,7 +60,7 @@ class Ports:
         """Make the gRPC port, which imports protobuf."""
         from predictors.server.rpc.listener import RpcPort
 
-        self.rpc = RpcPort(self._predictor, self._metrics)
+        self.rpc = RpcPort(self._predictor, self._metrics, self._door)
         return self.rpc
 
     async def drain(self) -> int:

@@ -27,6 +27,7 @@ import uvloop
 from predictors.errors import PredictorError
 from predictors.server.admin import Admin, fetch_exposition, side_port
 from predictors.server.core import Predictor
+from predictors.server.keyfile import KeyFile
 from predictors.server.metrics import Metrics
 from predictors.server.origin import find_origin
 from predictors.server.ports import Ports
@@ -104,12 +105,16 @@ class _Process:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         metrics = Metrics(predictor.model.variant.id, predictor.settings.objective)
-        self._ports = Ports(predictor, metrics)
-        self._side = side_port(Admin(predictor, metrics))
+        self._keys = KeyFile.of(predictor.settings.keys)
+        door = None if self._keys is None else self._keys.door
+        self._ports = Ports(predictor, metrics, door)
+        self._side = side_port(Admin(predictor, metrics, door))
 
     async def live(self, sockets: Sockets, stopping: asyncio.Future[Any]) -> int:
         await self._ports.data.listen(sockets.data)
         await self._side.listen(sockets.side)
+        if self._keys is not None:
+            self._keys.follow()
         try:
             if sockets.rpc is not None:
                 await self._ports.make_rpc().listen(sockets.rpc)
@@ -122,6 +127,8 @@ class _Process:
         finally:
             await self._ports.close()
             await self._side.close()
+            if self._keys is not None:
+                await self._keys.stop()
 
     def _tell_ready(self, sockets: Sockets) -> None:
         line = {

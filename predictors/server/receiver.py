@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from predictors.server.door import Tenant
 from predictors.server.head import Head, HeadReader, HttpError
 
 __all__ = ["Receiver", "Request"]
@@ -28,10 +29,16 @@ class Request:
 
 
 class Receiver:
-    """Reads the requests of one connection, one after the other."""
+    """Reads the requests of one connection, one after the other.
 
-    def __init__(self, reader: HeadReader) -> None:
+    Attributes:
+        tenant: Whose request is received or answered, where `enter` lets none in without a key.
+    """
+
+    def __init__(self, reader: HeadReader, enter: Callable[[Head], Tenant | None] | None = None) -> None:
         self._reader = reader
+        self._enter = enter
+        self.tenant: Tenant | None = None
         self._step: Callable[[], Request | None] = self._read_head
         self._buffer = b""
         self._parts: list[bytes] = []
@@ -77,6 +84,8 @@ class Receiver:
             return None
         head = self._reader.read(buffer[:end])
         start = end + 4
+        if self._enter is not None:
+            self._let_in(self._enter, head, is_whole=not head.is_chunked and len(buffer) == start + head.length)
         if head.is_chunked:
             self._begin(head, buffer[start:], self._read_chunks)
         elif len(buffer) == start + head.length:
@@ -88,6 +97,20 @@ class Receiver:
             if not head.length:
                 return self._finish()
         return self._step() if self._buffer else None
+
+    def leave(self) -> None:
+        """Note that the present request is over."""
+        tenant, self.tenant = self.tenant, None
+        if tenant is not None:
+            tenant.leave()
+
+    def _let_in(self, enter: Callable[[Head], Tenant | None], head: Head, *, is_whole: bool) -> None:
+        try:
+            self.tenant = enter(head)
+        except HttpError as error:
+            if is_whole:
+                error.head, self._buffer = head, b""
+            raise
 
     def _begin(self, head: Head, rest: bytes, step: Callable[[], Request | None]) -> None:
         self.head, self._buffer, self._step = head, rest, step

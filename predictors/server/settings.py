@@ -16,9 +16,10 @@ from predictors.server.objective import Limit, parse_objective
 from predictors.signature import KEY_FORM
 from predictors.strict import Strict, problem
 
-__all__ = ["PREFIX", "Seconds", "Settings", "Warm", "effective", "flag_of"]
+__all__ = ["NO_KEYS", "PREFIX", "Seconds", "Settings", "Warm", "effective", "flag_of"]
 
 PREFIX = "PREDICTOR_"
+NO_KEYS = "none"
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(us|ms|s|m)")
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
@@ -123,6 +124,13 @@ class Settings(Strict):
         description="Key that checks signatures, as `podium sign` prints it; empty: unsigned artifacts are served too.",
     )
     least_version: int = Field(default=0, ge=0, le=2**53, description="An artifact signed as an older one is refused.")
+    keys: str = Field(
+        default=NO_KEYS,
+        min_length=1,
+        max_length=4096,
+        description="File of the keys that requests must have, one line a key (`podium keys new`), read again when it "
+        "changes; none: whoever reaches the port is served.",
+    )
     image: str = Field(default="", max_length=512, description="Image reference, shown in the state.")
 
     @model_validator(mode="after")
@@ -139,6 +147,8 @@ class Settings(Strict):
     def _workers_have_enough(self) -> Self:
         if self.workers > 1 and self.cpus is not None and self.workers > self.cpus:
             raise ValueError(f"workers must not be above cpus, which is {self.cpus:g}: each worker needs a whole core")
+        if self.workers > 1 and self.keys != NO_KEYS:
+            raise ValueError("keys go with one of workers: each process would count a tenant's share by itself")
         if self.workers > min(self.queue, self.connections):
             raise ValueError("workers must be above neither queue nor connections, which they divide among them")
         return self

@@ -11,6 +11,7 @@ import yaml
 from podium import cli
 from podium.cluster import release
 from podium.cluster.access import Access
+from podium.cluster.auth import auth_of
 from podium.cluster.deployment import Wish, delete_service, deploy_variant, preview
 from podium.cluster.errors import (
     ClusterError,
@@ -60,6 +61,27 @@ def test_a_variant_serves_and_goes_without_a_trace(
     assert left(kserve) == []
     assert delete_service("pie", access) is False
     assert capsys.readouterr().out == ""
+
+
+def test_what_takes_the_place_of_a_service_asks_for_the_same_keys(
+    kserve: KServe, access: Access, wish: Wish, api: Api
+) -> None:
+    """Else a new version of a model would be anybody's; the control is a name under which nothing was said."""
+
+    def serving() -> dict[str, object]:
+        return auth_of(api.does(lambda: api.server.objects[(SERVICES, "podium", "pie")].raw))
+
+    deploy_variant(wish, access)
+    assert serving() == {}
+    deploy_variant(replace(wish, keys="pie-keys"), access)
+    assert serving() == {"keysSecret": "pie-keys"}
+    deploy_variant(wish, access)
+    assert serving() == {"keysSecret": "pie-keys"}
+    assert "/mnt/keys/keys" in preview(wish, access, ask_cluster=True)
+    assert "PREDICTOR_KEYS" not in preview(wish, access, ask_cluster=False)
+    deploy_variant(replace(wish, keys="none"), access)
+    deploy_variant(wish, access)
+    assert serving() == {"open": True}
 
 
 def test_a_preview_makes_nothing(kserve: KServe, access: Access, wish: Wish, api: Api) -> None:

@@ -6,6 +6,7 @@ from tests.cluster.submitted import (
     DIGEST,
     IMAGE,
     KEYS,
+    OPEN,
     SMALL,
     Document,
     canary,
@@ -71,6 +72,8 @@ def hostile(namespace: str) -> list[Hostile]:
     second = [*own["spec"]["predictor"]["containers"], {"name": "sidecar", "image": IMAGE}]
     env = f"{inside} containers 0 env"
     model = plain["spec"]["predictor"]["model"]
+    fetches = {"name": "STORAGE_URI", "value": "s3://x"}
+    asks, from_secret = OPEN["name"], {"secretKeyRef": {"name": "food11-keys", "key": "keys"}}
     bears = {"app.kubernetes.io/name": "loadtest", "app.kubernetes.io/component": "runner"}
     served, transforms = {"serving.kserve.io/inferenceservice": "x"}, {"component": "transformer"}
     shared = {"name": "RUNNERS", "value": "1"}
@@ -171,10 +174,14 @@ def hostile(namespace: str) -> list[Hostile]:
         ("another claim", "storage", plain, f"{at} model storageUri", "pvc://podium-artifacts-2/x"),
         ("a way up in the store", "storage", plain, f"{at} model storageUri", "pvc://podium-artifacts/../x"),
         ("a model by its key", "storage-form", plain, f"{at} model storage", {"key": "x", "path": "y"}),
-        ("a model by a variable", "storage-env", own, f"{first} env", [{"name": "STORAGE_URI", "value": "s3://x"}]),
+        ("a model by a variable", "storage-env", own, f"{first} env", [OPEN, fetches]),
         ("a thousand pods", "replicas", plain, f"{at} maxReplicas", 1000),
         ("a listener outside", "logger", plain, f"{at} logger", {"url": "http://evil.example", "mode": "all"}),
         ("a listener next door", "logger", plain, f"{at} logger", {"url": "http://log.text.svc", "mode": "all"}),
+        ("nothing said of keys", "keys", plain, f"{at} model env", None),
+        ("keys as a variable", "keys", plain, f"{at} model env", [{"name": asks, "valueFrom": from_secret}]),
+        ("no word for none", "keys", own, f"{first} env", [{"name": asks, "value": ""}]),
+        ("a canary without a word of keys", "keys", plain, "spec canary", canary(model={**model, "env": []})),
         ("a model that loads", "load-kind", plain, "metadata labels", bears),
         ("a predictor that loads", "load-kind", plain, f"{at} labels", bears),
         ("a canary that loads", "load-kind", plain, "spec canary", canary(model=model, labels=bears)),
@@ -267,21 +274,28 @@ def unsigned() -> list[Hostile]:
     from_secret = {"secretKeyRef": {"name": "store", "key": "key"}}
     name = "PREDICTOR_VERIFY_KEY"
     other = {"name": name, "value": "ed25519:" + "A" * 43 + "="}
+    preload = {"name": "LD_PRELOAD", "value": "/mnt/models/x.so"}
     rows: list[tuple[str, str, Document, str, Any]] = [
         ("an image that checks nothing", "signature", own, "metadata name", "food11"),
         ("a runtime that checks nothing", "signature", plain, f"{model} runtime", "own"),
         ("a runtime of KServe", "signature", plain, f"{model} runtime", "kserve-lgbserver"),
         ("any runtime", "signature", plain, f"{model} runtime", None),
         ("a canary's runtime", "signature", plain, "spec canary", canary(model={**spec, "runtime": "own"})),
-        ("no key", "signature-check", plain, f"{model} env", [{"name": name, "value": ""}]),
-        ("a key of its own", "signature-check", plain, f"{model} env", [other]),
-        ("a key of a Secret", "signature-check", plain, f"{model} env", [{"name": name, "valueFrom": from_secret}]),
+        ("no key", "signature-check", plain, f"{model} env", [OPEN, {"name": name, "value": ""}]),
+        ("a key of its own", "signature-check", plain, f"{model} env", [OPEN, other]),
+        (
+            "a key of a Secret",
+            "signature-check",
+            plain,
+            f"{model} env",
+            [OPEN, {"name": name, "valueFrom": from_secret}],
+        ),
         ("a key by its flag", "signature-check", plain, f"{model} args", ["--verify-key="]),
         ("a key by half a flag", "signature-check", plain, f"{model} args", ["--ver", other["value"]]),
         ("another program", "signature-check", plain, f"{model} command", ["python3", "/mnt/models/serve.py"]),
         ("another image", "signature-check", plain, f"{model} image", IMAGE),
         ("a program after the start", "signature-check", plain, f"{model} lifecycle", {"postStart": _LOOK}),
-        ("a library", "signature-check", plain, f"{model} env", [{"name": "LD_PRELOAD", "value": "/mnt/models/x.so"}]),
+        ("a library", "signature-check", plain, f"{model} env", [OPEN, preload]),
         ("a library of a ConfigMap", "signature-check", plain, f"{model} envFrom", [{"configMapRef": {"name": "x"}}]),
         *(
             (f"a program as {probe}", "signature-check", plain, f"{model} {probe}", _LOOK)
@@ -292,7 +306,7 @@ def unsigned() -> list[Hostile]:
             for path in ("/app", "/mnt/../app")
             for over in [{"name": "x", "mountPath": path}]
         ),
-        ("a canary's key", "signature-check", plain, "spec canary", canary(model={**spec, "env": [other]})),
+        ("a canary's key", "signature-check", plain, "spec canary", canary(model={**spec, "env": [OPEN, other]})),
         ("a runtime in the platform's place", "signature-runtime", runtime(), "metadata name", "podium-ort"),
     ]
     return [Hostile(name, rule, changed(base, path, value)) for name, rule, base, path, value in rows]
@@ -361,7 +375,12 @@ def honest(namespace: str) -> dict[str, Document]:
         "tag and digest": changed(custom(), f"{first} image", f"registry.example/team/x:1.2.3{DIGEST}"),
         "a registry with a port": changed(custom(), f"{first} image", f"registry.example:5000/podium/x{DIGEST}"),
         "folders": changed(custom(), f"{at} volumes", folders),
-        "a secret of its own": changed(custom(), f"{first} env", [{"name": "TOKEN", "valueFrom": secret}]),
+        "a secret of its own": changed(custom(), f"{first} env", [OPEN, {"name": "TOKEN", "valueFrom": secret}]),
+        "keys from a mounted Secret": changed(
+            changed(service(), f"{at} volumes", _volume(secret={"secretName": "food11-keys"})),
+            f"{at} model env",
+            [{"name": OPEN["name"], "value": "/mnt/keys/keys"}],
+        ),
         "a container that comes first": changed(custom(), f"{at} initContainers", [container("first")]),
         "a transformer": changed(service(), "spec transformer", other),
         "a runtime of its own": runtime(),

@@ -138,7 +138,7 @@ def teams(cluster: Kubectl, outside: End, tmp_path_factory: pytest.TempPathFacto
         artifact = stack.enter_context(shelved(team_b, vector_artifact(tmp_path_factory.mktemp("made") / "tiny")))
         # The team's policies alone: policies add up, and the variant's own lets every namespace ask.
         one = {"replicas": {"min": 1, "max": 1}, "autoscaling": {"enabled": False}, "pdb": {"enabled": False}}
-        values = values_of(artifact, networkPolicy={"enabled": False}, **one)
+        values = values_of(artifact, networkPolicy={"enabled": False}, auth={"open": True}, **one)
         Helm(b)("install", "tiny", str(ROOT / "charts" / "variant"), values=values)
         waiting(team_a, "near")
         waiting(team_a, "far", node_class="loadgen")

@@ -205,7 +205,7 @@ def rendered(chart: str, shape: str, namespace: str, **values: Any) -> list[Docu
 
 
 def test_what_our_charts_make_for_a_tenant_is_admitted(teams: Teams) -> None:
-    closed = {"networkPolicy": {"enabled": False}}
+    closed = {"networkPolicy": {"enabled": False}, "auth": {"open": True}}
     made = rendered("variant", "race", teams.a.namespace, **closed)
     made += rendered("loadtest", "tenant", teams.a.namespace)
     assert len(made) > 6
@@ -284,6 +284,25 @@ def test_a_refusal_names_a_field_that_is_there_once(teams: Teams) -> None:
     said = submit(teams.a, made)
     assert "annotation: spec.jobTemplate.spec.template.metadata.annotations[other.example/x] is not" in said
     assert submit(teams.a, changed(pod(), "metadata annotations", other)).count("other.example/x") == 1
+
+
+@pytest.mark.row("S10", "a team's predictors say who is served, and where it must be keys, nothing else is admitted")
+def test_a_team_says_who_is_served(teams: Teams, record_property: Any) -> None:
+    asking = honest(teams.b.namespace)["keys from a mounted Secret"]
+    silent = changed(service(), "spec predictor model env", None)
+    assert [submit(teams.b, one) for one in (service(), asking)] == ["", ""]
+    assert "denied request: keys: spec.predictor " in submit(teams.b, silent)
+    teams.b.run("annotate", "namespace", teams.b.namespace, "podium.dev/keys=required", "--overwrite")
+    try:
+        refused = eventually(lambda: submit(teams.b, service()), 30, 0.5)
+        assert "denied request: keys: spec.predictor " in refused
+        assert submit(teams.b, asking) == ""
+        teams.b.run("annotate", "namespace", teams.b.namespace, "podium.dev/keys-")
+        # The control: where the namespace wants nothing said, the same is admitted.
+        eventually(lambda: submit(teams.b, silent) == "", 30, 0.5)
+    finally:
+        teams.b.run("annotate", "namespace", teams.b.namespace, "podium.dev/keys=explicit", "--overwrite")
+    record_property("S10", "explicit: none or a file; required: a file; 3 documents without it refused")
 
 
 def test_a_team_can_be_held_to_prefixes_of_its_own(teams: Teams) -> None:

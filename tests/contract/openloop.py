@@ -70,9 +70,9 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
-def request_of(body: bytes, *, path: str = "/v1/models/tiny:predict", close: bool = False) -> bytes:
-    """Write a whole request."""
-    end = "Connection: close\r\n\r\n" if close else "\r\n"
+def request_of(body: bytes, *, path: str = "/v1/models/tiny:predict", close: bool = False, headers: str = "") -> bytes:
+    """Write a whole request; further headers are whole lines."""
+    end = f"{headers}Connection: close\r\n\r\n" if close else f"{headers}\r\n"
     head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{end}"
     return head.encode() + body
 
@@ -87,7 +87,15 @@ async def _exchange(
 
 
 class _Client:
-    def __init__(self, port: int, body: bytes, is_right: Callable[[bytes], bool], timeout_s: float) -> None:
+    def __init__(
+        self,
+        port: int,
+        body: bytes,
+        is_right: Callable[[bytes], bool],
+        timeout_s: float,
+        headers: Callable[[], str] = str,
+    ) -> None:
+        self.headers = headers
         self.port = port
         self.body = body
         self.is_right = is_right
@@ -101,7 +109,9 @@ class _Client:
             async with asyncio.timeout(self.timeout_s):
                 if connection is None:
                     connection = await asyncio.open_connection("127.0.0.1", self.port)
-                status, head, body = await _exchange(*connection, request_of(self.body, close=not keeps))
+                status, head, body = await _exchange(
+                    *connection, request_of(self.body, close=not keeps, headers=self.headers())
+                )
         except (OSError, EOFError, TimeoutError):
             if connection is not None:
                 connection[1].transport.abort()
@@ -155,9 +165,13 @@ def play(
     timeout_s: float = 2.0,
     most_retries: int = 0,
     retry_budget: float | None = None,
+    headers: Callable[[], str] = str,
 ) -> Run:
-    """Send `rate` requests a second for `seconds`; with `retry_budget`, retries stay below that share of them."""
-    client = _Client(port, body, is_right, timeout_s)
+    """Send `rate` requests a second for `seconds`; with `retry_budget`, retries stay below that share of them.
+
+    What `headers` gives, whole lines, goes with each request as it is sent.
+    """
+    client = _Client(port, body, is_right, timeout_s, headers)
     return asyncio.run(_play(client, rate, seconds, most_retries, retry_budget))
 
 

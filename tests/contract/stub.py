@@ -29,6 +29,7 @@ from predictors.server.front import FrontEnd
 from predictors.server.head import HeadReader, WireLimits
 from predictors.server.http import Port
 from predictors.server.job import Job
+from predictors.server.keyfile import KeyFile
 from predictors.server.loading import Engine
 from predictors.server.metrics import Metrics
 from predictors.server.rpc import connection
@@ -170,6 +171,10 @@ def _without_handshake() -> None:
     RpcPort._sweep = lambda self: None  # type: ignore[method-assign]
 
 
+def _without_rereading() -> None:
+    KeyFile.follow = lambda self: None  # type: ignore[method-assign]
+
+
 def _without_log_format() -> None:
     def plain(self: Any, record: logging.LogRecord) -> str:
         return f"{record.getMessage()} {getattr(record, 'fields', {}).get('id', '')}"
@@ -210,6 +215,7 @@ GUARDS: Mapping[str, Callable[[], None]] = {
     "memory": _without_memory,
     "parent": _without_parent,
     "pings": _without_pings,
+    "rereading": _without_rereading,
     "sweep": _without_sweep,
 }
 

@@ -9,8 +9,9 @@ import pytest
 from predictors.server.connection import Timeouts
 from predictors.server.rpc import frames
 from predictors.server.rpc.call import Call, Status, trailers
-from predictors.server.rpc.connection import RpcConnection, RpcHall
+from predictors.server.rpc.connection import RpcConnection
 from predictors.server.rpc.frames import MAX_WINDOW, PREFACE, Kind, frame
+from predictors.server.rpc.hall import RpcHall
 from predictors.server.rpc.hpack import HeaderReader
 from tests.contract import http2
 

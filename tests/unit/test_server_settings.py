@@ -57,6 +57,7 @@ def test_a_duration_without_a_unit_is_refused(text: str) -> None:
         ({"workers": 0}, "workers"),
         ({"workers": 65, "cpus": 99}, "workers"),
         ({"workers": 3}, "workers must not be above cpus, which is 2: each worker needs a whole core"),
+        ({"workers": 2, "keys": "keys.txt"}, "keys go with one of workers"),
         ({"workers": 2, "queue": 1}, "workers must be above neither queue nor connections"),
         ({"workers": 2, "connections": 1}, "workers must be above neither queue nor connections"),
         ({"pre_stop_s": "30s", "grace_s": "10s"}, "pre_stop must be below grace"),

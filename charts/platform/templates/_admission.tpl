@@ -200,6 +200,15 @@ API is read with `?`: a missing field is no error, while an error refuses (failu
   of: pods
   bad: p.of.?logger.?url.hasValue() && !p.of.logger.url.matches('^https?://' + variables.host + '(:[0-9]+)?(/.*)?$')
   say: sends requests to logger.url, which is no Service of the namespace; name one of its own
+- name: keys
+  of: pods
+  bad: >-
+    variables.keys != '' && p.at.endsWith('predictor') && !([?p.of.?model] + p.of.?containers.orValue([])).exists(c,
+    c.?env.orValue([]).exists(e, e.name == 'PREDICTOR_KEYS' && (e.?value.orValue('').startsWith('/') ||
+    (e.?value.orValue('') == 'none' && variables.keys != 'required'))))
+  say: >-
+    does not say who is served; set the variable PREDICTOR_KEYS to the file of a mounted Secret (auth.keysSecret of the chart
+    variant), or to none (auth.open) where the annotation podium.dev/keys of the namespace does not say required
 {{- end -}}
 
 {{/* What holds for Jobs, and for those that bear the labels of load. */}}

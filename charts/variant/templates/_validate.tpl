@@ -56,6 +56,9 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- if eq $v.variant.runtime "ray" -}}
 {{- $wrong = append $wrong (printf "serving.workers %d: a Ray replica is a process of its own already; set serving.workers=1" (int64 $v.serving.workers)) -}}
 {{- end -}}
+{{- if $v.auth.keysSecret -}}
+{{- $wrong = append $wrong (printf "serving.workers %d: each process would count a tenant's share by itself, and auth.keysSecret asks for keys; set serving.workers=1" (int64 $v.serving.workers)) -}}
+{{- end -}}
 {{- with get $v.resources.limits "cpu" -}}
 {{- $cores := toString . | trimSuffix "m" | float64 -}}
 {{- if hasSuffix "m" (toString .) -}}
@@ -65,6 +68,9 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- $wrong = append $wrong (printf "serving.workers %d: is above the CPU limit %s, and each worker needs a whole core; lower it, or raise resources" (int64 $v.serving.workers) (toString . | quote)) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and $v.auth.open $v.auth.keysSecret -}}
+{{- $wrong = append $wrong (printf "auth.open true: says that no key is asked for, and auth.keysSecret %s that one is; drop one of them" $v.auth.keysSecret) -}}
 {{- end -}}
 {{- if and $v.serviceAccount.create (eq $v.serviceAccount.name "default") -}}
 {{- $wrong = append $wrong "serviceAccount.name default: every namespace has that one already; name another, or set serviceAccount.create=false" -}}
@@ -82,7 +88,7 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- end -}}
 {{- range $one := $v.env -}}
 {{- if hasPrefix "PREDICTOR_" $one.name -}}
-{{- if has $one.name (list "PREDICTOR_NODE_CLASS" "PREDICTOR_PRE_STOP" "PREDICTOR_GRACE" "PREDICTOR_WORKERS" "PREDICTOR_MAX_BATCH" "PREDICTOR_GATHER" "PREDICTOR_MAX_DELAY" "PREDICTOR_QUEUE" "PREDICTOR_CONNECTIONS" "PREDICTOR_TIMEOUT" "PREDICTOR_SLO") -}}
+{{- if has $one.name (list "PREDICTOR_NODE_CLASS" "PREDICTOR_PRE_STOP" "PREDICTOR_GRACE" "PREDICTOR_WORKERS" "PREDICTOR_MAX_BATCH" "PREDICTOR_GATHER" "PREDICTOR_MAX_DELAY" "PREDICTOR_QUEUE" "PREDICTOR_CONNECTIONS" "PREDICTOR_TIMEOUT" "PREDICTOR_SLO" "PREDICTOR_KEYS") -}}
 {{- $wrong = append $wrong (printf "env %s: has a value of its own in this chart; set that instead" $one.name) -}}
 {{- end -}}
 {{- end -}}

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Final, Protocol
 from urllib.parse import quote
 
+from predictors.server.door import Tenant
 from predictors.server.rpc.hpack import header_block
 
 __all__ = ["Call", "CallHead", "Link", "Method", "Status", "StatusError", "read_head", "trailers"]
@@ -30,6 +31,7 @@ class Status(IntEnum):
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
 
 
 class StatusError(Exception):
@@ -84,6 +86,8 @@ class Call:
         is_over: Whether it is answered, refused or gone.
         has_begun: Whether headers of the answer were sent.
         is_whole: Whether the client has sent all of it.
+        most_bytes: The most that its message may have, where that is less than others may; else 0.
+        tenant: Whose call it is, where keys are asked for.
     """
 
     __slots__ = (
@@ -94,12 +98,14 @@ class Call:
         "head",
         "is_over",
         "is_whole",
+        "most_bytes",
         "need",
         "on_cancel",
         "parts",
         "received_ns",
         "started_ns",
         "stream",
+        "tenant",
         "window",
     )
 
@@ -112,7 +118,8 @@ class Call:
         self.parts: list[bytes] = []
         self.have = 0
         self.need = -1
-        self.window = 0
+        self.window = self.most_bytes = 0
+        self.tenant: Tenant | None = None
         self.is_whole = self.is_over = self.has_begun = False
         self.on_cancel: Callable[[], None] | None = None
 

@@ -8,19 +8,17 @@ answer is one write, and nothing waits in a task.
 import asyncio
 import struct
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, cast
 
-from predictors.server.connection import Timeouts
 from predictors.server.rpc import frames
-from predictors.server.rpc.call import Call, CallHead, Method, Status, StatusError, read_head
+from predictors.server.rpc.call import Call, CallHead, Status, StatusError, read_head
 from predictors.server.rpc.frames import MAX_FRAME_BYTES, MAX_WINDOW, Flag, FrameError, Kind, Reason, frame
+from predictors.server.rpc.hall import RpcHall
 from predictors.server.rpc.hpack import HeaderReader, HpackError
 from predictors.server.rpc.outgoing import Outgoing
 from predictors.server.rpc.receiver import Frame, FrameReceiver
 
-__all__ = ["RpcConnection", "RpcHall"]
+__all__ = ["RpcConnection"]
 
 _NS = 1_000_000_000
 _MAX_METADATA_BYTES: Final = 16 << 10
@@ -34,34 +32,6 @@ _MOST_STRIKES: Final = 2
 _PING_NS: Final = 10 * _NS
 _LEAVING: Final = b"leaving."
 _CACHED_HEADS: Final = 64
-
-
-@dataclass(slots=True)
-class RpcHall:
-    """What the connections of one port share.
-
-    Attributes:
-        find: Finds what answers a path.
-        message_bytes: The largest message.
-        max_connections: Most connections, most calls on one of them, and most on all together.
-        calls: Number of open calls.
-        receiving_bytes: What unfinished messages hold together; twice the largest at most.
-        is_leaving: Whether clients are being sent away.
-    """
-
-    find: Callable[[str], Method | None]
-    message_bytes: int
-    max_connections: int
-    timeouts: Timeouts
-    connections: set["RpcConnection"] = field(default_factory=set)
-    calls: int = 0
-    receiving_bytes: int = 0
-    is_leaving: bool = False
-
-    @property
-    def max_receiving_bytes(self) -> int:
-        """The most that unfinished messages may hold together."""
-        return max(2 * self.message_bytes, 16 << 20)
 
 
 class RpcConnection(asyncio.Protocol):
@@ -253,6 +223,9 @@ class RpcConnection(asyncio.Protocol):
         if head.http_status != 200:
             self._out.deny(stream, head.http_status)
             self._end(call)
+        elif self._hall.enter is not None and not self._hall.enter(call):
+            # It is refused already, before its message is waited for.
+            return
         elif head.fault is not None:
             call.refuse(head.fault.status, str(head.fault))
         elif self._hall.calls > self._hall.max_connections:
@@ -289,7 +262,7 @@ class RpcConnection(asyncio.Protocol):
             self._spend(1)
         self._hall.receiving_bytes += len(payload)
         try:
-            call.take(payload, self._hall.message_bytes)
+            call.take(payload, call.most_bytes or self._hall.message_bytes)
             if self._hall.receiving_bytes > self._hall.max_receiving_bytes:
                 raise StatusError(Status.RESOURCE_EXHAUSTED, "too many large messages are on their way")
         except StatusError as error:
@@ -376,6 +349,8 @@ class RpcConnection(asyncio.Protocol):
     def _forget(self, call: Call) -> None:
         if self._calls.pop(call.stream, None) is not None:
             self._hall.calls -= 1
+            if call.tenant is not None:
+                call.tenant.leave()
             self._hall.receiving_bytes -= call.have
             call.have = 0
             if not self._calls:

@@ -14,8 +14,10 @@ import time
 
 from predictors.server.connection import Timeouts
 from predictors.server.core import Predictor
+from predictors.server.door import Door
 from predictors.server.metrics import Metrics
-from predictors.server.rpc.connection import RpcConnection, RpcHall
+from predictors.server.rpc.connection import RpcConnection
+from predictors.server.rpc.hall import RpcHall
 from predictors.server.rpc.service import Service
 
 __all__ = ["RpcPort"]
@@ -28,10 +30,12 @@ _HEARD_S = 1.0
 class RpcPort:
     """A listening port for gRPC."""
 
-    def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
+    def __init__(self, predictor: Predictor, metrics: Metrics, door: Door | None = None) -> None:
         settings = predictor.settings
+        service = Service(predictor, metrics, door)
         self.hall = RpcHall(
-            find=Service(predictor, metrics).find,
+            find=service.find,
+            enter=service.enter,
             message_bytes=predictor.model.body_bytes,
             max_connections=settings.connections,
             timeouts=Timeouts(

@@ -16,6 +16,7 @@ from predictors.errors import InputError, NotReadyError, OverloadError
 from predictors.server.answer import Call as Understood
 from predictors.server.answer import Encoded, Tensors
 from predictors.server.core import Predictor, State
+from predictors.server.door import Door
 from predictors.server.form import BinaryAnswer
 from predictors.server.head import HttpError
 from predictors.server.images import ImageReader
@@ -41,10 +42,15 @@ _PROTOCOL = "v2-grpc"
 _MAX_ID = 128
 _WATCH_S = 0.2
 
+# What probes ask says at most the name of a service.
+_PROBE_BYTES = 1024
+
 # The statuses of the one table of refusals, in gRPC's words; a full queue and no readiness are both 503 there.
 _STATUSES = {
     400: Status.INVALID_ARGUMENT,
+    401: Status.UNAUTHENTICATED,
     404: Status.NOT_FOUND,
+    429: Status.RESOURCE_EXHAUSTED,
     503: Status.RESOURCE_EXHAUSTED,
     504: Status.DEADLINE_EXCEEDED,
 }
@@ -100,9 +106,9 @@ class RpcResponder:
 
 
 class Service:
-    """Answers the methods of one predictor."""
+    """Answers the methods of one predictor, and with a door lets in the calls that have a key."""
 
-    def __init__(self, predictor: Predictor, metrics: Metrics) -> None:
+    def __init__(self, predictor: Predictor, metrics: Metrics, door: Door | None = None) -> None:
         self._predictor = predictor
         model = predictor.model
         images = None
@@ -126,9 +132,33 @@ class Service:
             f"/{messages.HEALTH}/Watch": self._watch,
         }
 
+        # Not Watch: it stays open, and calls that are open are counted.
+        self._open = tuple(
+            self._methods[path]
+            for path in (
+                f"/{messages.INFERENCE}/ServerLive",
+                f"/{messages.INFERENCE}/ServerReady",
+                f"/{messages.INFERENCE}/ModelReady",
+                f"/{messages.HEALTH}/Check",
+            )
+        )
+        self.enter = None if door is None else partial(self._enter, door)
+
     def find(self, path: str) -> Method | None:
         """Find what answers a path."""
         return self._methods.get(path)
+
+    def _enter(self, door: Door, call: Call) -> bool:
+        """Let a call in, or refuse it and tell so; what probes ask needs no key, as long as it is short."""
+        if call.head.method in self._open:
+            call.most_bytes = _PROBE_BYTES
+            return True
+        try:
+            call.tenant = door.enter(call.headers.get("authorization"))
+        except HttpError as error:
+            self._responder.fail(call, _PROTOCOL, error)
+            return False
+        return True
 
     @property
     def _is_ready(self) -> bool:
