@@ -211,11 +211,11 @@ def infer_request(fill: int = 0) -> bytes:
     return bytes(request.SerializeToString())
 
 
-def code_of(channel: grpc.Channel, method: str, request: bytes, metadata: Any = None) -> Code:
+def code_of(channel: grpc.Channel, method: str, request: bytes, metadata: Any = None) -> grpc.StatusCode:
     try:
         channel.unary_unary(f"/{method}")(request, timeout=60, metadata=metadata)
     except grpc.RpcError as error:
-        found: Code = error.code()
+        found: grpc.StatusCode = error.code()
         return found
     return Code.OK
 
