@@ -49,7 +49,7 @@ def new(
     """
     import sys
 
-    from podium.console import print_document, print_styled
+    from podium.console import Json, print_document, print_styled
     from podium.errors import UsageError
     from podium.secretfile import write_secret
     from podium.wholefile import write_whole
@@ -71,14 +71,8 @@ def new(
     if file is not None:
         write_whole(file, lines)
     if output is Output.YAML:
-        metadata = {"name": secret}
-        made = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": metadata,
-            "stringData": {"keys": lines.decode("ascii")},
-        }
-        print_document(made, output)
+        told: Json = {"keys": lines.decode("ascii")}
+        print_document({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}, "stringData": told}, output)
     elif output is Output.JSON:
         print_document(
             {"tenant": tenant, "line": line, "key_file": None if key_file is None else str(key_file)}, output

@@ -89,7 +89,7 @@ def digest_of(key: str) -> bytes:
 
 
 def line_of(
-    tenant: str, key: str, *, rate: str | None = None, in_flight: int | None = None, not_after: str | None = None
+    tenant: str, key: str, *, rate: str | None = None, in_flight: str | None = None, not_after: str | None = None
 ) -> str:
     """Write the line of a key; what is bound is given as it stands there.
 

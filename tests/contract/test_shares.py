@@ -1,8 +1,8 @@
 """Tenants beside each other: one that asks for ten times its share, and keys that change under load.
 
-The engine is a stub of a known pace, so a share is known, and the clients are open loops without retries. A run in
-which a client fell behind its own plan says nothing and is made again. The controls are the same load with keys that
-have no limits, and the same change of keys where the file is read once.
+The engine is a stub of a known pace, so a share is known, and the clients are open loops without retries. Other work on
+the machine can only spoil a run, so that one is made again. The controls are the same load with keys that have no
+limits, and the same change of keys where the file is read once.
 """
 
 import json
@@ -63,14 +63,20 @@ def _priority() -> Iterator[None]:
         yield
 
 
-def pair(start: Starter, folder: Path, path: Path, **limits: str) -> Pair:
+def pair(start: Starter, folder: Path, path: Path, *, rate: str | None = None, in_flight: str | None = None) -> Pair:
+    """Start a server that binds the loud tenant, or nobody."""
     loud, quiet = new_key(), new_key()
-    path.write_text(f"{line_of('loud', loud, **limits)}\n{line_of('quiet', quiet, **limits)}\n")
+    path.write_text(f"{line_of('loud', loud, rate=rate, in_flight=in_flight)}\n{line_of('quiet', quiet)}\n")
     return Pair(start(folder, *PACED, "--keys", str(path), program="tests.contract.stub"), loud, quiet)
 
 
 def share_of_right(run: Run) -> float:
     return sum(each.is_right for each in run.outcomes) / max(1, len(run.outcomes))
+
+
+def slowest(run: Run) -> float:
+    """Return the p99 of right answers from when they were sent: what the client itself is late says nothing here."""
+    return percentile([each.took_s - each.late_s for each in run.outcomes if each.is_right], 0.99)
 
 
 @pytest.mark.row(
@@ -86,13 +92,13 @@ def test_a_loud_tenant_does_not_slow_the_other(
         loud, quiet = both.together(10 * SHARE)
         assert set(loud.statuses) <= {0, 200, 429}
         assert all(each.has_retry_after for each in loud.outcomes if each.status == 429)
-        before, now = percentile(calm.times(200), 0.99), percentile(quiet.times(200), 0.99)
+        before, now = slowest(calm), slowest(quiet)
         success = share_of_right(quiet)
         told.append(
             f"the other's success {success:.2%}, p99 {before * 1000:.0f} → {now * 1000:.0f} ms, "
             f"{loud.statuses[429]} of {len(loud.outcomes)} refused"
         )
-        if success >= 0.99 and now <= 2 * before and not (calm.is_void or quiet.is_void):
+        if success >= 0.99 and now <= 2 * before:
             record_property("R10", told[-1])
             return
     raise AssertionError("; then ".join(told))

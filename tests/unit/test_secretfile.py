@@ -29,7 +29,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"zwei Worte", b"zwei\nZeilen", b"zweif\xc3\xa9", b"zwei" * 1250, b"zwei\x00b"]
+    "content", [b"", b"zwei Silben", b"zwei\nZeilen", b"zweif\xc3\xa9", b"zwei" * 1250, b"zwei\x00b"]
 )
 def test_what_is_no_word_is_refused_and_not_repeated(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "key"
