@@ -15,7 +15,7 @@ import pytest
 
 from podium.chaos.kindnodes import KindNodes, find_nodes
 from tests.cluster.chaosruns import NAME, Served, serving
-from tests.cluster.conftest import ALLOWED, Kubectl
+from tests.cluster.conftest import ALLOWED, Kubectl, python_pod
 from tests.eventually import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
@@ -23,10 +23,11 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 LIMIT_S = 120.0
 DELETIONS = 9
 READY = '{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
-ASK = """
+ASK = f"""
 import json, urllib.request as u
-body = json.dumps({"instances": [[0.0, 1.0, 2.0, 3.0]]}).encode()
-print(json.load(u.urlopen(u.Request("%s", body, {"Content-Type": "application/json"}), timeout=5)))
+body = json.dumps({{"instances": [[0.0, 1.0, 2.0, 3.0]]}}).encode()
+request = u.Request("http://%s/v1/models/{NAME}:predict", body, {{"Content-Type": "application/json"}})
+print(u.urlopen(request, timeout=5).read().decode())
 """
 
 
@@ -53,19 +54,30 @@ def all_ready(kubectl: Kubectl, *what: str) -> bool:
 
 
 def is_whole(served: Served) -> bool:
-    """Return whether all nodes and pods are ready, and each pod's question to the service is answered right."""
+    """Return whether all nodes and all pods of the cluster are ready, and each of the service's answers right."""
     inside = served.namespace
-    mine = ("pods", "-l", f"serving.kserve.io/inferenceservice={NAME}")
+    system = ("pods", "--all-namespaces", "--field-selector=status.phase!=Succeeded")
     try:
-        if not (all_ready(inside, "nodes") and all_ready(inside, *mine)):
+        if not (all_ready(inside, "nodes") and all_ready(inside, *system)):
             return False
         pods = served.pods()
     except (AssertionError, subprocess.TimeoutExpired):
         return False
-    url = f"http://{NAME}-predictor/v1/models/{NAME}:predict"
-    words = ("-c", "kserve-container", "--", "python3", "-c", ASK % url)
-    answers = [inside.run("exec", pod, *words, check=False).stdout for pod in pods]
-    return len(pods) == 2 and all("cheese" in answer for answer in answers)
+    return len(pods) == 2 and all("cheese" in asked(inside, pod) for pod in pods)
+
+
+def asked(kubectl: Kubectl, pod: str) -> str:
+    words = ("-c", "kserve-container", "--", "python3", "-c", ASK % "127.0.0.1:8080")
+    return kubectl.run("exec", pod, *words, check=False).stdout
+
+
+def is_reached_by_name(served: Served, asker: str) -> bool:
+    """Ask the service from a new pod, by its name; tell whether the answer was right."""
+    inside = served.namespace
+    inside.apply(python_pod(inside, asker, ASK % f"{NAME}-predictor"))
+    ends = ("get", "pod", asker, "-o", "jsonpath={.status.phase}")
+    eventually(lambda: inside.run(*ends).stdout in ("Succeeded", "Failed"), LIMIT_S, 1)
+    return "cheese" in inside.run("logs", asker).stdout
 
 
 def whole_after(served: Served) -> float:
@@ -79,7 +91,7 @@ def whole_after(served: Served) -> float:
 def test_whatever_is_switched_off_and_on_comes_back_by_itself(
     served: Served, nodes: tuple[KindNodes, list[str]], record_property: Callable[[str, object], None]
 ) -> None:
-    assert is_whole(served)
+    eventually(lambda: is_whole(served), LIMIT_S, 1)
     gpus = capacity(served.namespace)
     machines, names = nodes
     for name in names:
@@ -94,6 +106,7 @@ def test_whatever_is_switched_off_and_on_comes_back_by_itself(
     machines.start(last)
     after_restart = whole_after(served)
     eventually(lambda: capacity(served.namespace) == gpus, LIMIT_S, 1)
+    assert is_reached_by_name(served, "asker")
     slowest = 0.0
     for _ in range(DELETIONS):
         before = set(served.pods())

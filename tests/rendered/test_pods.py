@@ -132,12 +132,18 @@ def test_every_server_has_three_patient_probes_on_a_port_that_it_has() -> None:
             assert container[probe]["httpGet"]["port"] == (8080 if knative else 8082)
 
 
+def cores(container: dict[str, Any]) -> float:
+    """Return what the control group of a container gives it, in cores."""
+    text = str(container.get("resources", {}).get("limits", {}).get("cpu", "1"))
+    return float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
+
+
 @variants
 def test_the_server_accepts_the_environment_that_it_is_given(file: Path) -> None:
     pod = variant_pod(file)
     container = pod["containers"][0]
     given = {one["name"]: one["value"] for one in container["env"]}
-    flags = {"variant": container["args"][0], "host": container["args"][2], "cpus": 1.0}
+    flags = {"variant": container["args"][0], "host": container["args"][2], "cpus": cores(container)}
     settings = effective(flags, given)
     assert settings.node_class == service_of(file)["metadata"]["labels"]["podium.dev/node-class"]
     assert settings.image == container["image"]
@@ -152,8 +158,9 @@ def test_every_server_ends_its_drain_a_little_before_the_kubelet_kills_it() -> N
     servers = {name: pod for name, pod in all_pods().items() if name.startswith(("variant/", "plain/"))}
     assert len(servers) >= len(VARIANTS) + 3
     for name, pod in servers.items():
-        given = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
-        settings = effective({"variant": "x", "cpus": 1.0}, given)
+        server = pod["containers"][0]
+        given = {one["name"]: one["value"] for one in server["env"]}
+        settings = effective({"variant": "x", "cpus": cores(server)}, given)
         assert settings.pre_stop_s < settings.grace_s
         # With Knative the limit is the revision's own time-out, five minutes where nobody sets it.
         knative = len(pod["containers"][0]["ports"]) == 1

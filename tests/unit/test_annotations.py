@@ -29,6 +29,7 @@ OTHERS = {
     "faults": "a schema",
     "run": "a schema",
     "site": "a label of namespaces",
+    "keys": "an annotation of namespaces",
     "storage": "an annotation of namespaces",
     "tenant": "a label of namespaces",
     "image": "a label of Docker images",
