@@ -245,9 +245,8 @@ def _wings(rng: Rng, draw: ImageDraw.ImageDraw, body: _Body, form: _Form) -> Non
 
 def _ground(rng: Rng) -> Image.Image:
     """Earth, stone, a leaf or a petal: one tone with coarse and fine grain."""
-    tone = hsv(
-        rng.choice((0.08, 0.11, 0.26, 0.33, 0.92, 0.14)) + rng.normal(0, 0.03), *rng.uniform(0.1, 0.65, 2) + (0, 0.25)
-    )
+    hue = rng.choice(_GROUNDS) + rng.normal(0, 0.03)
+    tone = hsv(hue, rng.uniform(0.1, 0.65), rng.uniform(0.35, 0.9))
     pixels = np.empty((SIDE, SIDE, 3), dtype=np.float32)
     pixels[:] = tone
     for cells, depth in ((int(rng.integers(3, 9)), 22), (int(rng.integers(16, 90)), 16)):
