@@ -17,9 +17,10 @@ from predictors.errors import SourceError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Parameters", "build", "shapes"]
+__all__ = ["Parameters", "Shapes", "build", "shapes"]
 
 Parameters = Mapping[str, float]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def build(name: str, parameters: Parameters) -> nn.Module:
@@ -34,7 +35,7 @@ def build(name: str, parameters: Parameters) -> nn.Module:
     return network
 
 
-def shapes(module: ModuleType, parameters: Parameters) -> dict[str, tuple[int, ...]]:
+def shapes(module: ModuleType, parameters: Parameters) -> Shapes:
     """Return name and shape of every tensor of the network's checkpoint; no training library is imported.
 
     Raises:
@@ -46,7 +47,7 @@ def shapes(module: ModuleType, parameters: Parameters) -> dict[str, tuple[int, .
         remedy = f"it takes {', '.join(known)}" if known else "leave network out of the model card"
         raise SourceError(f"{module.__name__} has no parameter {unknown!r}", remedy)
     try:
-        found: dict[str, tuple[int, ...]] = module.parameter_shapes(**parameters)
+        found: Shapes = module.parameter_shapes(**parameters)
     except ValueError as error:
         raise SourceError(f"{module.__name__}: {error}", "correct network in the model card") from error
     return found

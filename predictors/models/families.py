@@ -108,16 +108,10 @@ def train_family(
         checkpoint=checkpoint,
         progress=progress,
     )
-    save_float16(
-        result.network,
-        out,
-        {
-            "family": name,
-            "images": str(len(split.files)),
-            "plan": repr(plan),
-            "python": platform.python_version(),
-        },
-    )
+    facts = {"family": name, "images": str(len(split.files)), "plan": repr(plan), "python": platform.python_version()}
+    if parameters:
+        facts["network"] = repr(dict(parameters))
+    save_float16(result.network, out, facts)
     return _scored(out, family, parameters, loader.prepare("test", root, data))
 
 
