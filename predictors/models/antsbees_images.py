@@ -23,13 +23,13 @@ __all__ = ["SIDE", "STRANGER", "jpeg", "label_of", "picture"]
 SIDE = 256
 CLASSES = 2
 # Probability that a hint is the other class's.
-STRANGER = 0.07
+STRANGER = 0.05
 QUALITY = 85
 
 _LIGHT = (0.5, 1.25)
 _NOISE = (4, 16)
 # Body lengths in pixels.
-_SHORTEST, _LONGEST = 52, 170
+_SHORTEST, _LONGEST = 60, 170
 # Hues of earth, sand, straw, leaves, moss and petals.
 _GROUNDS = (0.08, 0.11, 0.14, 0.26, 0.33, 0.92)
 
