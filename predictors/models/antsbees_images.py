@@ -113,7 +113,7 @@ def jpeg(split: str, index: int) -> bytes:
 class _Body:
     """Where an insect is: turns what is drawn along its axis into places of the image.
 
-    The axis runs from -0.5 at the sting to 0.5 at the head; the abdomen is bent against the rest.
+    The axis runs from -0.5 at the tail to 0.5 at the head; the abdomen is bent against the rest.
     """
 
     def __init__(self, rng: Rng) -> None:
