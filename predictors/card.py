@@ -20,6 +20,7 @@ from predictors import checkpoint
 from predictors.errors import CardError, SourceError
 from predictors.imaging import preprocessing
 from predictors.manifest import TensorSpec
+from predictors.models import architecture
 from predictors.strict import StrictYaml, problem
 
 __all__ = [
@@ -72,6 +73,9 @@ class ModelCard(StrictYaml):
     name: str = Field(pattern=_NAME, max_length=12, description="Starts every variant's id.")
     version: str = Field(default="1", min_length=1, max_length=63, description="Version of the model.")
     module: str | None = Field(default=None, description="Module below predictors.models with the network.")
+    network: dict[str, float] = Field(
+        default_factory=dict, description="The network's own parameters, as width: 1.0 for antsbees."
+    )
     onnx: str | None = Field(default=None, description="ONNX file beside the card, instead of a module.")
     weights: str | None = Field(default=None, description="safetensors file beside the card, for a module.")
     inputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=1, description="-1 is the batch.")
@@ -103,6 +107,8 @@ class ModelCard(StrictYaml):
             raise ValueError("give either module (with weights) or onnx, not both and not neither")
         if (self.module is None) != (self.weights is None):
             raise ValueError("weights belong to a module: give both, or neither with onnx")
+        if self.network and self.module is None:
+            raise ValueError("network has the parameters of a module, and onnx needs none")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels names a class twice")
         if self.outputs[0].item_elements != len(self.labels):
@@ -162,11 +168,14 @@ def check_source(folder: Path, card: ModelCard) -> str:
     else:
         path = folder / (card.weights or "")
         module = _family(card)
-        checkpoint.check_tensors(path, module.parameter_shapes(), f"the network of {card.module}")
-        _check_network(folder, card, module)
+        shapes = architecture.shapes(module, card.network)
+        checkpoint.check_tensors(path, shapes, f"the network of {card.module}")
+        _check_network(folder, card, module, shapes)
         total.update(_code_digest(card.module or "").encode())
     total.update(checkpoint.digest(path).encode())
     parts = {"name", "version", "module", "inputs", "outputs", "preprocessing", "labels"}
+    # A network without parameters of its own is what it was before there were any.
+    parts |= {"network"} if card.network else set()
     facts = card.model_dump(mode="json", include=parts)
     total.update(json.dumps(facts, sort_keys=True).encode())
     return total.hexdigest()
@@ -207,13 +216,12 @@ def _code_digest(name: str) -> str:
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
-def _check_network(folder: Path, card: ModelCard, module: ModuleType) -> None:
+def _check_network(folder: Path, card: ModelCard, module: ModuleType, shapes: architecture.Shapes) -> None:
     """The network must take images of the card's channels and size, and give the card's classes.
 
     Channels and classes are in the shapes of the first convolution and the last layer; a network that takes images of
     some sizes only says so in `SIDES`.
     """
-    shapes: dict[str, tuple[int, ...]] = module.parameter_shapes()
     kernels = [shape for shape in shapes.values() if len(shape) == 4]
     _, channels, *_ = card.inputs[0].shape
     if kernels and kernels[0][1] != channels:

@@ -105,6 +105,13 @@ def preprocessing(name: str, params: Mapping[str, object] | None = None) -> Prep
     size = merged["size"]
     if not isinstance(size, int) or isinstance(size, bool) or not 8 <= size <= 1024:
         raise CardError(f"preprocessing.params.size is {size!r}", "give whole pixels from 8 to 1024")
+    # Without a value of its own the shorter side becomes the square that is cut out.
+    resize = merged.get("resize") or size
+    if not isinstance(resize, int) or isinstance(resize, bool) or not size <= resize <= 2 * size:
+        raise CardError(
+            f"preprocessing.params.resize is {resize!r}",
+            f"give whole pixels from size to twice of it: {size} to {2 * size}",
+        )
     channels = len(mode)
     mean, std = (_per_channel(merged[key], channels, key) for key in ("mean", "std"))
     if not (std > 0).all():
@@ -113,7 +120,7 @@ def preprocessing(name: str, params: Mapping[str, object] | None = None) -> Prep
         name=name,
         params=MappingProxyType(merged),
         shape=(channels, size, size),
-        _crop=lambda image: crop(image, "L" if channels == 1 else "RGB", size),
+        _crop=lambda image: crop(image, "L" if channels == 1 else "RGB", size, resize),
         _scale=(1.0 / (255.0 * std)).astype(np.float32).reshape(-1, 1, 1),
         _offset=(mean / std).astype(np.float32).reshape(-1, 1, 1),
     )
@@ -125,14 +132,14 @@ def implementation_hash() -> str:
     return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
-def _center_crop(image: Image.Image, mode: str, size: int) -> Image.Image:
-    """Bring the shorter side to `size` and cut the middle square out, in one resampling."""
+def _center_crop(image: Image.Image, mode: str, size: int, resize: int) -> Image.Image:
+    """Bring the shorter side to `resize` and cut the middle square of `size` out, in one resampling."""
     colored = image if image.mode == mode else image.convert(mode)
     width, height = colored.size
-    if width == height == size:
-        return colored
-    side = min(width, height)
+    side = min(width, height) * size / resize
     left, top = (width - side) / 2, (height - side) / 2
+    if side == size and left.is_integer() and top.is_integer():
+        return colored.crop((int(left), int(top), int(left) + size, int(top) + size))
     return colored.resize(
         (size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side), reducing_gap=3.0
     )
@@ -167,9 +174,9 @@ def _per_channel(value: object, channels: int, key: str) -> npt.NDArray[np.float
     return array
 
 
-_CONTRACTS: Mapping[str, tuple[Mapping[str, object], str, Callable[[Image.Image, str, int], Image.Image]]] = {
+_CONTRACTS: Mapping[str, tuple[Mapping[str, object], str, Callable[[Image.Image, str, int, int], Image.Image]]] = {
     "imagenet-center-crop": (
-        {"size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+        {"size": 224, "resize": None, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
         "RGB",
         _center_crop,
     ),

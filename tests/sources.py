@@ -5,7 +5,7 @@ has real work to do, and its answers can be predicted.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,20 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from predictors.card import load_card
-from predictors.models import mnist
+from predictors.models import antsbees, mnist
 from predictors.recipes.registry import RECIPES
 from predictors.recipes.work import Images, Work
 
-__all__ = ["LABELS", "card_text", "mnist_source", "stripes_data", "stripes_graph", "stripes_source", "work"]
+__all__ = [
+    "LABELS",
+    "card_text",
+    "insects_source",
+    "mnist_source",
+    "stripes_data",
+    "stripes_graph",
+    "stripes_source",
+    "work",
+]
 
 LABELS = ("rows", "columns", "plain")
 _EXAMPLES = Path(__file__).parents[1] / "examples" / "models"
@@ -37,12 +46,28 @@ def stripes_source(folder: Path, *, images: int = 4, **changes: object) -> Path:
 
 def mnist_source(folder: Path, *, images: int = 1) -> Path:
     """Write a model folder with the mnist network, random weights and a few images of own data."""
-    shapes = mnist.parameter_shapes()
-    rng = np.random.default_rng(5)
-    weights = {name: rng.normal(0, 0.08, shape).astype(np.float16) for name, shape in shapes.items()}
     stripes_data(folder / "data", images, ("0", "1", "2"))
+    return _shipped(folder, "mnist", mnist.parameter_shapes())
+
+
+def insects_source(folder: Path, *, width: float, images: int = 1) -> Path:
+    """Write a model folder with the antsbees network of a width, random weights and a few images of own data."""
+    stripes_data(folder / "data", images, antsbees.LABELS)
+    return _shipped(folder, "antsbees", antsbees.parameter_shapes(width), network={"width": width})
+
+
+def _shipped(folder: Path, name: str, shapes: Mapping[str, tuple[int, ...]], **changes: object) -> Path:
+    """Write a shipped card, with keys replaced and own data, and random weights of some shapes."""
+    rng = np.random.default_rng(5)
+    # Normalizations divide by the spread that they have seen.
+    weights = {
+        key: np.abs(rng.normal(0, 0.08, shape)).astype(np.float16)
+        if key.endswith("running_var")
+        else rng.normal(0, 0.08, shape).astype(np.float16)
+        for key, shape in shapes.items()
+    }
     save_file(weights, folder / "weights.safetensors")
-    card = yaml.safe_load((_EXAMPLES / "mnist" / "model.yaml").read_text(encoding="utf-8"))
+    card = yaml.safe_load((_EXAMPLES / name / "model.yaml").read_text(encoding="utf-8")) | changes
     card["data"] = {"loader": "predictors.models.folder_data", "source": "data"}
     (folder / "model.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
     return folder

@@ -93,7 +93,7 @@ def generated(
     root: Path,
     make: Callable[[str, int], bytes],
     label_of: Callable[[int], int],
-    source: ModuleType,
+    sources: tuple[ModuleType, ...],
 ) -> Dataset:
     """Return a split of `count` images, making `<root>/<name>/<split>-<digest>/` on first use.
 
@@ -104,12 +104,13 @@ def generated(
         root: the data root.
         make: encoded image for (split, index); a module-level function, because it runs in other processes.
         label_of: label for an index.
-        source: the module that `make` comes from; a change of its source makes the images anew.
+        sources: the modules that draw; a change of one makes the images anew.
 
     Raises:
         DataError: a process that makes the images ended.
     """
-    digest = hashlib.sha256(f"{inspect.getsource(source)}{count}".encode()).hexdigest()[:12]
+    drawn_by = "".join(inspect.getsource(module) for module in sources)
+    digest = hashlib.sha256(f"{drawn_by}{count}".encode()).hexdigest()[:12]
     folder = made_once(
         root / name / f"{split}-{digest}", lambda staging: _make(partial(_write, make, staging, split), count)
     )

@@ -7,9 +7,12 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from predictors.errors import SourceError
-from predictors.imaging import preprocessing
+from predictors.imaging import Preprocessing, preprocessing
+from predictors.models import architecture
+from predictors.models.architecture import Parameters
 from predictors.models.dataset import Dataset, data_root
 from predictors.models.training import Plan, Stage, accuracy, pixels_of, save_float16, train
 
@@ -24,6 +27,12 @@ class Family:
     loader: str
     preprocessing: str
     plan: Plan
+    resize: int | None = None
+
+    @property
+    def contract(self) -> Preprocessing:
+        """From an image file to what the network takes."""
+        return preprocessing(self.preprocessing, {} if self.resize is None else {"resize": self.resize})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,13 @@ class Trained:
 
 
 FAMILIES = {
+    "antsbees": Family(
+        "predictors.models.antsbees",
+        "predictors.models.antsbees_data",
+        "imagenet-center-crop",
+        Plan(stages=(Stage(112, 10), Stage(160, 4), Stage(224, 4)), batch=32, peak_rate=2e-3),
+        resize=256,
+    ),
     "food11": Family(
         "predictors.models.food11",
         "predictors.models.food_data",
@@ -60,46 +76,53 @@ def train_family(
     threads: int,
     checkpoint: Path | None,
     progress: Callable[[str], None],
+    parameters: Parameters = MappingProxyType({}),
 ) -> Trained:
     """Train a family and write its weights in float16.
 
+    `parameters` are the network's own, as the card's `network` gives them.
+
     Raises:
-        SourceError: there is no such family.
+        SourceError: there is no such family, or its network does not take the parameters.
         DataError: the data folder is not the public set's.
     """
     family = FAMILIES.get(name)
     if family is None:
         raise SourceError(f"There is no model family {name!r}.", hint=f"Name one of {', '.join(FAMILIES)}.")
+    architecture.shapes(importlib.import_module(family.network), parameters)
     loader = importlib.import_module(family.loader)
     loader.check(data)
-    prepare = preprocessing(family.preprocessing)
+    prepare = family.contract
     root = data_root()
     progress("preparing the training images")
     split = loader.prepare("train", root, data).first(subset)
     plan = replace(family.plan, threads=threads)
     pixels = pixels_of(split, prepare)
-    result = train(family.network, pixels, split.labels, prepare, plan, checkpoint=checkpoint, progress=progress)
-    save_float16(
-        result.network,
-        out,
-        {
-            "family": name,
-            "images": str(len(split.files)),
-            "plan": repr(plan),
-            "python": platform.python_version(),
-        },
+    result = train(
+        family.network,
+        pixels,
+        split.labels,
+        prepare,
+        plan,
+        parameters=parameters,
+        checkpoint=checkpoint,
+        progress=progress,
     )
-    return _scored(out, family, loader.prepare("test", root, data))
+    facts = {"family": name, "images": str(len(split.files)), "plan": repr(plan), "python": platform.python_version()}
+    if parameters:
+        facts["network"] = repr(dict(parameters))
+    save_float16(result.network, out, facts)
+    return _scored(out, family, parameters, loader.prepare("test", root, data))
 
 
-def _scored(path: Path, family: Family, test: object) -> Trained:
+def _scored(path: Path, family: Family, parameters: Parameters, test: object) -> Trained:
     from safetensors.torch import load_file
 
     if not isinstance(test, Dataset):
         raise TypeError("a loader returns a Dataset")
-    network = importlib.import_module(family.network).network()
+    network = architecture.build(family.network, parameters)
     upcast = {name: tensor.float() for name, tensor in load_file(path).items()}
     network.load_state_dict(upcast, strict=False)
-    prepare = preprocessing(family.preprocessing)
+    prepare = family.contract
     share = accuracy(network, pixels_of(test, prepare), test.labels, prepare)
     return Trained(path, share, len(test.files))

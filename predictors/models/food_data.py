@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from predictors.errors import DataError
-from predictors.models import food_images
+from predictors.models import drawing, food_images
 from predictors.models.dataset import Dataset, generated, labeled_files
 from predictors.models.food11 import LABELS
 
@@ -40,7 +40,7 @@ def prepare(split: str, root: Path, source: Path | None = None) -> Dataset:
         root=root,
         make=food_images.jpeg,
         label_of=food_images.label_of,
-        source=food_images,
+        sources=(food_images, drawing),
     )
 
 

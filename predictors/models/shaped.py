@@ -6,17 +6,16 @@ shapes say all of it, so that no architecture has to be written down a second ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from predictors.errors import SourceError
+from predictors.models.architecture import Shapes
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Shapes", "fit"]
+__all__ = ["fit"]
 
-Shapes = Mapping[str, tuple[int, ...]]
 _T = TypeVar("_T", bound="nn.Module")
 
 

@@ -9,18 +9,20 @@ on.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from predictors.imaging import Preprocessing, implementation_hash
+from predictors.models import architecture
+from predictors.models.architecture import Parameters
 from predictors.models.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -105,18 +107,19 @@ def train(
     *,
     checkpoint: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    parameters: Parameters = MappingProxyType({}),
 ) -> Result:
-    """Train `family.network()` on uint8 [n, height, width, channels] and int64 [n].
+    """Train a family's network, built with its own `parameters`, on uint8 [n, height, width, channels] and int64 [n].
 
     An existing checkpoint of the same plan, network, images, labels and preprocessing is continued; any other one
     is ignored, which `progress` is told, and overwritten.
     """
     import torch
 
-    key = _key(family, pixels, labels, preprocessing, plan)
+    key = _key(family, pixels, labels, preprocessing, plan, parameters)
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
-    network: nn.Module = importlib.import_module(family).network()
+    network = architecture.build(family, parameters)
     return _trained(network, pixels, labels, preprocessing, plan, key, None, checkpoint, progress)
 
 
@@ -282,9 +285,17 @@ def _shrink(pixels: Pixels, side: int) -> Pixels:
     return small
 
 
-def _key(family: str, pixels: Pixels, labels: npt.NDArray[np.int64], preprocessing: Preprocessing, plan: Plan) -> str:
+def _key(
+    family: str,
+    pixels: Pixels,
+    labels: npt.NDArray[np.int64],
+    preprocessing: Preprocessing,
+    plan: Plan,
+    parameters: Parameters = MappingProxyType({}),
+) -> str:
     """Name all that decides what a training ends with."""
-    digest = hashlib.sha256(repr((family, pixels.shape, implementation_hash(), preprocessing, asdict(plan))).encode())
+    facts = (family, sorted(parameters.items()), pixels.shape, implementation_hash(), preprocessing)
+    digest = hashlib.sha256(repr((facts, asdict(plan))).encode())
     source = importlib.util.find_spec(family)
     if source is not None and source.origin is not None:
         digest.update(Path(source.origin).read_bytes())

@@ -4,7 +4,6 @@ The graph must answer as the source does on real images, for one and for several
 froze the batch axis or lost a layer is found here and not in production.
 """
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import onnx
 
 from predictors.errors import BuildError
 from predictors.manifest import Ops
+from predictors.models import architecture
 from predictors.recipes import graph
 from predictors.recipes.work import Images, Made, Work, quiet
 
@@ -78,7 +78,7 @@ def _source(work: Work) -> Any:
 
     weights = load_file(work.source / (work.card.weights or ""))
     floats = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-    network: Any = importlib.import_module(work.card.module or "").network()
+    network: Any = architecture.build(work.card.module or "", work.card.network)
     network.load_state_dict(floats)
     return network
 

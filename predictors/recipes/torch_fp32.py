@@ -18,4 +18,5 @@ def apply(work: Work) -> Made:
         for name, value in sorted(weights.items())
     }
     save_file(floats, work.out / _WEIGHTS)
-    return Made(_WEIGHTS, "CPU", {"module": work.card.module})
+    options: dict[str, object] = {"module": work.card.module}
+    return Made(_WEIGHTS, "CPU", options | ({"network": work.card.network} if work.card.network else {}))

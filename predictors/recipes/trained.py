@@ -22,7 +22,7 @@ from predictors import imaging
 from predictors.card import ModelCard, check_source, load_card
 from predictors.data import data_root, load_split
 from predictors.errors import BuildError, SourceError
-from predictors.models import shaped, training
+from predictors.models import architecture, shaped, training
 from predictors.models.families import FAMILIES
 from predictors.recipes.registry import RECIPES
 from predictors.recipes.work import Work
@@ -79,7 +79,7 @@ def network(work: Work, name: str) -> "tuple[nn.Module, tuple[str, ...]]":
             f"{work.card.name}: {path} was trained by {was}, and {name} {asked} is asked for",
             f"{remedy}, or take the parameters out of the recipe list",
         )
-    source = importlib.import_module(work.card.module or "").network()
+    source = architecture.build(work.card.module or "", work.card.network)
     before = sum(tensor.numel() for tensor in source.parameters())
     try:
         made = shaped.fit(source, {key: tuple(value.shape) for key, value in weights.items()})
@@ -179,7 +179,7 @@ def _plan(plan: training.Plan, card: ModelCard, threads: int) -> training.Plan:
 def _source(folder: Path, card: ModelCard) -> "nn.Module":
     from safetensors.torch import load_file
 
-    made: nn.Module = importlib.import_module(card.module or "").network()
+    made = architecture.build(card.module or "", card.network)
     weights = load_file(folder / (card.weights or ""))
     made.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in weights.items()})
     return made.eval()
@@ -221,7 +221,7 @@ def _scored(
     test = load_split(card, folder, "test", data_root())
     pixels = training.pixels_of(test, contract)
     weights = {key: value.float() for key, value in load_file(path).items()}
-    blank = importlib.import_module(card.module or "").network()
+    blank = architecture.build(card.module or "", card.network)
     made = shaped.fit(blank, {key: tuple(value.shape) for key, value in weights.items()})
     made.load_state_dict(weights)
     answers = _logits(_source(folder, card), pixels, contract, kept, progress)

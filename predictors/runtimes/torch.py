@@ -7,7 +7,6 @@ from 22 to 13 ms an image on one core; the baseline is measured without it, as a
 anybody tunes it.
 """
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from predictors.errors import ArtifactError
+from predictors.errors import ArtifactError, SourceError
 from predictors.manifest import Variant
+from predictors.models import architecture
 from predictors.runtimes import Array, check_options, model_file
 
 __all__ = ["TorchRuntime", "load"]
@@ -59,14 +59,14 @@ def load(folder: Path, variant: Variant, *, threads: int) -> TorchRuntime:
     Raises:
         ArtifactError: The module is none of ours, or the weights are not those of its network.
     """
-    check_options(variant, {"model", "module", "channels_last"})
+    check_options(variant, {"model", "module", "network", "channels_last"})
     path = model_file(folder, variant, "weights.safetensors")
     name = str(variant.runtime.options.get("module", ""))
     if not name.startswith(_MODULES):
         raise ArtifactError(f"{variant.id}: {name!r} is no module of {_MODULES}*", "rebuild the variant")
     torch.set_num_threads(threads)
     try:
-        network = importlib.import_module(name).network()
+        network = architecture.build(name, _parameters(variant))
         weights = safetensors.torch.load_file(path)
         floats = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
         network.load_state_dict(floats)
@@ -74,8 +74,15 @@ def load(folder: Path, variant: Variant, *, threads: int) -> TorchRuntime:
         raise ArtifactError(f"{variant.id}: there is no module {name}", "install what it was built with") from error
     except (safetensors.SafetensorError, OSError) as error:
         raise ArtifactError(f"{variant.id}: {path.name} is no safetensors file", "rebuild the variant") from error
-    except RuntimeError as error:
+    except (RuntimeError, SourceError) as error:
         raise ArtifactError(f"{variant.id}: {path.name} does not fit {name}", "rebuild the variant") from error
     is_last = variant.runtime.options.get("channels_last") is True
     layout = torch.channels_last if is_last else torch.contiguous_format
     return TorchRuntime(network.eval(), variant, layout)
+
+
+def _parameters(variant: Variant) -> architecture.Parameters:
+    given = variant.runtime.options.get("network", {})
+    if not isinstance(given, dict) or not all(isinstance(value, int | float) for value in given.values()):
+        raise ArtifactError(f"{variant.id}: the network's parameters are no numbers", "rebuild the variant")
+    return given

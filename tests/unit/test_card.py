@@ -13,9 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 from predictors.card import check_data, check_source, load_card
 from predictors.errors import CardError, DataError, SourceError
-from predictors.models import food11, mnist
+from predictors.models import antsbees, food11, mnist
 from tests.modelfolders import mnist_folder
-from tests.sources import card_text, stripes_graph, stripes_source
+from tests.sources import card_text, insects_source, stripes_graph, stripes_source
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "models"
 
@@ -26,7 +26,9 @@ def folder(tmp_path: Path) -> Path:
     return stripes_source(tmp_path / "stripes", images=1)
 
 
-@pytest.mark.parametrize(("name", "labels"), [("food11", food11.LABELS), ("mnist", mnist.LABELS)])
+@pytest.mark.parametrize(
+    ("name", "labels"), [("antsbees", antsbees.LABELS), ("food11", food11.LABELS), ("mnist", mnist.LABELS)]
+)
 def test_a_shipped_card_names_its_own_network(name: str, labels: tuple[str, ...]) -> None:
     card = load_card(EXAMPLES / name)
     assert (card.name, card.module, card.labels) == (name, f"predictors.models.{name}", labels)
@@ -40,6 +42,8 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "a name too long for an id": ({"name": "a" * 13}, "name: "),
     "neither module nor onnx": ({"onnx": None}, "give either module"),
     "both module and onnx": ({"module": "predictors.models.mnist", "weights": "w"}, "give either module"),
+    "parameters of a graph": ({"network": {"width": 0.5}}, "network has the parameters of a module"),
+    "a parameter that is no number": ({"network": {"width": "half"}}, "network.width: "),
     "weights without module": ({"weights": "w.safetensors"}, "weights belong to a module"),
     "module without weights": ({"onnx": None, "module": "predictors.models.mnist"}, "weights belong to a module"),
     "a module of someone else": ({"onnx": None, "module": "os.path", "weights": "w"}, "module: .*is no module of"),
@@ -112,6 +116,19 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         assert caught.value.hint
     save_file(right | {"2.num_batches_tracked": right["14.bias"].astype("int64")}, path)
     check_source(folder, card)
+
+
+def test_a_parameter_of_the_card_makes_the_network(tmp_path: Path) -> None:
+    folder = insects_source(tmp_path, width=0.125)
+    narrow = load_card(folder)
+    check_source(folder, narrow)
+    with pytest.raises(SourceError, match=r"0\.weight is \[8, 3, 7, 7\], the network of .* has \[64, 3, 7, 7\]"):
+        check_source(folder, narrow.model_copy(update={"network": {"width": 1.0}}))
+    with pytest.raises(SourceError, match=r"0\.weight is \[8, 3, 7, 7\], the network of .* has \[32, 3, 7, 7\]"):
+        check_source(folder, narrow.model_copy(update={"network": {}}))
+    with pytest.raises(SourceError, match="has no parameter 'depth'") as caught:
+        check_source(folder, narrow.model_copy(update={"network": {"depth": 18}}))
+    assert "it takes width" in caught.value.hint
 
 
 def test_labels_and_channels_must_be_those_of_the_network(tmp_path: Path) -> None:

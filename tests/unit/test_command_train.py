@@ -42,6 +42,8 @@ def test_the_command_writes_beside_the_card_and_says_what_it_scores(
     [
         (["--recipe", "export"], 3, "there is no recipe 'export' that trains"),
         (["--recipe", "prune", "--data", "somewhere"], 2, "the model card names the data"),
+        (["--recipe", "prune", "--network", "width=1"], 2, "the model card has the parameters"),
+        (["--network", "width"], 2, "'width' is no NAME=NUMBER"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(

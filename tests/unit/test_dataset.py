@@ -26,7 +26,7 @@ from predictors.models.dataset import generated
 
 {guard}generated(
     "food11", "test", {count}, root=Path(sys.argv[1]),
-    make=food_images.jpeg, label_of=food_images.label_of, source=food_images,
+    make=food_images.jpeg, label_of=food_images.label_of, sources=(food_images,),
 )
 """
 _GUARD = 'if __name__ == "__main__": '
@@ -58,7 +58,7 @@ def made(root: Path, count: int = 3, split: str = "test", make: Callable[[str, i
         root=root,
         make=make or food_images.jpeg,
         label_of=food_images.label_of,
-        source=food_images,
+        sources=(food_images,),
     )
 
 

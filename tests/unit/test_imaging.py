@@ -203,7 +203,7 @@ def test_decoding_is_the_same_in_many_threads() -> None:
 def test_parameters_are_filled_in_and_change_the_result() -> None:
     half = preprocessing("imagenet-center-crop", {"size": 112, "mean": [0, 0, 0], "std": [1, 1, 1]})
     assert half.shape == (3, 112, 112)
-    assert half.params == {"size": 112, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    assert half.params == {"size": 112, "resize": None, "mean": [0, 0, 0], "std": [1, 1, 1]}
     assert DIGITS.params == {"size": 28, "mean": (0.1307,), "std": (0.3081,)}
     np.testing.assert_allclose(half(Image.new("RGB", (300, 200), (51, 102, 153)))[:, 5, 5], [0.2, 0.4, 0.6], rtol=1e-5)
 
@@ -220,12 +220,28 @@ def test_parameters_are_filled_in_and_change_the_result() -> None:
         ("mnist-28", {"mean": ["a"]}, "params.mean"),
         ("mnist-28", {"std": [0.0]}, "params.std"),
         ("imagenet-center-crop", {"std": [1, float("nan"), 1]}, "params.std"),
+        ("imagenet-center-crop", {"resize": 223}, "params.resize"),
+        ("imagenet-center-crop", {"resize": 449}, "params.resize"),
+        ("imagenet-center-crop", {"resize": True}, "params.resize"),
+        ("imagenet-center-crop", {"resize": 256.0}, "params.resize"),
+        ("mnist-28", {"resize": 32}, "params.resize"),
     ],
 )
 def test_a_contract_that_makes_no_sense_is_refused(name: str, params: dict[str, object], place: str) -> None:
     with pytest.raises(CardError, match=place) as caught:
         preprocessing(name, params)
     assert caught.value.hint
+
+
+def test_the_shorter_side_may_become_more_than_the_square_that_is_seen() -> None:
+    wide = preprocessing("imagenet-center-crop", {"resize": 256})
+    image = scene(640, 512)
+    resized = np.asarray(image.resize((320, 256), Image.Resampling.BILINEAR), dtype=float)
+    np.testing.assert_allclose(wide.crop(image), resized[16:240, 48:272], atol=2)
+    # An image of that size is not resampled.
+    small = scene(256, 256)
+    np.testing.assert_array_equal(wide.crop(small), np.asarray(small)[16:240, 16:240])
+    assert wide != FOOD
 
 
 def test_the_hash_is_that_of_the_module_itself() -> None:

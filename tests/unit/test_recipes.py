@@ -27,7 +27,7 @@ from predictors.recipes import (
     torch_fp32,
 )
 from predictors.recipes.work import Work, quiet
-from tests.sources import mnist_source, stripes_graph, stripes_source, work
+from tests.sources import insects_source, mnist_source, stripes_graph, stripes_source, work
 
 
 @pytest.fixture
@@ -45,6 +45,12 @@ def test_float16_weights_are_upcast_exactly(tmp_path: Path) -> None:
         assert value.dtype == np.float32
         np.testing.assert_array_equal(value, half[name].astype(np.float32))
     assert made.options == {"module": "predictors.models.mnist"}
+
+
+def test_the_cards_parameters_reach_the_engine(tmp_path: Path) -> None:
+    source = insects_source(tmp_path, width=0.125)
+    made = torch_fp32.apply(work(source, recipe="torch-fp32"))
+    assert made.options == {"module": "predictors.models.antsbees", "network": {"width": 0.125}}
 
 
 def test_an_onnx_source_is_taken_over_without_its_notes(folder: Path) -> None:

@@ -175,6 +175,31 @@ def test_torch_refuses_weights_of_another_network(tmp_path: Path) -> None:
         load_runtime(tmp_path, variant, threads=1)
 
 
+def test_torch_builds_the_network_that_the_artifact_describes(tmp_path: Path) -> None:
+    variant = torch_artifact(tmp_path)
+    import safetensors.torch
+
+    from predictors.models import antsbees
+
+    def described(network: object) -> Variant:
+        options = {"module": "predictors.models.antsbees", "network": network}
+        return variant.model_copy(update={"runtime": RuntimeSpec(name="torch", provider="CPU", options=options)})
+
+    safetensors.torch.save_file(antsbees.network(0.125).state_dict(), tmp_path / "weights.safetensors")
+    runtime = load_runtime(tmp_path, described({"width": 0.125}), threads=1)
+    assert runtime.run({"image": np.zeros((1, 3, 64, 64), dtype=np.float32)})["logits"].shape == (1, 2)
+    runtime.close()
+    for wrong, sentence in [
+        ({"width": 0.25}, "does not fit"),
+        ({"width": 9}, "does not fit"),
+        ({"depth": 18}, "does not fit"),
+        ({"width": "narrow"}, "are no numbers"),
+        ("narrow", "are no numbers"),
+    ]:
+        with pytest.raises(ArtifactError, match=sentence):
+            load_runtime(tmp_path, described(wrong), threads=1)
+
+
 def test_torch_says_which_module_is_missing(tmp_path: Path) -> None:
     variant = torch_artifact(tmp_path, "predictors.models.nothing")
     with pytest.raises(ArtifactError, match="there is no module"):
