@@ -84,9 +84,13 @@ class KServe:
         self.platform()
         self.has("v1/persistentvolumeclaims", {**_object("PersistentVolumeClaim", CLAIM), "status": {"phase": "Bound"}})
         for runtime in ("ort", "openvino"):
-            container = {"name": "kserve-container", "image": IMAGES[runtime], "imagePullPolicy": "IfNotPresent"}
-            content = {"containers": [{**container, "securityContext": {"runAsNonRoot": True}}]}
-            self.has(_RUNTIMES, {**_object("ClusterServingRuntime", f"podium-{runtime}"), "spec": content})
+            self.runtime(runtime, IMAGES[runtime])
+
+    def runtime(self, name: str, image: str) -> None:
+        """Put a serving runtime of ours there."""
+        container = {"name": "kserve-container", "image": image, "imagePullPolicy": "IfNotPresent"}
+        content = {"containers": [{**container, "securityContext": {"runAsNonRoot": True}}]}
+        self.has(_RUNTIMES, {**_object("ClusterServingRuntime", f"podium-{name}"), "spec": content})
 
     def platform(self, *, site: str = "", **images: str) -> None:
         """Put our platform's own words there."""
