@@ -12,9 +12,8 @@ Prints one line of JSON for each form and one with the limits; exit code 1 where
 is that of a machine with nothing else to do.
 
 2026-11-22, 2 shared cores with an idle test cluster: all 340 and 107 entries placed right, 104 MiB, 1.9 s of processor
-time for the dearest; but 10.4 s of wall time in the mean of the 20 and 19.1 s for the slowest, 20.6 s for that of the 64.
-The rest of the time is not the command's own: most of it waits for the API server in memory, which is Python in this
-process. That share has not been taken apart yet.
+time for the dearest; but 10.4 s of wall time in the mean of the 20 and 19.1 s for the slowest, 20.6 s for that of the
+64. What the command waits for has not been taken apart; the API server in memory is Python in this very process.
 """
 
 import argparse
