@@ -70,11 +70,14 @@ class Store:
         parent.mkdir(parents=True, exist_ok=True)
         while True:
             folder = Path(tempfile.mkdtemp(dir=parent))
-            lock = os.open(folder, os.O_RDONLY)
+            try:
+                lock = os.open(folder, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
             # A file system without locks for folders knows drafts by their age.
             with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Before it was locked it was nobody's, and may have been taken for one that nobody finishes.
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            # Before it was locked it was nobody's; who takes it for one that nobody finishes locks it until it is gone.
             if folder.is_dir():
                 self._locks[folder] = lock
                 return folder
@@ -173,7 +176,12 @@ class Store:
         """Remove the drafts that nobody finishes, as far as this user may."""
         for folder in self.abandoned():
             with suppress(OSError):
-                self.remove(folder)
+                lock = os.open(folder, os.O_RDONLY)
+                try:
+                    if _is_locked(lock) is not True:
+                        self.remove(folder)
+                finally:
+                    os.close(lock)
 
     def list(self) -> Sequence[StoredVariant]:
         """List all variants, the newest first; one with a damaged manifest stands in nobody's way."""
@@ -246,13 +254,19 @@ def _is_held(folder: Path) -> bool | None:
     except OSError:
         return None
     try:
+        return _is_locked(lock)
+    finally:
+        os.close(lock)
+
+
+def _is_locked(lock: int) -> bool | None:
+    """Lock an open draft; tell whether somebody else has it, None where that cannot be told."""
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return None
-    finally:
-        os.close(lock)
     return False
 
 

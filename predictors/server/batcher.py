@@ -5,7 +5,7 @@ is worth it. So a batch costs no waiting of its own unless a delay is asked for.
 queue is full, and dropped unseen when its client has left or its deadline has passed.
 
 A request that comes alone, time after time, to an engine that answers in less than it takes to wake a thread twice,
-is computed on the event loop: with one client that is a third of its time. Whatever comes beside it ends that.
+is computed on the event loop, without these two trips. Whatever comes beside it ends that.
 
 The engine's thread takes the next batch itself and tells the event loop once for all jobs of the last one: with
 the loop in between, the engine stood still for as long as it took to write the answers of a batch. The queue is
