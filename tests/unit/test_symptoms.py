@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.shot import Endpoint
-from podium.bench import run_bench
 from podium.benchfile import read_bench
-from podium.benchplan import BenchPlan
 from podium.cli import run
 from podium.errors import AmbiguousError, UnsettledError, UsageError
 from podium.slowness import diagnose
@@ -18,8 +15,8 @@ from predictors.manifest import read_variant, write_variant
 from predictors.measured import write_measured
 from predictors.store import Store
 from tests.artifacts import vector_artifact
-from tests.loads import payloads
-from tests.simulated import HOLD, SINGLE, SimulatedTarget, profile
+from tests.benches import bench_played
+from tests.simulated import SimulatedTarget
 
 # What a server says that suffers from nearly everything: its counters grow by so much a load.
 SICK: dict[str, Any] = {
@@ -61,19 +58,7 @@ def server(address: str = "") -> SimulatedTarget:
 
 def played(root: Path, target: SimulatedTarget) -> str:
     """Play a bench of a server and return its name."""
-    plan = BenchPlan(
-        endpoint=Endpoint("http://127.0.0.1:1", "v2-json", "model"),
-        profile=profile(SINGLE, HOLD),
-        payloads=payloads(root / "photos"),
-        rate=40.0,
-        slo=None,
-        name="mine",
-        runners=1,
-        seed=5,
-        runs=root / "runs",
-        labels=(),
-    )
-    return run_bench(plan, target=target)[0].name
+    return bench_played(root, target, "v2-json", "model")
 
 
 def sick(address: str) -> SimulatedTarget:

@@ -7,10 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from loadtest.shot import Endpoint, Outcome, Shot
+from loadtest.shot import Outcome, Shot
 from podium import trial
-from podium.bench import run_bench
-from podium.benchplan import BenchPlan
 from podium.change import Elsewhere
 from podium.cli import run
 from podium.errors import ConfigError, UnsettledError, UsageError
@@ -21,7 +19,7 @@ from podium.trial import AsItWas, Trial, as_it_was, plan_change, trial_profile
 from podium.verification import apply_change
 from predictors.store import Store
 from tests.artifacts import vector_artifact
-from tests.loads import payloads
+from tests.benches import bench_played
 from tests.simulated import HOLD, SINGLE, WARMUP, SimulatedTarget, profile, with_samples
 
 PROFILE = profile(WARMUP, SINGLE, HOLD.replace("blocks: 5", "blocks: 3"))
@@ -80,19 +78,7 @@ def played(root: Path, store: Store, state: dict[str, Any] = STATE) -> str:
     target.protocol = "v2-binary"
     target.state = {"address": store.list()[0].address, **state}
     target.growth = GROWTH
-    plan = BenchPlan(
-        endpoint=Endpoint("http://127.0.0.1:1", "v2-binary", "tiny"),
-        profile=profile(SINGLE, HOLD),
-        payloads=payloads(root / "photos"),
-        rate=40.0,
-        slo=None,
-        name="mine",
-        runners=1,
-        seed=5,
-        runs=root / "runs",
-        labels=(),
-    )
-    return run_bench(plan, target=target)[0].name
+    return bench_played(root, target, "v2-binary", "tiny")
 
 
 def applied(root: Path, store: Store, name: str, **options: Any) -> Trial | Elsewhere:
