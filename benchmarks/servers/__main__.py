@@ -13,6 +13,7 @@ quiet machine, and only believe the ratios.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -77,14 +78,16 @@ def main() -> None:
 
 def _install(peers: Sequence[Peer], cache: Path, wheels: Path | None) -> None:
     offline = [f"--find-links={wheels}", "--no-index"] if wheels else []
+    # Where ./scripts/setup put it, if there is none on the path.
+    uv = shutil.which("uv") or str(_ROOT / ".podium" / "uv" / "bin" / "uv")
     for peer in peers:
         if not peer.packages:
             continue
         place = cache / peer.name
-        subprocess.run(["uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(place)], check=True)
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(place)], check=True)
         # Triton's own start-up code is not used, only the server in its wheel, so its dependencies are not either.
         alone = ["--no-deps"] if peer.name == "triton" else []
-        install = ["uv", "pip", "install", "--quiet", "--python", str(place / "bin/python"), *offline]
+        install = [uv, "pip", "install", "--quiet", "--python", str(place / "bin/python"), *offline]
         if alone:
             subprocess.run([*install, *alone, peer.packages[0]], check=True)
         subprocess.run([*install, *(peer.packages[1:] if alone else peer.packages)], check=True)
