@@ -70,9 +70,8 @@ class Serving:
             "--warm": self.warm,
         }
         told |= {} if self.gather is None else {"--gather": str(self.gather)}
-        # Told of a smaller share, there are fewer of them.
-        workers = min(self.workers, max(1, int(self.cpus)))
-        told |= {} if workers == 1 else {"--workers": str(workers)}
+        # Told of a smaller share, there are fewer of them; told of none, a server takes what was found to pay.
+        told |= {"--workers": str(min(self.workers, max(1, int(self.cpus))))}
         return tuple(word for flag in told.items() for word in flag)
 
 

@@ -6,8 +6,10 @@ survives.
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,24 @@ from predictors.manifest import Variant
 from predictors.measured import EnginePoint
 from predictors.runtimes import load_runtime
 
-__all__ = ["EngineTimer", "benchmark", "interval_of_median", "worthwhile_batch"]
+__all__ = [
+    "EngineTimer",
+    "Split",
+    "benchmark",
+    "interval_of_median",
+    "splits",
+    "time_splits",
+    "worthwhile_batch",
+    "worthwhile_split",
+]
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
 TRIP_S = 50e-6
 _GAIN = 1.05
+# How much longer a request that comes alone may take, where several engines of fewer threads answer more together.
+_SLOWER_ALONE = 1.1
+_TURNS = 3
 _QUICK_SECONDS = 0.01
 _MIN_RUNS = 20
 _Z95 = 1.959964
@@ -86,6 +100,43 @@ def worthwhile_batch(sizes: Sequence[int], seconds: Callable[[int], float]) -> i
     return best
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One way to divide cores among engines, and what it gave.
+
+    Attributes:
+        instances: engines that run at once.
+        threads: of each.
+        alone_ms: median of one item in one engine while the others rest.
+        items_per_second: of all engines together.
+    """
+
+    instances: int
+    threads: int
+    alone_ms: float
+    items_per_second: float
+
+
+def splits(cores: int) -> tuple[int, ...]:
+    """Return into how many engines whole cores can be divided: 1, 2, 4, … as long as each gets as many threads."""
+    found = [1]
+    while cores % (2 * found[-1]) == 0:
+        found.append(2 * found[-1])
+    return tuple(found)
+
+
+def worthwhile_split(found: Sequence[Split]) -> Split:
+    """Return the division that pays: the fewest engines within 5 % of the most items a second.
+
+    More engines than one also cost memory, and their fewer threads the request that comes alone: those with which it
+    takes a tenth longer are left out. So a network that gains nothing from a second thread gets a second process.
+    """
+    whole = found[0]
+    fit = [one for one in found if one.alone_ms <= _SLOWER_ALONE * whole.alone_ms]
+    most = max(one.items_per_second for one in fit)
+    return next(one for one in fit if one.items_per_second * _GAIN >= most)
+
+
 def interval_of_median(times: Sequence[float]) -> tuple[float, float, float]:
     """Return the median and the ends of its 95 % interval from order statistics.
 
@@ -108,12 +159,7 @@ def benchmark(
         ArtifactError: The artifact cannot be loaded.
     """
     runtime = load_runtime(folder, variant, threads=threads)
-    golden, _ = read_golden(folder, variant)
-
-    def batch(size: int) -> Tensors:
-        return {name: np.resize(values, (size, *values.shape[1:])) for name, values in golden.items()}
-
-    timer = EngineTimer(runtime.run, batch)
+    timer = EngineTimer(runtime.run, _batches(folder, variant))
     points = []
     for size in sizes:
         median, low, high = interval_of_median(timer.sample(size, seconds=seconds))
@@ -128,3 +174,57 @@ def benchmark(
         points.append(point)
     runtime.close()
     return points
+
+
+def time_splits(folder: Path, variant: Variant, *, cores: int, size: int, seconds: float = 1.0) -> list[Split]:
+    """Measure an artifact's engine whole and divided, in turn: one item alone, and batches of a size in all at once.
+
+    Raises:
+        ArtifactError: The artifact cannot be loaded.
+    """
+    batch = _batches(folder, variant)
+    engines = {
+        count: [load_runtime(folder, variant, threads=cores // count) for _ in range(count)] for count in splits(cores)
+    }
+    alone: dict[int, list[float]] = {count: [] for count in engines}
+    together: dict[int, list[float]] = {count: [] for count in engines}
+    for turn in range(_TURNS):
+        for count in engines if turn % 2 == 0 else reversed(engines):
+            runs = [runtime.run for runtime in engines[count]]
+            alone[count] += EngineTimer(runs[0], batch).sample(1, seconds=seconds / 2 / _TURNS)
+            together[count].append(_together(runs, batch(size), seconds=seconds / 2 / _TURNS) * size)
+    for runtime in (one for listed in engines.values() for one in listed):
+        runtime.close()
+    return [
+        Split(count, cores // count, 1e3 * float(np.median(alone[count])), float(np.median(together[count])))
+        for count in engines
+    ]
+
+
+def _together(runs: Sequence[Callable[[Tensors], Tensors]], feed: Tensors, *, seconds: float) -> float:
+    """Return how many runs a second all engines do, each in a thread of its own."""
+    begun = threading.Barrier(len(runs) + 1)
+    rates = [0.0] * len(runs)
+
+    def work(number: int) -> None:
+        run = runs[number]
+        run(feed)
+        begun.wait()
+        count, began = 0, time.perf_counter()
+        while count < _MIN_RUNS or time.perf_counter() - began < seconds:
+            run(feed)
+            count += 1
+        rates[number] = count / (time.perf_counter() - began)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(len(runs))]
+    for worker in workers:
+        worker.start()
+    begun.wait()
+    for worker in workers:
+        worker.join()
+    return sum(rates)
+
+
+def _batches(folder: Path, variant: Variant) -> Callable[[int], Tensors]:
+    golden, _ = read_golden(folder, variant)
+    return lambda size: {name: np.resize(values, (size, *values.shape[1:])) for name, values in golden.items()}

@@ -1,6 +1,7 @@
 """`podium benchmark`: the raw engine of a variant on this machine, without a server."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from podium.console import Json, Output, print_document, print_styled, print_tab
 
 if TYPE_CHECKING:
     from podium.rooflines import Sighting
+    from predictors.benchmark import Split
     from predictors.measured import EnginePoint
 
 __all__ = ["register"]
@@ -40,12 +42,14 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Measure the engine's time for each batch size, and record it beside the artifact.
 
-        `podium serve` on the same kind of machine then gathers batches up to the size that pays.
+        `podium serve` on the same kind of machine then gathers batches up to the size that pays. With two cores
+        and more, the engine is measured whole and divided too: where several engines of fewer threads answer more
+        together, and a request that comes alone no later, `podium serve` starts as many processes.
         """
         from podium.errors import UsageError
         from podium.outlook import exports, facts_of_artifact, here, known, words
         from predictors.benchmark import benchmark as measure
-        from predictors.benchmark import worthwhile_batch
+        from predictors.benchmark import time_splits, worthwhile_batch, worthwhile_split
         from predictors.fingerprint import environment, fingerprint
         from predictors.manifest import read_variant, verify_files
         from predictors.measured import Batching, write_measured
@@ -69,7 +73,16 @@ def register(app: typer.Typer) -> None:
         seconds_of = {point.batch: point.p50_ms / 1e3 for point in points}
         worth = worthwhile_batch(sorted(seconds_of), seconds_of.__getitem__)
         where = fingerprint(environment(node_class, cpus))
-        batching = Batching(max_batch=worth, delay_us=0, threads=threads)
+        divided = (
+            time_splits(stored.folder, manifest, cores=threads, size=worth, seconds=seconds) if threads > 1 else []
+        )
+        chosen = worthwhile_split(divided) if divided else None
+        batching = Batching(
+            max_batch=worth,
+            delay_us=0,
+            instances=1 if chosen is None else chosen.instances,
+            threads=threads if chosen is None else chosen.threads,
+        )
         told = None if promised.verdict == "unknown" else words(promised)
         write_measured(stored.folder, where, engine=points, batching=batching, forecast=told)
         sighting = None
@@ -87,6 +100,7 @@ def register(app: typer.Typer) -> None:
                 typer.echo(f"drawn: {path}", err=True)
         if output is Output.TABLE:
             _show(points, sighting)
+            _tell(divided, chosen)
         else:
             document: dict[str, Json] = {
                 "variant": stored.id,
@@ -94,6 +108,7 @@ def register(app: typer.Typer) -> None:
                 "fingerprint": where,
                 "batching": batching.model_dump(),
                 "engine": [point.model_dump() for point in points],
+                "splits": [asdict(one) for one in divided],
             }
             print_document(document | ({} if sighting is None else {"roofline": sighting.document()}), output)
 
@@ -121,6 +136,15 @@ def _show(points: "Sequence[EnginePoint]", sighting: "Sighting | None") -> None:
         f"this machine, {plural(roof.threads, 'thread')}: {roof.peak / 1e9:,.0f} billion operations a second, "
         f"{roof.bandwidth / 1e9:,.1f} GB/s; compute is the limit from {roof.ridge:.0f} operations a byte on"
     )
+
+
+def _tell(divided: "Sequence[Split]", chosen: "Split | None") -> None:
+    from podium.figures import plural
+
+    for one in divided:
+        engines = f"{plural(one.instances, 'engine')} of {plural(one.threads, 'thread')}"
+        mark = ", which podium serve takes" if one is chosen else ""
+        print_styled(f"{engines}: {one.items_per_second:,.0f} items/s, {one.alone_ms:.3f} ms alone{mark}")
 
 
 def _row(point: "EnginePoint") -> tuple[str, ...]:

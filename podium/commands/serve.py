@@ -28,7 +28,10 @@ def register(app: typer.Typer) -> None:
         ] = None,
         workers: Annotated[
             int | None,
-            typer.Option(help="Processes with an engine each, which share CPUs, queue, connections.", show_default="1"),
+            typer.Option(
+                help="Processes with an engine each, which share CPUs, queue, connections.",
+                show_default="as podium benchmark found, else 1",
+            ),
         ] = None,
         max_batch: Annotated[
             int | None, typer.Option(help="Most items in a request and in a batch.", show_default="8")

@@ -10,15 +10,15 @@ from typing import Protocol
 from predictors.bare import BareFile, find_bare
 from predictors.fingerprint import environment, fingerprint
 from predictors.manifest import read_variant
-from predictors.measured import read_measured
+from predictors.measured import Batching, read_measured
 from predictors.server.bare import OpenedBare, open_bare, warm_bare
 from predictors.server.loading import Engine, build_preprocessing, load_engine
 from predictors.server.model import ServedModel
-from predictors.server.settings import Settings
+from predictors.server.settings import NO_KEYS, Settings
 from predictors.signature import SignatureError, check_signature
 from predictors.store import Store, StoredVariant, default_store
 
-__all__ = ["ArtifactOrigin", "BareOrigin", "Origin", "find_origin"]
+__all__ = ["ArtifactOrigin", "BareOrigin", "Origin", "find_origin", "recorded_workers"]
 
 
 class Origin(Protocol):
@@ -82,9 +82,7 @@ class ArtifactOrigin:
 
     def _recorded_gather(self) -> int | None:
         """Read the batch size that `podium benchmark` found to pay on this kind of machine."""
-        settings = self._settings
-        where = fingerprint(environment(settings.node_class, settings.cpus or 1.0))
-        batching = read_measured(self._folder, where).batching
+        batching = _recorded(self._folder, self._settings)
         return batching.max_batch if batching is not None else None
 
 
@@ -118,6 +116,29 @@ class BareOrigin:
             raise RuntimeError("a bare model was loaded before it was opened")
         settings = self._settings
         return warm_bare(self._opened, max_batch=settings.max_batch, gather=settings.gather, warm=settings.warm)
+
+
+def recorded_workers(settings: Settings) -> int:
+    """Return the engines that `podium benchmark` found to pay for this CPU share on this kind of machine, or 1.
+
+    It is 1 too where several processes cannot serve what is asked for: a bare model, keys, Ray, too small a queue.
+
+    Raises:
+        ArtifactError: There is nothing of that name.
+    """
+    if find_bare(settings.variant) is not None or settings.keys != NO_KEYS:
+        return 1
+    store = Store(Path(settings.store) if settings.store else default_store())
+    folder = store.find(settings.variant).folder
+    batching = _recorded(folder, settings)
+    if batching is None or read_variant(folder).runtime.name == "ray":
+        return 1
+    return batching.instances if batching.instances <= min(settings.queue, settings.connections) else 1
+
+
+def _recorded(folder: Path, settings: Settings) -> Batching | None:
+    where = fingerprint(environment(settings.node_class, settings.cpus or 1.0))
+    return read_measured(folder, where).batching
 
 
 def find_origin(settings: Settings) -> Origin:

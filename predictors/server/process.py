@@ -29,7 +29,7 @@ from predictors.server.admin import Admin, fetch_exposition, side_port
 from predictors.server.core import Predictor
 from predictors.server.keyfile import KeyFile
 from predictors.server.metrics import Metrics
-from predictors.server.origin import find_origin
+from predictors.server.origin import find_origin, recorded_workers
 from predictors.server.ports import Ports
 from predictors.server.settings import Settings
 from predictors.server.sockets import Sockets, bound
@@ -46,6 +46,8 @@ def run(settings: Settings) -> int:
         PredictorError: The model cannot be found or is refused, or the address is not ours to listen on.
         OSError: A port is in use.
     """
+    if "workers" not in settings.model_fields_set and (workers := recorded_workers(settings)) > 1:
+        settings = settings.model_copy(update={"workers": workers})
     _log.info("settings", extra={"fields": settings.model_dump()})
     origin = find_origin(settings.shares[0])
     with ExitStack() as stack:

@@ -68,7 +68,7 @@ class Settings(Strict):
         ge=1,
         le=64,
         description="Processes, each with an engine of its own; not above the CPU share, which they divide among them "
-        "as they do queue and connections.",
+        "as they do queue and connections. Absent: as `podium benchmark` found to pay, else 1.",
     )
     max_batch: int = Field(default=8, ge=1, le=256, description="Most items in a request and in a batch.")
     gather: int | None = Field(

@@ -12,6 +12,7 @@ import pytest
 
 from predictors.fingerprint import environment, fingerprint
 from predictors.measured import Batching, write_measured
+from predictors.server.keys import line_of, new_key
 from tests.artifacts import vector_artifact
 from tests.contract.conftest import Starter
 from tests.contract.server import FREE
@@ -82,3 +83,26 @@ def test_batches_are_gathered_as_the_benchmark_recorded(start: Starter, tmp_path
     server = start(folder)
     assert server.ready["gather"] == 3
     assert start(folder, "--gather", "2").ready["gather"] == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "workers"),
+    [((), 2), (("--workers", "1"), 1), (("--queue", "1"), 1), (("--keys", "keys"), 1)],
+    ids=["recorded", "told", "nothing to divide", "with keys"],
+)
+def test_as_many_workers_as_the_benchmark_recorded(
+    start: Starter, tmp_path: Path, flags: tuple[str, ...], workers: int
+) -> None:
+    folder = vector_artifact(tmp_path / "artifact")
+    where = fingerprint(environment("local", 2.0))
+    write_measured(folder, where, batching=Batching(max_batch=1, delay_us=0, instances=2, threads=1))
+    (tmp_path / "keys").write_text(line_of("one", new_key()) + "\n")
+    server = start(folder, *(str(tmp_path / one) if one == "keys" else one for one in flags), cpus="2")
+    assert server.state()["workers"] == workers
+
+
+def test_a_share_that_nobody_measured_is_one_worker(start: Starter, tmp_path: Path) -> None:
+    folder = vector_artifact(tmp_path)
+    where = fingerprint(environment("local", 4.0))
+    write_measured(folder, where, batching=Batching(max_batch=1, delay_us=0, instances=4, threads=1))
+    assert start(folder, cpus="2").state()["workers"] == 1

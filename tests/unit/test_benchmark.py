@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictors.benchmark import EngineTimer, benchmark, interval_of_median, worthwhile_batch
+from predictors.benchmark import (
+    EngineTimer,
+    Split,
+    benchmark,
+    interval_of_median,
+    splits,
+    time_splits,
+    worthwhile_batch,
+    worthwhile_split,
+)
 from predictors.manifest import read_variant
 from tests.artifacts import vector_artifact
 
@@ -78,3 +87,33 @@ def test_an_artifact_is_measured_at_each_size(tmp_path: Path) -> None:
     for point in points:
         assert 0 < point.low <= point.p50_ms <= point.high
         assert point.items_per_second == pytest.approx(point.batch * 1e3 / point.p50_ms)
+
+
+@pytest.mark.parametrize(("cores", "counts"), [(1, (1,)), (2, (1, 2)), (3, (1,)), (6, (1, 2)), (8, (1, 2, 4, 8))])
+def test_cores_are_divided_evenly(cores: int, counts: tuple[int, ...]) -> None:
+    assert splits(cores) == counts
+
+
+@pytest.mark.parametrize(
+    ("found", "instances"),
+    [
+        ([(1.0, 100.0)], 1),
+        ([(1.0, 100.0), (1.0, 200.0)], 2),
+        # A request that comes alone would take twice as long.
+        ([(1.0, 100.0), (2.0, 200.0)], 1),
+        ([(1.0, 100.0), (1.0, 104.0)], 1),
+        ([(1.0, 100.0), (1.05, 190.0), (1.09, 199.0)], 2),
+        ([(1.0, 100.0), (1.05, 150.0), (1.09, 199.0)], 4),
+        ([(1.0, 100.0), (1.2, 190.0), (0.9, 150.0)], 4),
+    ],
+)
+def test_the_fewest_engines_that_answer_most_are_taken(found: list[tuple[float, float]], instances: int) -> None:
+    listed = [Split(2**place, 4 // 2**place or 1, alone, rate) for place, (alone, rate) in enumerate(found)]
+    assert worthwhile_split(listed).instances == instances
+
+
+def test_an_engine_is_measured_whole_and_divided(tmp_path: Path) -> None:
+    folder = vector_artifact(tmp_path)
+    found = time_splits(folder, read_variant(folder), cores=2, size=2, seconds=0.0)
+    assert [(one.instances, one.threads) for one in found] == [(1, 2), (2, 1)]
+    assert all(one.alone_ms > 0 and one.items_per_second > 0 for one in found)

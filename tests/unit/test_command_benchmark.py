@@ -30,6 +30,18 @@ def test_the_figures_are_recorded_for_this_kind_of_machine(folder: Path, capsys:
     assert printed["batching"]["max_batch"] == measured.batching.max_batch
 
 
+def test_two_cores_are_measured_whole_and_divided(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["benchmark", str(folder), "--cpus", "2", "--batches", "1", "--seconds", "0", "-o", "json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [one["instances"] for one in printed["splits"]] == [1, 2]
+    batching = read_measured(folder, fingerprint(environment("local", 2.0))).batching
+    assert batching is not None
+    assert (batching.instances, batching.threads) in {(1, 2), (2, 1)}
+    assert printed["batching"]["instances"] == batching.instances
+    assert run(["benchmark", str(folder), "--cpus", "2", "--batches", "1", "--seconds", "0"]) == 0
+    assert capsys.readouterr().out.count("which podium serve takes") == 1
+
+
 def test_the_table_has_a_row_for_each_batch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["benchmark", str(folder), "--batches", "2,1", "--seconds", "0"]) == 0
     lines = capsys.readouterr().out.splitlines()

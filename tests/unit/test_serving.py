@@ -45,7 +45,7 @@ def test_workers_are_told_as_far_as_the_share_goes(stored: StoredVariant) -> Non
     found = serving_of(stored, {**STATE, "workers": 4}, protocol="grpc")
     assert (found.workers, found.threads, found.flags[-2:]) == (4, 1, ("--workers", "4"))
     assert replace(found, cpus=2.5).flags[-2:] == ("--workers", "2")
-    assert "--workers" not in replace(found, cpus=1.0).flags
+    assert replace(found, cpus=1.0).flags[-2:] == ("--workers", "1")
 
 
 @pytest.mark.parametrize(
