@@ -5,10 +5,12 @@ outlives the clone. Neither is needed: what is absent or damaged is made again. 
 when it is whole, so that a run that was broken off goes on where it stood.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +50,7 @@ class Cache:
     outside: Path
 
     def obtain(self, name: str, wanted: str, make: Callable[[Path], None]) -> Path:
-        """Return the file of that name and key; make it where neither place has it.
+        """Return the file of that name and key; make it where neither place has it, or wait for who is making it.
 
         Args:
             name: what it is, part of the file's name.
@@ -56,18 +58,38 @@ class Cache:
             make: writes the file at the path that it is given, or raises.
         """
         here = self.work / f"{name}-{wanted}"
-        if here.exists():
+        packed = self.outside / f"{name}-{wanted}.zst"
+        if here.exists() and (packed.exists() or on_path("zstd") is None):
             return here
         self.work.mkdir(parents=True, exist_ok=True)
-        packed = self.outside / f"{name}-{wanted}.zst"
-        part = self.work / f"{name}-{wanted}.{os.getpid()}.part"
+        with self._alone(name):
+            if not here.exists():
+                self._fetch_or_make(here, name, packed, make)
+            elif not packed.exists():
+                # It was made before zstd was there.
+                self._pack(here, packed)
+        return here
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Be the only one in this clone who makes the files of that name; the lock goes with the process."""
+        with (self.work / f".{name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"cache: waiting for another process that is making {name}")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _fetch_or_make(self, here: Path, name: str, packed: Path, make: Callable[[Path], None]) -> None:
+        part = here.with_name(f"{here.name}.{os.getpid()}.part")
         if packed.exists() and on_path("zstd") is not None:
             if succeeds([*_ZSTD, "-d", packed, "-o", part], timeout_s=300.0):
                 executable = packed.stat().st_mode & 0o111
                 part.chmod(0o755 if executable else 0o644)
                 part.rename(here)
                 self._forget(self.work, name, keep=1)
-                return here
+                return
             say(f"cache: {packed.name} is damaged; making {name} again")
         with step(f"making {name}"):
             part.unlink(missing_ok=True)
@@ -75,7 +97,6 @@ class Cache:
         self._pack(part, packed)
         part.rename(here)
         self._forget(self.work, name, keep=1)
-        return here
 
     def _pack(self, file: Path, packed: Path) -> None:
         if on_path("zstd") is None:

@@ -18,7 +18,7 @@ from k8s.airgap import archive, cache, golang, nodefiles, versions
 from k8s.airgap.shell import run, step, succeeds
 from podium.errors import MachineError
 
-_PROGRAMS = ("hyperkube", "etcd", "coredns", "pause", "metrics-server", "kserve-manager")
+PROGRAMS = ("hyperkube", "etcd", "coredns", "pause", "metrics-server", "kserve-manager")
 _KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 _PRELOAD_S = 30.0
 _HERE = Path(__file__).parent
@@ -84,7 +84,7 @@ def obtain(
         kind_files: `images/base/files` of kind's sources.
         base_when_ready: waits for the tar of the Debian base, which is made beside the programs.
     """
-    programs = {name: golang.obtain(golang.PROGRAMS[name], pins, store) for name in _PROGRAMS}
+    programs = {name: golang.obtain(golang.PROGRAMS[name], pins, store) for name in PROGRAMS}
     base = base_when_ready()
     inputs = [f"{name} {path.name}" for name, path in programs.items()]
     wanted = cache.key([base.name, *inputs, str(host), *sorted(pins.images.values()), kind_files, *_RECIPE])

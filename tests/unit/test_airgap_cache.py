@@ -1,11 +1,14 @@
 """What was built is found again by what went in, survives the clone, and is made again when it is damaged."""
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from k8s.airgap import cache, golang, versions
+from tests.eventually import eventually
 
 needs_zstd = pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
 
@@ -40,6 +43,43 @@ def test_another_clone_takes_it_from_the_outer_folder(tmp_path: Path) -> None:
     made.chmod(0o755)
     shutil.rmtree(tmp_path / "work")
     assert folders(tmp_path).obtain("thing", "k1", maker).read_text() == "made"
+    assert maker.times == 1
+
+
+def test_who_asks_for_what_is_being_made_waits_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    making, go_on = threading.Event(), threading.Event()
+
+    def slow(target: Path) -> None:
+        making.set()
+        go_on.wait(60)
+        target.write_text("first")
+
+    second = Maker("second")
+    said = ""
+
+    def is_told() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "waiting for another process that is making thing" in said
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(folders(tmp_path).obtain, "thing", "k1", slow)
+        assert making.wait(60)
+        other = pool.submit(folders(tmp_path).obtain, "thing", "k1", second)
+        eventually(is_told)
+        go_on.set()
+        assert other.result(60).read_text() == first.result(60).read_text() == "first"
+    assert second.times == 0
+
+
+@needs_zstd
+def test_what_was_made_without_zstd_is_packed_when_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = Maker()
+    with monkeypatch.context() as without:
+        without.setattr(cache, "on_path", lambda name: None)
+        folders(tmp_path).obtain("thing", "k1", maker)
+    folders(tmp_path).obtain("thing", "k1", maker)
+    assert (tmp_path / "outside" / "thing-k1.zst").exists()
     assert maker.times == 1
 
 

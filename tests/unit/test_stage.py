@@ -20,6 +20,9 @@ def written(folder: Path, *bodies: str) -> Path:
 def _in_a_project_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    # Only what a stage asks for: the other plugins take seconds to be imported, each time.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "xdist.plugin,pytest_cov.plugin")
 
 
 def test_what_passes_by_itself_is_named_and_the_stage_passes(tmp_path: Path) -> None:
