@@ -27,6 +27,7 @@ import uvloop
 
 from predictors.errors import PredictorError, WorkerError
 from predictors.server.admin import fetch_exposition, side_port
+from predictors.server.core import Health
 from predictors.server.origin import Origin
 from predictors.server.settings import Settings
 from predictors.server.sockets import Sockets
@@ -41,6 +42,7 @@ __all__ = ["lead"]
 _log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
+_LOOK_S: Final = 1.0
 _SPARE_S: Final = 2.0
 _END_S: Final = 5.0
 
@@ -151,6 +153,7 @@ class _Parent:
         self._pages = SidePages(crew, settings)
         self._side = side_port(self._pages)
         self._entrances: dict[Door, Entrance] = {}
+        self._following: asyncio.Future[None] | None = None
 
     async def live(self, began: float) -> int:
         crew = self._crew
@@ -168,6 +171,7 @@ class _Parent:
         if not await self._all_are(Kind.LOADED):
             return 0
         crew.tell(Kind.READY)
+        self._following = asyncio.ensure_future(self._follow())
         self._pages.ready_s = time.monotonic() - began
         self._tell_ready(model)
         fetch_exposition()
@@ -175,6 +179,8 @@ class _Parent:
         return await self._drain()
 
     async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
         self._close_entrances(*Door)
         self._crew.close()
         await self._side.close()
@@ -195,6 +201,17 @@ class _Parent:
             _log.info("told to stop while loading")
             return False
         return True
+
+    async def _follow(self) -> None:
+        """Let each worker know how all of them are: a probe of the data ports is answered by one, and means the server."""
+        told = Health()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            found = await self._crew.health()
+            if found != told:
+                _log.warning("the workers' health has changed", extra={"fields": found._asdict()})
+                self._crew.tell(Kind.HEALTH, list(found))
+                told = found
 
     def _tell_ready(self, model: dict[str, Any]) -> None:
         gathered = [one["gather"] for one in self._crew.said(Kind.LOADED) if one["gather"] is not None]

@@ -75,10 +75,7 @@ class SidePages:
         exchange.reply(reply.status, reply.body, reply.kind)
 
     async def _probe(self, what: str) -> _Reply:
-        try:
-            is_so = all(found[what] for found in await self._crew.ask(Question.PROBE))
-        except WorkerError:
-            is_so = False
+        is_so = getattr(await self._crew.health(), f"is_{what}")
         return _Reply(200 if is_so else 503, orjson.dumps({what: is_so}))
 
     async def _metrics(self) -> _Reply:
