@@ -85,8 +85,11 @@ def _decode(files: Sequence[Path], preprocessing: Preprocessing) -> npt.NDArray[
     for row, path in zip(batch, files, strict=True):
         try:
             row[...] = preprocessing.decode(path.read_bytes())
-        except FileNotFoundError as error:
-            raise DataError(f"{path} is gone", "make the data anew: delete its folder") from error
+        except OSError as error:
+            told = f"{path} cannot be read: {error.strerror}"
+            raise DataError(
+                told, "replace or remove it; images that Podium drew are drawn again without their folder"
+            ) from error
         except InputError as error:
             raise DataError(f"{path}: {error}", "replace or remove the file") from error
     return batch

@@ -62,6 +62,9 @@ def lead(origin: Origin, settings: Settings, sockets: Sockets) -> int:
     if sockets.rpc is not None:
         # Here once, so that the workers share it.
         import predictors.server.rpc.listener  # noqa: F401
+    if spare := settings.threads - sum(share.threads for share in settings.shares):
+        told = {"cpus": settings.cpus, "workers": settings.workers, "spare": spare}
+        _log.warning("each worker has whole threads, so that cores are left over", extra={"fields": told})
     began = time.monotonic()
     forked = _forked(origin, settings, sockets)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
