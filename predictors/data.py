@@ -86,10 +86,8 @@ def _decode(files: Sequence[Path], preprocessing: Preprocessing) -> npt.NDArray[
         try:
             row[...] = preprocessing.decode(path.read_bytes())
         except OSError as error:
-            told = f"{path} cannot be read: {error.strerror}"
-            raise DataError(
-                told, "replace or remove it; images that Podium drew are drawn again without their folder"
-            ) from error
+            remedy = "replace or remove it; images that Podium drew are drawn again where their folder is missing"
+            raise DataError(f"{path} cannot be read: {error.strerror}", remedy) from error
         except InputError as error:
             raise DataError(f"{path}: {error}", "replace or remove the file") from error
     return batch

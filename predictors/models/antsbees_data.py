@@ -27,9 +27,7 @@ def prepare(split: str, root: Path, source: Path | None = None) -> Dataset:
     if source is not None:
         found = folder_data.for_labels(LABELS).prepare(split, root, source)
         if missing := [name for number, name in enumerate(LABELS) if number not in found.labels]:
-            raise DataError(
-                f"{found.folder} holds no {missing[0]}.", "a model of two classes is judged by images of both"
-            )
+            raise DataError(f"{found.folder} holds no {missing[0]}.", "two classes are judged by images of both")
         return found
     return generated(
         "antsbees",

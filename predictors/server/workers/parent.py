@@ -206,7 +206,7 @@ class _Parent:
         return True
 
     async def _follow(self) -> None:
-        """Let each worker know how all of them are: a probe of the data ports is answered by one, and means the server."""
+        """Let each worker know how all of them are: one answers a probe of the data ports, which means the server."""
         told = Health()
         while True:
             await asyncio.sleep(_LOOK_S)
