@@ -3,15 +3,18 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import pytest
 
 from predictors.server.rpc import messages
 from tests.contract.conftest import Starter
-from tests.contract.server import Server
-from tests.contract.test_workers import STUB, answered, held_connections, pids, two
+from tests.contract.server import FREE, Server
+from tests.contract.test_workers import STUB, TWO, answered, held_connections, pids, two
 from tests.eventually import eventually
 
 PACED = ("--pace", "1", "--max-batch", "1", "--stall", "1s")
@@ -66,6 +69,29 @@ def test_who_answers_for_itself_hides_the_other(start: Starter, vector_folder: P
         finally:
             release(server)
         assert asking.result().status == 200
+
+
+EARLY = """
+import os, signal, sys
+from tests.contract import stub
+fork = os.fork
+def forked():
+    pid = fork()
+    if pid:
+        os.kill(os.getpid(), signal.NAME)
+    return pid
+os.fork = forked
+sys.exit(stub.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_told_to_stop_between_two_forks_it_ends_without_a_word(vector_folder: Path, name: str) -> None:
+    command = [sys.executable, "-c", EARLY.replace("NAME", name), str(vector_folder), *FREE, *TWO, "--cpus", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "Traceback" not in done.stderr
+    assert "told to stop while loading" in done.stderr
 
 
 def test_a_connection_without_a_descriptor_takes_nobodys_place(start: Starter, vector_folder: Path) -> None:

@@ -42,6 +42,7 @@ __all__ = ["lead"]
 _log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 _LOOK_S: Final = 1.0
 _SPARE_S: Final = 2.0
 _END_S: Final = 5.0
@@ -66,9 +67,14 @@ def lead(origin: Origin, settings: Settings, sockets: Sockets) -> int:
         told = {"cpus": settings.cpus, "workers": settings.workers, "spare": spare}
         _log.warning("each worker has whole threads, so that cores are left over", extra={"fields": told})
     began = time.monotonic()
-    forked = _forked(origin, settings, sockets)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(settings, sockets, forked, began))
+    # Who is told to stop before there is anybody to hear it is told as soon as there is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        forked = _forked(origin, settings, sockets)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_live(settings, sockets, forked, began))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _forked(origin: Origin, settings: Settings, sockets: Sockets) -> list[Forked]:
@@ -107,8 +113,9 @@ def _end_with(die_with: Callable[[], None], others: Sequence[socket.socket], ser
     code = 1
     try:
         # Who stops a group of processes means all of them, and the parent says when.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _ENDING:
             signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         die_with()
         for sock in others:
             sock.close()
@@ -138,8 +145,9 @@ def _dying_with(parent: int) -> Callable[[], None]:
 async def _live(settings: Settings, sockets: Sockets, forked: list[Forked], began: float) -> int:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         loop.add_signal_handler(number, told.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     parent = _Parent(settings, sockets, Crew(forked), asyncio.ensure_future(told.wait()))
     try:
         return await parent.live(began)

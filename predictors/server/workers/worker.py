@@ -184,5 +184,5 @@ class _WatchedOrder(dict[T, None], Generic[T]):
 
 def _told(error: PredictorError | OSError) -> dict[str, Any]:
     if isinstance(error, OSError):
-        return {"errno": error.errno, "sentence": error.strerror, "file": str(error.filename)}
+        return {"errno": error.errno, "sentence": error.strerror, "file": error.filename and str(error.filename)}
     return {"sentence": str(error), "hint": error.hint}
