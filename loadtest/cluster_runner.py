@@ -1,7 +1,8 @@
 """One runner of a fleet: asks the results server for the next order, plays its share, brings what came of it.
 
 `python -m loadtest.cluster_runner --results http://HOST:8090 --folder /work`, with `JOB_COMPLETION_INDEX` as its
-number. It ends with 0 when the server says that no order will come, and with 1 when the server stays away.
+number. It ends with 0 when the server says that no order will come, and with 1 when the server stays away. A key that
+what is loaded asks for is a file of its own (`--key-file`), so that no order and no record has it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -29,11 +31,13 @@ from loadtest.samples import write_samples
 from loadtest.shot import START_S, Endpoint
 from loadtest.vegeta import attack
 
-__all__ = ["Played", "main", "play_order"]
+__all__ = ["Played", "main", "play_order", "read_key"]
 
 _POLL_S = 20.0
 _AWAY_S = 120.0
 _CLOCK_LOOKS = 9
+# What a header may hold, so that nobody has to ask what a line break would do there.
+_KEY = re.compile(r"[!-~]{1,4000}")
 
 Played = tuple[Report, Mapping[str, bytes]]
 
@@ -77,11 +81,19 @@ class _Server:
 
 
 def play_order(
-    order: Order, number: int, payloads: PayloadSet, folder: Path, clock_ns: int, facts: RunnerFacts
+    order: Order,
+    number: int,
+    payloads: PayloadSet,
+    folder: Path,
+    clock_ns: int,
+    facts: RunnerFacts,
+    *,
+    key: str = "",
 ) -> Played:
     """Play a runner's share of an order and return its report and files; a generator that fails is a report too."""
     before = throttled_periods()
-    endpoint = Endpoint(order.url, order.protocol, order.model, headers=order.headers)
+    headers = {**order.headers, "authorization": f"Bearer {key}"} if key else order.headers
+    endpoint = Endpoint(order.url, order.protocol, order.model, headers=headers)
     try:
         report, files = (_k6 if order.tool == "k6" else _vegeta)(
             order, number, endpoint, payloads, folder, clock_ns, facts
@@ -170,7 +182,24 @@ def _payloads(server: _Server, order: Order, folder: Path) -> PayloadSet:
     return payloads_of(order, place)
 
 
-def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds) -> int:
+def read_key(path: Path | None) -> str:
+    """Read the key that requests are sent with, as the file has it now; empty without a file.
+
+    Raises:
+        PlanError: the file cannot be read, or holds something else; its content is not repeated.
+    """
+    if path is None:
+        return ""
+    try:
+        text = path.read_bytes().decode("latin-1").strip()
+    except OSError as error:
+        raise PlanError(f"{path} cannot be read: {error.strerror}", "name a Secret with the entry key") from error
+    if not _KEY.fullmatch(text):
+        raise PlanError(f"{path} does not hold one word, as the file of a key does", "podium keys new makes one")
+    return text
+
+
+def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds, key_file: Path | None = None) -> int:
     """Play orders until none will come; one beyond the bounds is answered by its refusal."""
     number = facts.runner
     status, _ = server.ask("PUT", "/runners", facts.model_dump_json().encode())
@@ -195,7 +224,8 @@ def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds) -> in
             else:
                 bounds.check(order.url, schedule=shot_of(order).schedule, seconds=order.seconds, players=order.runners)
             payloads = _payloads(server, order, folder)
-            report, files = play_order(order, number, payloads, folder, clock_ns, facts)
+            key = read_key(key_file)
+            report, files = play_order(order, number, payloads, folder, clock_ns, facts, key=key)
             # A clock that was set meanwhile would go unseen by the one look that the start was derived from.
             clock_after_ns = server.clock_ns() if order.runners > 1 else 0
             report = report.model_copy(update={"clock_after_ns": clock_after_ns})
@@ -211,6 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="loadtest.cluster_runner", description="One load generator of a fleet.")
     parser.add_argument("--results", required=True, help="URL of the results server.")
     parser.add_argument("--folder", type=Path, default=Path("/work"))
+    parser.add_argument("--key-file", type=Path, help="File with the key that every request is sent with.")
     parser.add_argument("--index", type=int, default=int(os.environ.get("JOB_COMPLETION_INDEX", "0")))
     options = parser.parse_args(arguments)
     # As a KeyboardInterrupt the kubelet's SIGTERM unwinds through the block that ends a running generator.
@@ -223,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
         cpus=cpu_quota(),
     )
     try:
-        return run(_Server(options.results), facts, options.folder, Bounds.from_environment())
+        return run(_Server(options.results), facts, options.folder, Bounds.from_environment(), options.key_file)
     except KeyboardInterrupt:
         return 0
     except PlanError as error:

@@ -122,6 +122,7 @@ class ServerState:
         preprocessing_hash: of the server's preprocessing; None without one.
         threads: threads of the engine.
         cpu_limit: cores it may use; None where it does not know.
+        workers: processes with an engine each, among which it divides its cores.
         batches: executed batches by size.
         nr_periods: CPU periods of its cgroup; None where nobody counts.
         nr_throttled: those it was throttled in; None where nobody counts.
@@ -137,6 +138,7 @@ class ServerState:
     nr_periods: int | None = None
     nr_throttled: int | None = None
     requests: int | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +310,7 @@ def server_state(document: Mapping[str, object], identity: str) -> ServerState |
         nr_periods=_integer(counters.get("nr_periods")),
         nr_throttled=_integer(counters.get("nr_throttled")),
         requests=_integer(document.get("requests")),
+        workers=_integer(document.get("workers")) or 1,
     )
 
 

@@ -127,9 +127,11 @@ def thread_mismatch(evidence: RunEvidence) -> Proof:
     cpus = evidence.cpus if evidence.cpus is not None else state.cpu_limit
     if cpus is None:
         return not_measured("thread-mismatch", "the CPU limit is unknown")
-    wanted = max(1, int(cpus))
-    text = f"{state.threads} threads on {cpus:g} cores"
-    known = state.cpu_limit is None or max(1, int(state.cpu_limit)) == wanted
+    workers = max(1, state.workers)
+    # Each worker has whole threads: of 3 cores two workers use one each.
+    wanted = workers * max(1, int(cpus / workers))
+    text = f"{state.threads} threads {f'of {workers} workers ' if workers > 1 else ''}on {cpus:g} cores"
+    known = state.cpu_limit is None or max(1, int(state.cpu_limit)) == max(1, int(cpus))
     if not known:
         text += f", and the server takes its limit for {state.cpu_limit:g}"
     return Proof("thread-mismatch", known and state.threads == wanted, state.threads, wanted, text)

@@ -85,8 +85,9 @@ def _decode(files: Sequence[Path], preprocessing: Preprocessing) -> npt.NDArray[
     for row, path in zip(batch, files, strict=True):
         try:
             row[...] = preprocessing.decode(path.read_bytes())
-        except FileNotFoundError as error:
-            raise DataError(f"{path} is gone", "make the data anew: delete its folder") from error
+        except OSError as error:
+            remedy = "replace or remove it; images that Podium drew are drawn again where their folder is missing"
+            raise DataError(f"{path} cannot be read: {error.strerror}", remedy) from error
         except InputError as error:
             raise DataError(f"{path}: {error}", "replace or remove the file") from error
     return batch

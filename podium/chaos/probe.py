@@ -42,12 +42,13 @@ class Golden:
 
 @dataclass(frozen=True)
 class Target:
-    """A service: where it is asked, and what."""
+    """A service: where it is asked, what, and with which key; an empty one is not sent."""
 
     name: str
     host: str
     port: int
     golden: tuple[Golden, ...]
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class Probe:
             connection = http.client.HTTPConnection(target.host, target.port, timeout=self._timeout_s)
         try:
             headers = {"Content-Type": golden.kind, **({"Connection": "close"} if is_alone else {})}
+            headers |= {"Authorization": f"Bearer {target.key}"} if target.key else {}
             connection.request("POST", golden.path, golden.body, headers)
             answer = connection.getresponse()
             body = answer.read()
@@ -210,7 +212,7 @@ def verdict_of(status: int, body: bytes, golden: Golden) -> str:
 
 
 def read_plan(path: Path) -> tuple[tuple[Target, ...], float, float]:
-    """Read the targets, the rate and the time-out; the bodies are files beside the plan."""
+    """Read the targets, the rate and the time-out; the bodies are files beside the plan, keys are wherever it says."""
     plan = json.loads(path.read_text(encoding="utf-8"))
     targets = tuple(
         Target(
@@ -227,6 +229,7 @@ def read_plan(path: Path) -> tuple[tuple[Target, ...], float, float]:
                 )
                 for each in one["golden"]
             ),
+            Path(one["key"]).read_text(encoding="ascii").strip() if one.get("key") else "",
         )
         for one in plan["targets"]
     )

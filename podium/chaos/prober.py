@@ -32,6 +32,7 @@ _GONE_S = 60.0
 _LOOK_S = 0.2
 _LINES = 100_000
 _SERVER_PORT = 8080
+_KEYS = "/keys"
 
 
 class Prober(Protocol):
@@ -121,7 +122,8 @@ class PodProber:
                 f"wait for it, or: podium chaos --undo {former}",
             ) from error
         self._cluster.apply(_policy())
-        self._cluster.apply(_pod(self._image, self._run))
+        keys = {one.name: one.key_secret for one in self._spec.services if one.key_secret is not None}
+        self._cluster.apply(_pod(self._image, self._run, keys))
         return self._ready()
 
     def read(self) -> Seen:
@@ -169,7 +171,8 @@ class PodProber:
                 right = {"label": request.golden.label, "largest": request.golden.largest}
                 path = request.path.format(model=model)
                 golden.append({"path": path, "kind": request.kind, "file": name, **right})
-            targets.append({"name": service.name, **self._address(service.name), "golden": golden})
+            key = f"{_KEYS}/{service.name}/key" if service.key_secret is not None else ""
+            targets.append({"name": service.name, **self._address(service.name), "golden": golden, "key": key})
         plan = {"rate": self._spec.probe.rate, "timeout_s": self._spec.probe.timeout_s, "targets": targets}
         metadata = {
             "name": NAME,
@@ -215,10 +218,13 @@ def _policy() -> Document:
     }
 
 
-def _pod(image: str, run: str) -> Document:
+def _pod(image: str, run: str, keys: Mapping[str, str]) -> Document:
+    """Describe the pod; `keys` names the Secret of each service that asks for a key."""
     term = {"key": f"{ANNOTATION_PREFIX}node-class", "operator": "In", "values": ["loadgen"]}
     preferred = [{"weight": 100, "preference": {"matchExpressions": [term]}}]
     size = {"cpu": "500m", "memory": "128Mi"}
+    named = list(enumerate(keys))
+    volumes = [{"name": f"key-{place}", "secret": {"secretName": keys[name]}} for place, name in named]
     container = {
         "name": "probe",
         "image": image,
@@ -230,7 +236,10 @@ def _pod(image: str, run: str) -> Document:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [{"name": "plan", "mountPath": "/probe", "readOnly": True}],
+        "volumeMounts": [
+            {"name": "plan", "mountPath": "/probe", "readOnly": True},
+            *({"name": f"key-{place}", "mountPath": f"{_KEYS}/{name}", "readOnly": True} for place, name in named),
+        ],
     }
     spec = {
         "restartPolicy": "Never",
@@ -241,7 +250,7 @@ def _pod(image: str, run: str) -> Document:
         "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}},
         "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
-        "volumes": [{"name": "plan", "configMap": {"name": NAME}}],
+        "volumes": [{"name": "plan", "configMap": {"name": NAME}}, *volumes],
     }
     metadata = {"name": NAME, "labels": {**_LABELS, f"{ANNOTATION_PREFIX}run": run[-63:]}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}

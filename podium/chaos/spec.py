@@ -70,6 +70,9 @@ class ServiceSpec(StrictYaml):
     name: _Name
     model: str | None = Field(default=None, min_length=1, description="Name in its URLs; null: that of the service.")
     golden: Annotated[tuple[GoldenSpec, ...], Field(strict=False, min_length=1, max_length=64)]
+    key_secret: _Name | None = Field(
+        default=None, description="Secret of the namespace whose entry `key` is sent; null: the service asks for none."
+    )
 
 
 class ProbeSpec(StrictYaml):

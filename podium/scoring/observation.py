@@ -246,6 +246,7 @@ def _facts(life: _Life, look: PodLook) -> PodFacts:
         throttled=_throttled(look),
         requests=_integer(state.get("requests")),
         restarts=_restarts(life.last),
+        workers=max(1, _integer(state.get("workers")) or 1),
     )
 
 

@@ -61,13 +61,13 @@ def _throttled(pods: Sequence[PodFacts], limit: float) -> Proof:
 
 
 def _threads(pods: Sequence[PodFacts]) -> Proof:
-    known = [(pod.threads, pod.cpu_limit, pod.pod) for pod in pods if pod.threads and pod.cpu_limit]
+    known = [(pod.threads, pod.cpu_limit, pod.workers, pod.pod) for pod in pods if pod.threads and pod.cpu_limit]
     if not known:
         return Proof(check="thread-mismatch", ok=None, evidence="no pod said how many threads it has")
-    threads, limit, name = known[0]
+    threads, limit, workers, name = known[0]
     text = f"{name} has {threads} threads on {limit:g} CPUs"
-    # As in a race: a thread is the least that there is.
-    wanted = max(1, int(limit))
+    # As in a race: a thread is the least that there is, of each worker.
+    wanted = workers * max(1, int(limit / workers))
     return Proof(check="thread-mismatch", ok=threads == wanted, value=threads, limit=wanted, evidence=text)
 
 

@@ -122,6 +122,7 @@ class PodFacts(Strict):
     throttled: float | None = Field(description="Share of its CPU periods, once ready, in which it was held back.")
     requests: int | None
     restarts: int
+    workers: int = Field(default=1, description="Processes of its server, which divide its CPUs among them.")
 
 
 class Reading(Strict):

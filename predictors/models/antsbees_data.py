@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from predictors.errors import DataError
 from predictors.models import antsbees_images, drawing, folder_data
 from predictors.models.antsbees import LABELS
 from predictors.models.dataset import Dataset, generated
@@ -24,7 +25,10 @@ def prepare(split: str, root: Path, source: Path | None = None) -> Dataset:
         DataError: `source` is not such a folder.
     """
     if source is not None:
-        return folder_data.for_labels(LABELS).prepare(split, root, source)
+        found = folder_data.for_labels(LABELS).prepare(split, root, source)
+        if missing := [name for number, name in enumerate(LABELS) if number not in found.labels]:
+            raise DataError(f"{found.folder} holds no {missing[0]}.", "two classes are judged by images of both")
+        return found
     return generated(
         "antsbees",
         split,

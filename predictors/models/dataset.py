@@ -121,7 +121,9 @@ def generated(
 def labeled_files(
     folder: Path, labels: tuple[str, ...], *, hint: str, also: Mapping[str, str] | None = None
 ) -> Dataset:
-    """Read a split of a public set: `<folder>/<label index or name>/*`, or flat files `<label index>_<n>.jpg`.
+    """Read a split of a public set: `<folder>/<label name or index>/*`, or flat files `<label index>_<n>.jpg`.
+
+    Folders may lie in a class's folder, and around it: the first that names a class on the way down is the class.
 
     Args:
         folder: the split's folder.
@@ -129,36 +131,56 @@ def labeled_files(
         hint: the remedy of every refusal.
         also: other names that the set gives to a label, with the label.
 
-    Images of other classes are left out.
+    Images of other classes are left out, and folders that links lead to are read as if they were here.
 
     Raises:
-        DataError: the folder is missing, holds no image of a known label, or lacks a label and has images of an unknown
-            one, which is how a misspelled class looks.
+        DataError: the folder is missing, holds no image of a known label, has a folder of a label and no image in it,
+            or lacks a label and has images of an unknown one, which is how a misspelled class looks.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.", hint=hint)
     known = {_plain(label): number for number, label in enumerate(labels)}
     known |= {_plain(name): labels.index(label) for name, label in (also or {}).items()}
+
+    def label_of(word: str) -> int | None:
+        if _plain(word) in known:
+            return known[_plain(word)]
+        return int(word) if word.isascii() and word.isdigit() and int(word) < len(labels) else None
+
     found: list[tuple[int, Path]] = []
     others: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.suffix.lower() in _IMAGES and not any(part.startswith((".", "__")) for part in inside.parts):
-            word = path.parent.name if path.parent != folder else path.name.split("_")[0]
-            label = int(word) if word.isdigit() else known.get(_plain(word))
-            if label is None or label >= len(labels):
-                others.setdefault(word, path)
-            else:
-                found.append((label, path))
+    for path in _images_below(folder):
+        words = path.relative_to(folder).parts[:-1] or (path.name.split("_")[0],)
+        label = next((label for word in words if (label := label_of(word)) is not None), None)
+        if label is None:
+            others.setdefault(words[-1], path)
+        else:
+            found.append((label, path))
     if not found:
         raise DataError(f"{folder} holds no image of a known label.", hint=hint)
     seen = {label for label, _ in found}
+    for place in sorted(folder.iterdir()):
+        if not place.is_file() and label_of(place.name) not in {None, *seen}:
+            raise DataError(f"{place} holds no file that ends in {', '.join(sorted(_IMAGES))}.", hint=hint)
     missing = next((name for number, name in enumerate(labels) if number not in seen), None)
     if others and missing is not None:
         word, path = next(iter(others.items()))
         raise DataError(f"{folder} has no image of {missing!r}, and {path} is of no known label: {word!r}.", hint=hint)
     numbers = np.array([label for label, _ in found], dtype=np.int64)
     return Dataset(folder, tuple(path for _, path in found), numbers)
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """Return the image files in and below a folder in a fixed order; a circle of links is gone round once."""
+    found: list[Path] = []
+    entered: set[Path] = set()
+    for place, names, files in os.walk(folder, followlinks=True):
+        real = Path(place).resolve()
+        names[:] = [] if real in entered else [name for name in names if not name.startswith((".", "__"))]
+        if real not in entered:
+            found += [Path(place) / name for name in files if Path(name).suffix.lower() in _IMAGES and name[0] != "."]
+        entered.add(real)
+    return sorted(path for path in found if not path.name.startswith("__"))
 
 
 def _plain(word: str) -> str:

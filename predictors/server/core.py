@@ -10,7 +10,7 @@ import gc
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from predictors.errors import NotReadyError
 from predictors.runtimes import OwnBatches, Roaming
@@ -23,7 +23,7 @@ from predictors.server.origin import Origin
 from predictors.server.relay import Relay
 from predictors.server.settings import Settings
 
-__all__ = ["Predictor", "State"]
+__all__ = ["Health", "Predictor", "State"]
 
 _CLOSE_S = 0.5
 # Health waits no longer than that for an engine that computes on the event loop.
@@ -43,12 +43,24 @@ class State(StrEnum):
     REFUSING = "refusing"
 
 
+class Health(NamedTuple):
+    """What probes ask."""
+
+    is_live: bool = True
+    is_ready: bool = True
+
+
 class Predictor:
-    """A model that can be asked, once it is opened (it is known what it takes) and loaded (it is warm)."""
+    """A model that can be asked, once it is opened (it is known what it takes) and loaded (it is warm).
+
+    Attributes:
+        whole: Of the server that it is one of several processes of. Whoever asks one of them means all.
+    """
 
     def __init__(self, origin: Origin, settings: Settings) -> None:
         self.settings = settings
         self.state = State.LOADING
+        self.whole = Health()
         self.ready_s: dict[str, float] = {}
         self.engine: Engine | None = None
         self.batcher: Batcher | Relay | None = None
@@ -67,15 +79,23 @@ class Predictor:
         return self._model
 
     @property
+    def health(self) -> Health:
+        """Of this process alone."""
+        is_lost = self.batcher is not None and self.batcher.is_lost
+        stalled_for = self._stalled_for()
+        return Health(
+            is_live=stalled_for < _HUNG, is_ready=self.state is State.READY and not is_lost and stalled_for < 1
+        )
+
+    @property
     def is_ready(self) -> bool:
         """Whether new work is welcome: not while the engine is gone or does not come back from a batch."""
-        is_lost = self.batcher is not None and self.batcher.is_lost
-        return self.state is State.READY and not is_lost and self._stalled_for() < 1
+        return self.whole.is_ready and self.health.is_ready
 
     @property
     def is_live(self) -> bool:
         """Whether it is worth waiting for; an engine that has not come back for three times as long is hung."""
-        return self._stalled_for() < _HUNG
+        return self.whole.is_live and self.health.is_live
 
     @property
     def in_flight(self) -> int:

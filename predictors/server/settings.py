@@ -206,7 +206,9 @@ def effective(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Setti
     for field in Settings.model_fields:
         given = flags.get(field)
         if given is None:
-            given = environment.get(PREFIX + flag_of(field).replace("-", "_").upper()) or None
+            given = environment.get(PREFIX + flag_of(field).replace("-", "_").upper())
+            # Whoever sets keys to nothing did not say that everybody is served.
+            given = None if given == "" and field != "keys" else given
         if given is not None:
             values[field] = given
     if "cpus" not in values:

@@ -194,6 +194,13 @@ def _without_parent() -> None:
     parent._dying_with = lambda parent: lambda: None
 
 
+def _without_consent() -> None:
+    async def ignore(self: Any) -> None:
+        return
+
+    parent._Parent._follow = ignore  # type: ignore[method-assign]
+
+
 def _without_company() -> None:
     alone = SimpleNamespace(READY=State.READY, LOADING=State.READY)
     worker.State = alone  # type: ignore[assignment,attr-defined]
@@ -204,6 +211,7 @@ GUARDS: Mapping[str, Callable[[], None]] = {
     "bounded-labels": _without_bounded_labels,
     "cancel": _without_cancel,
     "company": _without_company,
+    "consent": _without_consent,
     "digests": _without_digests,
     "fairness": _without_fairness,
     "fields": _without_fields,

@@ -319,6 +319,12 @@ CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
         {"limits": {"max": {"ephemeral-storage": None}}},
         "limits.default ephemeral-storage: has no most",
     ),
+    (
+        "a key that nobody sends",
+        "loadtest",
+        {"plan": None, "testRun": {"enabled": True, "url": "http://x"}, "auth": {"keySecret": "k"}},
+        "auth.keySecret k: is sent by the chart's own runners",
+    ),
     ("the chart's own variable", "loadtest", {"env": [{"name": "RUNNERS", "value": "1"}]}, "env RUNNERS:"),
 ]
 

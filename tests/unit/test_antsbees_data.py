@@ -33,6 +33,12 @@ def test_a_folder_without_the_splits_or_with_another_class_is_refused(tmp_path: 
         antsbees_data.prepare("train", tmp_path, tmp_path)
 
 
+def test_photographs_of_one_class_judge_nothing(tmp_path: Path) -> None:
+    stripes_data(tmp_path, 1, ("bees",))
+    with pytest.raises(DataError, match="holds no ants"):
+        antsbees_data.prepare("test", tmp_path, tmp_path)
+
+
 def test_drawn_images_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     antsbees_data.check(None)
     assert set(antsbees_data.COUNTS) == set(SPLITS)

@@ -31,6 +31,7 @@ class Kitchen:
     def __init__(self) -> None:
         self.seen: Counter[int] = Counter()
         self.connections: set[tuple[str, int]] = set()
+        self.keys: set[str | None] = set()
         self.answers: Callable[[int], tuple[int | None, str]] = lambda _number: (200, "cheese")
         self.waits: Callable[[int], bool] = lambda _number: False
         self.released = threading.Event()
@@ -53,6 +54,7 @@ def serving(kitchen: Kitchen) -> Iterator[int]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
+            kitchen.keys.add(self.headers["Authorization"])
             status, label = kitchen.handle(self.client_address)
             if status is None:
                 self.close_connection = True
@@ -87,10 +89,10 @@ def serving(kitchen: Kitchen) -> Iterator[int]:
         server.server_close()
 
 
-def probed(kitchen: Kitchen, port: int, count: int, *, timeout_s: float = 8.0) -> Seen:
+def probed(kitchen: Kitchen, port: int, count: int, *, timeout_s: float = 8.0, key: str = "") -> Seen:
     """Ask until the server has seen so many requests."""
     lines: list[str] = []
-    target = Target("pie", "127.0.0.1", port, (LABELED,))
+    target = Target("pie", "127.0.0.1", port, (LABELED,), key)
     one = Probe((target,), rate=RATE, timeout_s=timeout_s, say=lines.append)
     one.run(lambda: sum(kitchen.seen.values()) >= count)
     return read_seen(lines, ["pie"])
@@ -105,6 +107,14 @@ def test_every_request_is_sent_once_and_counted() -> None:
     assert seen.planned >= 60
     # Every other one has a connection of its own, and the rest share few.
     assert seen.planned / 2 <= len(kitchen.connections) < seen.planned
+
+
+@pytest.mark.parametrize(("key", "sent"), [("podium_x", "Bearer podium_x"), ("", None)])
+def test_a_key_goes_with_every_request_where_there_is_one(key: str, sent: str | None) -> None:
+    kitchen = Kitchen()
+    with serving(kitchen) as port:
+        assert probed(kitchen, port, 12, key=key).bad == ()
+    assert kitchen.keys == {sent}
 
 
 def test_a_lost_request_is_lost_and_not_asked_again() -> None:

@@ -11,6 +11,7 @@ import pytest
 from podium.chaos import probe
 from podium.chaos.golden import read_requests
 from podium.chaos.prober import NAME, PodProber, remove_prober
+from podium.chaos.spec import Faults
 from podium.cluster.errors import ClusterError, ConflictError, DeadlineError
 from podium.cluster.kinds import CONFIG_MAP, POD, SERVICE, Document, Kind
 from tests.chaosworld import BEGAN, World, spec
@@ -64,13 +65,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def prober(shelf: Shelf, folder: Path, trouble: str = "") -> PodProber:
-    requests = read_requests(spec(), folder)
+def prober(shelf: Shelf, folder: Path, trouble: str = "", faults: Faults | None = None) -> PodProber:
+    faults = faults or spec()
+    requests = read_requests(faults, folder)
     world = shelf.world
     return PodProber(
         shelf,
         world,
-        spec(),
+        faults,
         requests,
         image="loadtest@sha256:1",
         run="chaos-pie-1",
@@ -100,6 +102,28 @@ def test_what_it_needs_is_put_there_and_taken_away_without_a_trace(folder: Path)
     one.stop()
     assert shelf.kept == before
     one.stop()
+
+
+def test_a_key_comes_from_a_secret_and_stands_in_no_document(folder: Path, tmp_path: Path) -> None:
+    golden = [{"json": "x.json", "largest": 0}]
+    asking = {"name": "tart", "golden": golden, "keySecret": "tart-client"}
+    shelf = Shelf(World())
+    prober(shelf, folder, faults=spec(services=[{"name": "pie", "golden": golden}, asking])).start()
+    plan = json.loads(shelf.kept[CONFIG_MAP, NAME]["data"]["plan.json"])
+    assert [each["key"] for each in plan["targets"]] == ["", "/keys/tart/key"]
+    pod = shelf.kept[POD, NAME]["spec"]
+    assert pod["volumes"][1:] == [{"name": "key-0", "secret": {"secretName": "tart-client"}}]
+    (mount,) = pod["containers"][0]["volumeMounts"][1:]
+    assert mount == {"name": "key-0", "mountPath": "/keys/tart", "readOnly": True}
+    # What the program beside the plan makes of it.
+    for name, body in shelf.kept[CONFIG_MAP, NAME]["binaryData"].items():
+        (tmp_path / name).write_bytes(base64.b64decode(body))
+    (tmp_path / "key").write_text("podium_x\n")
+    plan["targets"][1]["key"] = str(tmp_path / "key")
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    targets, _, _ = probe.read_plan(tmp_path / "plan.json")
+    assert [each.key for each in targets] == ["", "podium_x"]
+    assert "podium_x" not in repr(targets)
 
 
 def test_a_service_without_an_address_is_asked_by_its_name(folder: Path) -> None:

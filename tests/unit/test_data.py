@@ -100,7 +100,7 @@ def test_a_file_that_is_gone_or_no_image_is_named(folder: Path) -> None:
     with pytest.raises(DataError, match=f"{files[7]}: the body is no readable"):
         list(batches(files, prepare, 4))
     files[2].unlink()
-    with pytest.raises(DataError, match=f"{files[2]} is gone"):
+    with pytest.raises(DataError, match=f"{files[2]} cannot be read: No such file"):
         list(batches(files, prepare, 4))
 
 

@@ -169,6 +169,44 @@ def test_folders_say_their_class_by_number_or_by_name_in_any_spelling(tmp_path: 
     }
 
 
+def test_the_first_folder_that_names_a_class_is_the_class(tmp_path: Path) -> None:
+    write(tmp_path, "red/0/a.jpg", "blue/0/b.jpg", "blue/2021/c.jpg", "blue/red/d.jpg", "camera 2/red/e.jpg")
+    assert names(labeled_files(tmp_path, ("red", "blue"), hint=_HINT)) == {
+        "red/0/a.jpg": 0,
+        "blue/0/b.jpg": 1,
+        "blue/2021/c.jpg": 1,
+        "blue/red/d.jpg": 1,
+        "camera 2/red/e.jpg": 0,
+    }
+
+
+def test_a_name_that_is_a_number_is_a_name_first(tmp_path: Path) -> None:
+    write(tmp_path, "1/a.jpg", "2/b.jpg", "3/c.jpg", "²/d.jpg")
+    assert names(labeled_files(tmp_path, ("1", "2", "3"), hint=_HINT)) == {"1/a.jpg": 0, "2/b.jpg": 1, "3/c.jpg": 2}
+
+
+def test_links_lead_to_images_and_not_round_in_circles(tmp_path: Path) -> None:
+    write(tmp_path, "split/red/a.jpg", "elsewhere/b.jpg", "elsewhere/more/c.jpg")
+    (tmp_path / "split/blue").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "split/red/d.JPG").symlink_to(tmp_path / "elsewhere/b.jpg")
+    assert names(labeled_files(tmp_path / "split", ("red", "blue"), hint=_HINT)) == {
+        "blue/b.jpg": 1,
+        "blue/more/c.jpg": 1,
+        "red/a.jpg": 0,
+        "red/d.JPG": 0,
+    }
+
+
+@pytest.mark.parametrize("laid", ["blue/a.heic", "blue/readme.txt", "1/a.tiff"])
+def test_a_class_whose_folder_has_no_image_is_refused(tmp_path: Path, laid: str) -> None:
+    write(tmp_path, "red/a.jpg", laid)
+    with pytest.raises(DataError, match=r"(blue|1) holds no file that ends in .jpeg, .jpg, .png, .webp"):
+        labeled_files(tmp_path, ("red", "blue"), hint=_HINT)
+    # The control: a class that nobody made a folder for is not asked for.
+    assert names(labeled_files(tmp_path, ("red",), hint=_HINT)) == {"red/a.jpg": 0}
+
+
 def test_a_folder_named_as_a_digit_class_is_that_class(tmp_path: Path) -> None:
     write(tmp_path, "7/a.png")
     assert names(labeled_files(tmp_path, mnist.LABELS, hint=_HINT)) == {"7/a.png": 7}

@@ -6,6 +6,7 @@ What is true of figures is the tier `truth`'s; here is how orders are given, and
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,9 +53,9 @@ class Place(ResultsPlace):
         self.board: Board = server.board  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{server.server_address[1]}"
 
-    def begin(self, index: int, **environment: str) -> subprocess.Popen[bytes]:
+    def begin(self, index: int, *more: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a runner and wait until it has come."""
-        words = ["--results", self.url, "--folder", str(self.folder / f"work-{index}"), "--index", str(index)]
+        words = [*more, "--results", self.url, "--folder", str(self.folder / f"work-{index}"), "--index", str(index)]
         known = {**os.environ, "POD_NAME": f"runner-{index}", "NODE_NAME": "here", **environment}
         process = subprocess.Popen([sys.executable, "-m", "loadtest.cluster_runner", *words], env=known)
         self._stack.callback(process.wait)
@@ -118,6 +119,39 @@ def test_a_runner_that_is_bound_refuses_an_order_beyond(
         fleet.play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path / "work")
     with pytest.raises(GeneratorError, match=told.replace(" a second", "")):
         fleet.attack(ENDPOINT, payloads(tmp_path / "p"), rate=40, seconds=1, timeout_s=1, workdir=tmp_path / "w")
+
+
+def test_a_key_is_sent_as_its_file_has_it_and_kept_nowhere(place: Place, generators: None, tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("podium_one\n")
+    (tmp_path / "kept").mkdir()
+    place.begin(0, "--key-file", str(key_file), KEEP=str(tmp_path / "kept"))
+    fleet = Fleet(place.send, runners=1)
+
+    def sent() -> set[str | None]:
+        shutil.rmtree(tmp_path / "kept" / "0", ignore_errors=True)
+        fleet.play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path / "work")
+        told = json.loads((tmp_path / "kept" / "0" / "payloads.json").read_text())
+        return {one["headers"].get("authorization") for one in told}
+
+    assert sent() == {"Bearer podium_one"}
+    key_file.write_text("podium_two")
+    assert sent() == {"Bearer podium_two"}
+    others = [path for path in tmp_path.rglob("*") if path.is_file() and path != key_file and "kept" not in path.parts]
+    assert others
+    assert not any(b"podium_" in path.read_bytes() for path in others)
+    key_file.write_text("two words")
+    with pytest.raises(GeneratorError, match="does not hold one word, as the file of a key does"):
+        sent()
+
+
+def test_without_a_file_of_a_key_none_is_sent(place: Place, generators: None, tmp_path: Path) -> None:
+    """The control: the same order from a runner that has none."""
+    (tmp_path / "kept").mkdir()
+    place.begin(0, KEEP=str(tmp_path / "kept"))
+    Fleet(place.send, runners=1).play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path / "work")
+    told = json.loads((tmp_path / "kept" / "0" / "payloads.json").read_text())
+    assert not any("authorization" in one["headers"] for one in told)
 
 
 @pytest.mark.parametrize(("code", "told"), [(FAILS, "k6 ended with code 108"), ("", "k6 left no result")])

@@ -278,6 +278,24 @@ def test_counters_that_nobody_keeps_are_not_measured() -> None:
     assert proof(replace(HEALTHY, after=replace(AFTER, nr_periods=1000, nr_throttled=20)), "throttled").ok is True
 
 
+@pytest.mark.parametrize(
+    ("workers", "threads", "cpus", "holds"),
+    [
+        (2, 2, 2.0, True),
+        (2, 2, 3.0, True),
+        (2, 3, 3.0, False),
+        (3, 3, 8.5, False),
+        (3, 6, 8.5, True),
+        (1, 2, 3.0, False),
+    ],
+)
+def test_workers_have_whole_threads_each(workers: int, threads: int, cpus: float, holds: bool) -> None:
+    served = replace(AFTER, workers=workers, threads=threads, cpu_limit=cpus)
+    found = proof(replace(HEALTHY, after=served, cpus=cpus), "thread-mismatch")
+    assert found.ok is holds
+    assert found.evidence.startswith(f"{threads} threads {'on' if workers == 1 else f'of {workers} workers on'}")
+
+
 def test_a_server_seen_only_once_may_still_be_known_to_have_lived() -> None:
     assert proof(replace(HEALTHY, after=None), "restarted").ok is True
     assert proof(replace(HEALTHY, after=None, restarts=None, is_alive=None), "restarted").ok is None

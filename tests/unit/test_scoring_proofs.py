@@ -94,6 +94,12 @@ def test_throttling_and_threads_are_reported_and_make_nothing_void() -> None:
     assert (told["thread-mismatch"].ok, told["thread-mismatch"].limit) == (False, 1)
 
 
+@pytest.mark.parametrize(("workers", "is_so"), [(2, True), (1, False)])
+def test_workers_have_whole_threads_each(workers: int, is_so: bool) -> None:
+    proofs, _ = passport_of(played(), QUESTION, [pod(threads=2, cpu_limit=3.0, workers=workers)])
+    assert next(one.ok for one in proofs if one.check == "thread-mismatch") is is_so
+
+
 def test_pods_that_said_nothing_prove_nothing() -> None:
     proofs, void = passport_of(played(nodes=()), QUESTION, [pod(throttled=None, threads=None)])
     told = {one.check: one.ok for one in proofs}

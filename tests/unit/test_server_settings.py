@@ -25,6 +25,13 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
     assert settings.http_port == Settings.model_fields["http_port"].default
 
 
+def test_keys_that_are_set_to_nothing_are_not_none() -> None:
+    assert "keys" in refused({}, {"PREDICTOR_KEYS": ""})
+    # The controls: none is said by its name, and other variables that are empty are not there.
+    assert effective(FLAGS, {"PREDICTOR_KEYS": "none", "PREDICTOR_QUEUE": ""}).keys == "none"
+    assert effective(FLAGS, {}).keys == "none"
+
+
 def test_every_setting_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     names = {"PREDICTOR_" + flag_of(field).replace("-", "_").upper() for field in Settings.model_fields}
     assert {"PREDICTOR_HTTP_PORT", "PREDICTOR_MAX_DELAY", "PREDICTOR_GRACE", "PREDICTOR_VARIANT"} <= names

@@ -35,6 +35,9 @@ All contradictions that a schema cannot see, in one failure: value, reason, repl
 {{- if and $v.testRun.enabled (or $v.bounds.rate $v.bounds.ownNamespace) -}}
 {{- $wrong = append $wrong "bounds: are kept by the chart's own runners, and testRun.enabled=true has none; drop one of them" -}}
 {{- end -}}
+{{- if and $v.testRun.enabled $v.auth.keySecret -}}
+{{- $wrong = append $wrong (printf "auth.keySecret %s: is sent by the chart's own runners, and testRun.enabled=true has none; drop one of them" $v.auth.keySecret) -}}
+{{- end -}}
 {{- if and $v.plan $v.bounds.rate -}}
 {{- if gt (float64 $v.plan.rate) (float64 $v.bounds.rate) -}}
 {{- $wrong = append $wrong (printf "plan.rate %v: is above bounds.rate %d, so the runners would refuse it; lower it" $v.plan.rate (int64 $v.bounds.rate)) -}}

@@ -243,9 +243,10 @@ API is read with `?`: a missing field is no error, while an error refuses (failu
   of: pods
   bad: >-
     variables.loads && (p.of.?containers.orValue([]).size() != 1 || p.of.?initContainers.orValue([]).size() > 0 ||
-    p.of.?volumes.orValue([]).exists(v, !has(v.emptyDir) && !has(v.configMap)))
+    p.of.?volumes.orValue([]).exists(v, !has(v.emptyDir) && !has(v.configMap) && !has(v.secret)))
   say: >-
-    generates load by several containers, or from a volume that others write to; leave one container, emptyDir and configMap
+    generates load by several containers, or from a volume that others write to; leave one container, emptyDir, configMap and
+    secret
 - name: load-image
   of: containers
   bad: variables.loads && !(c.?image.orValue('') in {{ include "admission.texts" $images }})
@@ -256,14 +257,14 @@ API is read with `?`: a missing field is no error, while an error refuses (failu
   of: containers
   bad: >-
     variables.loads && !(c.?command.orValue([]) in [['python', '-m', 'loadtest.cluster_runner'], ['python', '-m',
-    'loadtest.director']] && c.?args.orValue([]).all(a, a.matches('^--(plan=/plan/plan[.]json|folder=/[a-z]+|runners=[0-9]{1,3}|results=http://[a-z]([-a-z0-9]*[a-z0-9])?(:[0-9]{1,5})?)$')))
+    'loadtest.director']] && c.?args.orValue([]).all(a, a.matches('^--(plan=/plan/plan[.]json|folder=/[a-z]+|key-file=/key/key|runners=[0-9]{1,3}|results=http://[a-z]([-a-z0-9]*[a-z0-9])?(:[0-9]{1,5})?)$')))
   say: generates load by a program that keeps to no bounds; take command and args from the chart loadtest
 - name: load-form
   of: containers
   bad: >-
     variables.loads && (['lifecycle', 'livenessProbe', 'readinessProbe', 'startupProbe', 'workingDir', 'envFrom'].exists(k,
     k in c) || c.?env.orValue([]).exists(e, !(e.name in ['RUNNERS', 'NODE_NAME', 'POD_NAME', 'POD_UID', 'LOADTEST_MAX_RATE',
-    'LOADTEST_NAMESPACE'])) || c.?volumeMounts.orValue([]).exists(m, !(m.mountPath in ['/work', '/tmp', '/plan'])))
+    'LOADTEST_NAMESPACE'])) || c.?volumeMounts.orValue([]).exists(m, !(m.mountPath in ['/work', '/tmp', '/plan', '/key'])))
   say: >-
     has lifecycle, probes, workingDir, envFrom, or env and volumeMounts that the chart loadtest does not set, by which another
     program can run; drop them

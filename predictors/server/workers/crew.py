@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from predictors.errors import ArtifactError, PredictorError, WorkerError
+from predictors.server.core import Health
 from predictors.server.settings import Settings
 from predictors.server.workers.link import Door, Kind, Link, Message
 from predictors.server.workers.places import Places, by_room
@@ -89,11 +90,11 @@ class Crew:
                 return True
         return False
 
-    def tell(self, kind: Kind) -> None:
+    def tell(self, kind: Kind, body: Any = None) -> None:
         """Give all of them an order."""
         self._is_leaving = self._is_leaving or kind in (Kind.DRAIN, Kind.END)
         for worker in self._workers:
-            worker.link.send(kind)
+            worker.link.send(kind, body)
 
     async def ask(self, question: Question) -> list[Any]:
         """Have every worker answer a question.
@@ -117,6 +118,14 @@ class Crew:
         finally:
             for number in asked:
                 self._answers.pop(number, None)
+
+    async def health(self) -> Health:
+        """Return that of all together; who does not answer is neither live nor ready."""
+        try:
+            found = await self.ask(Question.PROBE)
+        except WorkerError:
+            return Health(is_live=False, is_ready=False)
+        return Health(*(all(each) for each in zip(*found, strict=True)))
 
     def processes(self) -> list[dict[str, Any]]:
         """List the workers with the connections that they hold."""

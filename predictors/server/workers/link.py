@@ -32,6 +32,7 @@ class Kind(StrEnum):
 
     TAKE = "take"
     READY = "ready"
+    HEALTH = "health"
     TELL = "tell"
     DRAIN = "drain"
     END = "end"

@@ -27,6 +27,7 @@ import uvloop
 
 from predictors.errors import PredictorError, WorkerError
 from predictors.server.admin import fetch_exposition, side_port
+from predictors.server.core import Health
 from predictors.server.origin import Origin
 from predictors.server.settings import Settings
 from predictors.server.sockets import Sockets
@@ -41,6 +42,8 @@ __all__ = ["lead"]
 _log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+_LOOK_S: Final = 1.0
 _SPARE_S: Final = 2.0
 _END_S: Final = 5.0
 
@@ -60,10 +63,18 @@ def lead(origin: Origin, settings: Settings, sockets: Sockets) -> int:
     if sockets.rpc is not None:
         # Here once, so that the workers share it.
         import predictors.server.rpc.listener  # noqa: F401
+    if spare := settings.threads - sum(share.threads for share in settings.shares):
+        told = {"cpus": settings.cpus, "workers": settings.workers, "spare": spare}
+        _log.warning("each worker has whole threads, so that cores are left over", extra={"fields": told})
     began = time.monotonic()
-    forked = _forked(origin, settings, sockets)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(settings, sockets, forked, began))
+    # Who is told to stop before there is anybody to hear it is told as soon as there is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        forked = _forked(origin, settings, sockets)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_live(settings, sockets, forked, began))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _forked(origin: Origin, settings: Settings, sockets: Sockets) -> list[Forked]:
@@ -102,8 +113,9 @@ def _end_with(die_with: Callable[[], None], others: Sequence[socket.socket], ser
     code = 1
     try:
         # Who stops a group of processes means all of them, and the parent says when.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _ENDING:
             signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         die_with()
         for sock in others:
             sock.close()
@@ -133,8 +145,9 @@ def _dying_with(parent: int) -> Callable[[], None]:
 async def _live(settings: Settings, sockets: Sockets, forked: list[Forked], began: float) -> int:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         loop.add_signal_handler(number, told.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     parent = _Parent(settings, sockets, Crew(forked), asyncio.ensure_future(told.wait()))
     try:
         return await parent.live(began)
@@ -151,6 +164,7 @@ class _Parent:
         self._pages = SidePages(crew, settings)
         self._side = side_port(self._pages)
         self._entrances: dict[Door, Entrance] = {}
+        self._following: asyncio.Future[None] | None = None
 
     async def live(self, began: float) -> int:
         crew = self._crew
@@ -168,6 +182,7 @@ class _Parent:
         if not await self._all_are(Kind.LOADED):
             return 0
         crew.tell(Kind.READY)
+        self._following = asyncio.ensure_future(self._follow())
         self._pages.ready_s = time.monotonic() - began
         self._tell_ready(model)
         fetch_exposition()
@@ -175,6 +190,8 @@ class _Parent:
         return await self._drain()
 
     async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
         self._close_entrances(*Door)
         self._crew.close()
         await self._side.close()
@@ -195,6 +212,17 @@ class _Parent:
             _log.info("told to stop while loading")
             return False
         return True
+
+    async def _follow(self) -> None:
+        """Let each worker know how all of them are: one answers a probe of the data ports, which means the server."""
+        told = Health()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            found = await self._crew.health()
+            if found != told:
+                _log.warning("the workers' health has changed", extra={"fields": found._asdict()})
+                self._crew.tell(Kind.HEALTH, list(found))
+                told = found
 
     def _tell_ready(self, model: dict[str, Any]) -> None:
         gathered = [one["gather"] for one in self._crew.said(Kind.LOADED) if one["gather"] is not None]

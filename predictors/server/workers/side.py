@@ -75,10 +75,7 @@ class SidePages:
         exchange.reply(reply.status, reply.body, reply.kind)
 
     async def _probe(self, what: str) -> _Reply:
-        try:
-            is_so = all(found[what] for found in await self._crew.ask(Question.PROBE))
-        except WorkerError:
-            is_so = False
+        is_so = getattr(await self._crew.health(), f"is_{what}")
         return _Reply(200 if is_so else 503, orjson.dumps({what: is_so}))
 
     async def _metrics(self) -> _Reply:
@@ -92,7 +89,7 @@ class SidePages:
         found = await self._crew.ask(Question.STATE)
         state = joint_state(found)
         throttled = cgroup.throttling()
-        each = ("state", "in_flight", "batches", "requests", "cpu_s", "rss_bytes")
+        each = ("state", "in_flight", "batches", "requests", "gather", "cpu_s", "rss_bytes")
         state |= {
             "cpu_limit": self._settings.cpus,
             "workers": self._settings.workers,

@@ -14,7 +14,7 @@ import uvloop
 
 from predictors.errors import PredictorError
 from predictors.server.admin import Admin
-from predictors.server.core import Predictor, State
+from predictors.server.core import Health, Predictor, State
 from predictors.server.metrics import Metrics
 from predictors.server.origin import Origin
 from predictors.server.ports import Ports
@@ -101,13 +101,19 @@ class _Worker:
 
     def _hear(self, message: Message, connection: socket.socket | None) -> None:
         kind, body = message
-        if kind is Kind.TAKE and connection is not None:
+        if kind is Kind.TAKE and connection is None:
+            # The kernel has no descriptor for it left here, and has closed it.
+            _log.error("a connection was lost: no descriptors are left")
+            self._count_taken(Door(body))
+        elif kind is Kind.TAKE and connection is not None:
             task = asyncio.get_running_loop().create_task(self._take(Door(body), connection))
             self._taking.add(task)
             task.add_done_callback(self._taking.discard)
         elif kind is Kind.TELL:
             number, question = body
             self._link.send(Kind.TOLD, [number, self._answer(Question(question))])
+        elif kind is Kind.HEALTH:
+            self._predictor.whole = Health(*body)
         else:
             self._orders[kind].set()
 
@@ -119,13 +125,17 @@ class _Worker:
         except OSError as error:
             _log.info("a connection was gone before it was served", exc_info=error)
             connection.close()
+        finally:
+            self._count_taken(door)
+
+    def _count_taken(self, door: Door) -> None:
         self._taken[door] += 1
         self._note()
 
     def _answer(self, question: Question) -> Any:
         match question:
             case Question.PROBE:
-                return {"live": self._predictor.is_live, "ready": self._predictor.is_ready}
+                return list(self._predictor.health)
             case Question.METRICS:
                 return counted(self._metrics, self._admin.gauges())
             case Question.STATE:
@@ -174,5 +184,5 @@ class _WatchedOrder(dict[T, None], Generic[T]):
 
 def _told(error: PredictorError | OSError) -> dict[str, Any]:
     if isinstance(error, OSError):
-        return {"errno": error.errno, "sentence": error.strerror, "file": str(error.filename)}
+        return {"errno": error.errno, "sentence": error.strerror, "file": error.filename and str(error.filename)}
     return {"sentence": str(error), "hint": error.hint}
