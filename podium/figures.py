@@ -141,7 +141,7 @@ def capacity(figure: Capacity | None) -> str:
     if figure.value == 0:
         return "0" if figure.fail_rate is None else f"0 (fails at {rate(figure.fail_rate)})"
     if figure.is_bound:
-        return f"≥{_TIED}{rate(figure.low)}"
+        return f"≥{rate(figure.low)}"
     return f"{number(figure.low)}–{rate(figure.high)}"
 
 
@@ -152,7 +152,7 @@ def money(amount: Money | None) -> str:
 
 def cost(amount: Money | None, served: Capacity | None) -> str:
     """Return a cost by the largest rate that is served; by a lower bound of that rate it is at most so much."""
-    return f"≤{_TIED}{money(amount)}" if amount and served and served.is_bound else money(amount)
+    return f"≤{money(amount)}" if amount and served and served.is_bound else money(amount)
 
 
 def quality(figure: Quality | None) -> str:

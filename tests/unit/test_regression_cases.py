@@ -83,8 +83,7 @@ def test_a_lower_bound_is_never_compared_as_if_it_were_the_largest_rate(
     assert "≥" in case.sentence
     assert ("--runners" in case.sentence) == (outcome == "not judged")
     assert ("is not compared" in case.sentence) == (outcome == "ok")
-    suite = ET.fromstring(junit_text(found))
-    assert any(case.sentence in "".join(test.itertext()) + str([one.attrib for one in test]) for test in suite)
+    assert case.sentence in junit_text(found)
 
 
 def test_one_thing_that_cannot_be_told_is_enough_for_6_and_a_regression_goes_before() -> None:
