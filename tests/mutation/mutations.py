@@ -1,4 +1,4 @@
-"""Twenty faults a person could make in what judges, counts and reads submissions, each a change of one line.
+"""Faults a person could make in what judges, searches, counts and reads submissions, each a change of one line.
 
 None of them is equivalent: for every one there is an input on which the program says something else. The numbers
 behind a name are the line of thought, not an order.
