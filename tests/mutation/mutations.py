@@ -101,8 +101,8 @@ MUTATIONS = (
     Mutation(
         "the rate that held is not probed again",
         "loadtest/search.py",
-        "len(self._at(holds)) < 2 else None",
-        "len(self._at(holds)) < 1 else None",
+        "len(self._at(holds)) < 2 and holds",
+        "len(self._at(holds)) < 1 and holds",
         SEARCH,
     ),
     Mutation(

@@ -4,7 +4,7 @@ The limit is planted below, near and above the largest rate of the server, which
 due, and never more than the server holds; above it the server's own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def truths() -> dict[Server, float]:
 
 def searched(
     arena: Arena, truths: dict[Server, float], times: float | None
-) -> list[tuple[SearchResult, float, Sequence[str | None]]]:
+) -> list[tuple[SearchResult, float, list[str | None]]]:
     """Race servers by a generator that sends so many times what they hold; return search, truth and voids."""
     found = []
     for number in range(_RACES):
