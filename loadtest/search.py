@@ -7,6 +7,10 @@ short probe near the edge is luck as often as not. Probes that contradict each o
 the threshold that agrees with most of them, the lower one when in doubt; a rate that both held and
 failed does not hold.
 
+A rate that the load generator cannot send says nothing of the server. It bounds the search from above as a failed rate
+does, and when the server still holds where the search ends, what was found is a lower bound: `unsent_rate` without a
+`fail_rate`, and an interval whose upper end is open.
+
 The interval comes from all probes together, and from the hold where it was near (`edge`). Where nothing missed or
 the probes carry no counts, it is the last bracket, wider at either end by 2.5 over the root of the requests of a
 probe: the bracket alone covered the true edge of simulated M/D/1 queues in 13 to 68 % of searches.
@@ -28,6 +32,8 @@ _CLOSE: Final = 1 + 1e-9
 _LONGEST_STEP: Final = 16
 # Latency at least doubles between two rates that lie within the precision of each other.
 _CLIFF: Final = 2.0
+# A generator that knows no rate that it can send tries this part of the one that it cannot.
+_FRACTION: Final = 0.5
 # How far off the edge a probe of n requests may be, as a share of its rate: this over the root of n.
 _DOUBT: Final = 2.5
 
@@ -46,6 +52,7 @@ class SearchResult:
         cliff: latency jumps between the two rates; False when it rises smoothly; None without both.
         p99_ms: p99 latency at `pass_rate`; None when none held.
         is_confirmed: `pass_rate` held in every one of at least two probes.
+        unsent_rate: the smallest rate that the generator could not send, where no smaller one failed.
     """
 
     value: float
@@ -57,6 +64,7 @@ class SearchResult:
     cliff: bool | None
     p99_ms: float | None
     is_confirmed: bool
+    unsent_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +105,36 @@ class RateSearch:
         self._ceiling = ceiling
         self._probes: list[_Probe] = []
         self._known: list[_Probe] = []
+        self._unsent: list[float] = []
 
     def next_rate(self) -> float | None:
         """Return the rate to probe next, or None when the search has ended."""
-        if len(self._probes) >= self._max_probes:
+        if len(self._probes) + len(self._unsent) >= self._max_probes:
             return None
         if not self._probes:
-            return self._start
+            return self._sendable() if self._unsent else self._start
         holds, fails = self._bracket()
-        if holds is None and fails is not None:
-            return None if fails <= self._floor * _CLOSE else max(self._floor, fails / self._step())
-        if holds is not None and fails is None:
+        beyond = min((rate for rate in (fails, *self._unsent) if rate is not None), default=None)
+        if holds is None and beyond is not None:
+            return None if beyond <= self._floor * _CLOSE else max(self._floor, beyond / self._step())
+        if holds is not None and beyond is None:
             if holds < self._ceiling / _CLOSE:
                 return min(self._ceiling, holds * self._step())
-        elif holds is not None and fails is not None and fails / holds > (1 + self._precision) * _CLOSE:
-            return math.sqrt(holds * fails)
-        return holds if holds is not None and len(self._at(holds)) < 2 else None
+        elif holds is not None and beyond is not None and self._is_apart(holds, beyond):
+            return math.sqrt(holds * beyond)
+        return holds if holds is not None and len(self._at(holds)) < 2 and holds not in self._unsent else None
 
     def record(self, rate: float, result: ProbeResult) -> None:
         """Take what came of a probe."""
         self._probes.append(_Probe(rate, result))
 
     def learn(self, rate: float, result: ProbeResult) -> None:
-        """Take what another run showed, such as a block of the hold: it steers nothing, and narrows the interval."""
+        """Take what another run showed, such as a block of the hold: it narrows the interval, and was sent."""
         self._known.append(_Probe(rate, result))
+
+    def exceed(self, rate: float) -> None:
+        """Take it that the generator cannot send this rate; it counts as a probe."""
+        self._unsent.append(rate)
 
     def result(self) -> SearchResult:
         """Return what the probes so far say.
@@ -133,15 +147,18 @@ class RateSearch:
         holds, fails = self._bracket()
         failing = None if fails is None else min(self._at(fails), key=lambda one: one.margin)
         high = 0.0 if fails is None or failing is None else fails * self._widening(failing)
+        unsent = min(self._unsent, default=None)
+        if fails is not None and unsent is not None and fails <= unsent:
+            unsent = None
         if holds is None:
             binding = None if failing is None else failing.binding
-            return SearchResult(0.0, 0.0, high, None, fails, binding, None, None, is_confirmed=False)
+            return SearchResult(0.0, 0.0, high, None, fails, binding, None, None, False, unsent)
         passes = self._at(holds)
         holding = min(passes, key=lambda one: one.margin)
         bracket = holds / self._widening(holding), max(high, holds * self._widening(holding))
         low, high = self._interval(holds if fails is None else math.sqrt(holds * fails)) or bracket
-        # An end that is open is the rate above which nobody asks.
-        high = min(high, self._ceiling)
+        # An end that is open is the rate above which nobody asks. Nothing is concluded of rates that nobody could send.
+        high = self._ceiling if fails is None and unsent is not None else min(high, self._ceiling)
         return SearchResult(
             value=holds,
             low=min(low, holds),
@@ -152,7 +169,22 @@ class RateSearch:
             cliff=None if failing is None else _is_cliff(holding, failing),
             p99_ms=holding.p99_ms,
             is_confirmed=len(passes) > 1,
+            unsent_rate=unsent,
         )
+
+    def _sendable(self) -> float | None:
+        """Return where to go on while no rate could be sent: towards the largest known one that was."""
+        beyond = min(self._unsent)
+        sent = max((one.rate for one in self._known), default=None)
+        # A rate that was sent before and is not any more says that something else is wrong.
+        if beyond <= max(self._floor, sent or 0.0) * _CLOSE:
+            return None
+        if sent is None:
+            return max(self._floor, beyond * _FRACTION)
+        return math.sqrt(sent * beyond) if self._is_apart(sent, beyond) else sent
+
+    def _is_apart(self, low: float, high: float) -> bool:
+        return high / low > (1 + self._precision) * _CLOSE
 
     def _interval(self, near: float) -> tuple[float, float] | None:
         """Return the interval of the rate at which the first clause breaks."""

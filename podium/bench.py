@@ -17,9 +17,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from loadtest.cores import awake
-from loadtest.probe import judge_probe
-from loadtest.search import RateSearch, SearchResult
-from loadtest.start import likely_rate
+from loadtest.search import SearchResult
 from loadtest.verdict import Verdict, is_settled, judge
 from podium.benchfigures import figures_of
 from podium.benchfile import CLASS, Bench, BenchPayloads, Figure, write_bench
@@ -28,10 +26,11 @@ from podium.calibration import calibrated
 from podium.contest import block_of
 from podium.elastic import ElasticMeasurement, elastic_figures
 from podium.errors import MachineError
-from podium.measure import Course, VoidError
+from podium.measure import BeyondGeneratorError, Course, VoidError
 from podium.racefolder import now
-from podium.results import capacity_figure, clause_of, needs_of, worst_proofs
+from podium.results import bound_text, capacity_figure, clause_of, needs_of, worst_proofs
 from podium.runbook import RunBook, StoredRun
+from podium.search import RatePlay
 from podium.targets.target import Candidate, Target
 from podium.targets.url import UrlTarget
 from predictors.fingerprint import fingerprint
@@ -49,6 +48,8 @@ class _Measured:
     offline: StoredRun | None = None
     holds: list[StoredRun] = field(default_factory=list)
     probes: list[StoredRun] = field(default_factory=list)
+    unsent: list[BeyondGeneratorError] = field(default_factory=list)
+    lost: int = 0
     search: SearchResult | None = None
     elastic: StoredRun | None = None
     trouble: str = ""
@@ -109,6 +110,7 @@ def run_bench(
         except MachineError as error:
             measured.trouble, measured.void = str(error), "restarted"
         verdict = _verdict(plan, measured)
+        capacity = capacity_figure(measured.search)
         bench = Bench(
             bench_id=folder.name,
             variant=plan.name,
@@ -121,11 +123,11 @@ def run_bench(
             rate=plan.rate,
             slo=None if plan.slo is None else str(plan.slo),
             status=_status(verdict, measured),
-            reasons=_reasons(verdict, measured),
+            reasons=_reasons(verdict, measured, bound_text(capacity, profile)),
             needs=None if verdict is None or measured.trouble else needs_of(verdict),
             clauses=() if verdict is None else tuple(clause_of(one) for one in verdict.clauses),
             figures=_figures(plan, measured),
-            server_max_rps=capacity_figure(measured.search),
+            server_max_rps=capacity,
             passport=worst_proofs(run.record.passport for run in course.book.runs),
             void=measured.void,
             runs=course.book.paths(),
@@ -230,27 +232,11 @@ class _Phases:
         phase, slo, measured = self.plan.profile.search, self.plan.slo, self.measured
         if phase is None or slo is None:
             return
-        search = RateSearch(self._start_rate(), phase.precision, max_probes=phase.max_probes)
-        try:
-            while (rate := search.next_rate()) is not None and not self._is_over("search"):
-                self.say(f"search at {rate:.3g}/s")
-                run = self.measurement.probe(self.course, rate=rate, number=len(measured.probes))
-                measured.probes.append(run)
-                search.record(rate, judge_probe(block_of(run), slo))
-        finally:
-            # Probes before a void one stand: the interval is wider, and nothing else is lost.
-            if measured.probes:
-                measured.search = search.result()
-
-    def _start_rate(self) -> float:
-        offline = self.measured.offline.record if self.measured.offline else None
-        if offline is None or self.plan.slo is None or offline.answered <= offline.misses or offline.seconds <= 0:
-            return self.plan.rate or 1.0
-        alone_ms = self.measured.single_stream.record.latency.p50_ms if self.measured.single_stream else None
-        return likely_rate(
-            (offline.answered - offline.misses) / offline.seconds,
-            self.plan.slo,
-            single_stream_s=None if alone_ms is None else alone_ms / 1000,
+        RatePlay(self.measurement, phase, slo, self.plan.rate or 1.0).play(
+            measured,
+            self.course,
+            is_over=lambda: self._is_over("search"),
+            doing=lambda rate: self.say(f"search at {rate:.3g}/s"),
         )
 
     def _is_over(self, what: str) -> bool:
@@ -310,9 +296,9 @@ def _status(verdict: Verdict | None, measured: _Measured) -> Status:
     return "MEASURED" if verdict is None else verdict.status
 
 
-def _reasons(verdict: Verdict | None, measured: _Measured) -> tuple[str, ...]:
+def _reasons(verdict: Verdict | None, measured: _Measured, bound: str) -> tuple[str, ...]:
     told = () if verdict is None or verdict.status == "PASS" or measured.trouble else verdict.reasons
-    return tuple(text for text in (*told, measured.trouble, *measured.missing, measured.cut) if text)
+    return tuple(text for text in (*told, measured.trouble, *measured.missing, measured.cut, bound) if text)
 
 
 def _plain(value: str | int | float | list[str]) -> JsonValue:

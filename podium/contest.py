@@ -15,17 +15,15 @@ from pathlib import Path
 
 from loadtest.errors import GeneratorError
 from loadtest.phases import Search
-from loadtest.probe import judge_probe
-from loadtest.search import RateSearch
 from loadtest.shot import Outcome
 from loadtest.slo import Slo
-from loadtest.start import likely_rate
 from loadtest.verdict import Verdict, is_settled
 from podium.errors import MachineError
 from podium.measure import CandidateGoneError, Course, Measurement, VoidError
 from podium.measured import Measured, block_of, verdict_of
 from podium.progress import RaceProgress
 from podium.runbook import RunBook, StoredRun
+from podium.search import RatePlay
 from podium.targets.target import Candidate
 
 __all__ = ["Contest", "Measured", "block_of"]
@@ -162,7 +160,7 @@ class Contest:
         search = self._measurement.profile.search
         for measured in field_:
             if search is not None and measured.probes:
-                measured.search = self._searched(measured, search).result()
+                measured.search = self._rate_play(search).known(measured).result()
 
     def _verdict(self, measured: Measured) -> Verdict:
         return verdict_of(measured, self._measurement.profile, self._slo)
@@ -225,39 +223,17 @@ class Contest:
         if phase is None:
             return
         self._enter(measured)
-        search = self._searched(measured, phase)
-        try:
-            while (rate := search.next_rate()) is not None and not self._is_over():
-                self._progress.doing(f"{measured.candidate.variant_id}: search at {rate:.3g}/s")
-                run = self._measurement.probe(self._course(measured), rate=rate, number=len(measured.probes))
-                measured.probes.append(run)
-                search.record(rate, judge_probe(block_of(run), self._slo))
-            if search.next_rate() is not None:
-                self._cut(measured, "search had ended")
-        finally:
-            # Probes before a void one stand: the interval is wider, and nothing else is lost.
-            if measured.probes:
-                measured.search = search.result()
-
-    def _searched(self, measured: Measured, phase: Search) -> RateSearch:
-        """Return a search that knows all that was played so far."""
-        search = RateSearch(self._start_rate(measured), phase.precision, max_probes=phase.max_probes)
-        for run in measured.holds:
-            search.learn(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
-        for run in measured.probes:
-            search.record(run.record.planned.rate or 0.0, judge_probe(block_of(run), self._slo))
-        return search
-
-    def _start_rate(self, measured: Measured) -> float:
-        offline = measured.offline.record if measured.offline else None
-        if offline is None or offline.answered <= offline.misses or offline.seconds <= 0:
-            return self._rate
-        alone_ms = measured.single_stream.record.latency.p50_ms if measured.single_stream else None
-        return likely_rate(
-            (offline.answered - offline.misses) / offline.seconds,
-            self._slo,
-            single_stream_s=None if alone_ms is None else alone_ms / 1000,
+        has_ended = self._rate_play(phase).play(
+            measured,
+            self._course(measured),
+            is_over=self._is_over,
+            doing=lambda rate: self._progress.doing(f"{measured.candidate.variant_id}: search at {rate:.3g}/s"),
         )
+        if not has_ended:
+            self._cut(measured, "search had ended")
+
+    def _rate_play(self, phase: Search) -> RatePlay:
+        return RatePlay(self._measurement, phase, self._slo, self._rate)
 
     def _start(self, measured: Measured) -> None:
         deployment = self._measurement.target.deploy(measured.candidate)

@@ -82,13 +82,25 @@ class Quality(Strict):
 
 
 class Capacity(Interval):
-    """The largest Poisson rate that held every clause; 0 with `fail_rate` when none did."""
+    """The largest Poisson rate that held every clause; 0 with `fail_rate` when none did.
+
+    With `unsent_rate` and no `fail_rate` it is the load generator's limit and a lower bound of the server's: `high` is
+    then the rate above which nobody asks.
+    """
 
     pass_rate: float | None = Field(default=None, ge=0, description="Largest rate seen to hold.")
     fail_rate: float | None = Field(default=None, ge=0, description="Smallest rate above it seen to fail.")
     binding: str | None = Field(default=None, description="Clause that failed there.")
     cliff: bool | None = Field(default=None, description="True: latency jumps there; false: it rises smoothly.")
     p99_ms: float | None = Field(default=None, ge=0, description="p99 latency at `pass_rate`.")
+    unsent_rate: float | None = Field(
+        default=None, ge=0, description="Smallest rate that the load generator could not send, below any that failed."
+    )
+
+    @property
+    def is_bound(self) -> bool:
+        """Return whether the server held all that the load generator could send, so that its limit is not known."""
+        return self.unsent_rate is not None and self.fail_rate is None
 
 
 class Money(Strict):

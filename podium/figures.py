@@ -15,6 +15,7 @@ __all__ = [
     "NONE",
     "asked_rate",
     "capacity",
+    "cost",
     "enumerate_words",
     "interval",
     "latency_interval",
@@ -134,17 +135,24 @@ def latency_interval(figure: Interval | None) -> str:
 
 
 def capacity(figure: Capacity | None) -> str:
-    """Return the largest rate that held as `low–high/s`, or that none did."""
+    """Return the largest rate that held as `low–high/s` or, where it is a lower bound, `≥ low/s`; or that none did."""
     if figure is None:
         return NONE
     if figure.value == 0:
         return "0" if figure.fail_rate is None else f"0 (fails at {rate(figure.fail_rate)})"
+    if figure.is_bound:
+        return f"≥{rate(figure.low)}"
     return f"{number(figure.low)}–{rate(figure.high)}"
 
 
 def money(amount: Money | None) -> str:
     """Return an amount with its currency."""
     return NONE if amount is None else f"{number(amount.value)} {amount.currency}"
+
+
+def cost(amount: Money | None, served: Capacity | None) -> str:
+    """Return a cost by the largest rate that is served; by a lower bound of that rate it is at most so much."""
+    return f"≤{money(amount)}" if amount and served and served.is_bound else money(amount)
 
 
 def quality(figure: Quality | None) -> str:

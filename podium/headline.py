@@ -108,7 +108,8 @@ def _won(race: Race, winner: Entry) -> str:
     if winner.cost_per_million:
         ties = [entry.id for entry in level_with(winner, race.variants)]
         least = f", the least of {holding} that hold" if holding > 1 and not ties else ""
-        parts.append(f"a million requests cost {figures.money(winner.cost_per_million)}{least}")
+        cost = figures.cost(winner.cost_per_million, winner.server_max_rps)
+        parts.append(f"a million requests cost {cost}{least}")
         if ties:
             why = "what serves stays" if winner.id == race.incumbent else "the smallest artifact is taken"
             parts.append(f"{figures.enumerate_words(ties)} cannot be told from it by that, so {why}")
@@ -159,7 +160,8 @@ def _tiles(race: Race, winner: Entry) -> list[Tile]:
         ends = f"{quality.low * 100:.1f}–{quality.high * 100:.1f} % on {figures.plural(quality.n, 'sample')}"
         tiles.append(Tile(quality.metric, figures.percent(quality.value), ends))
     if winner.cost_per_million:
-        tiles.append(Tile("cost per million", figures.money(winner.cost_per_million), "at the planned utilization"))
+        cost = figures.cost(winner.cost_per_million, winner.server_max_rps)
+        tiles.append(Tile("cost per million", cost, "at the planned utilization"))
     return tiles
 
 
@@ -173,7 +175,9 @@ def _times(race: Race, winner: Entry) -> str:
         ),
         None,
     )
-    if baseline and baseline.server_max_rps and baseline.server_max_rps.high > 0 and winner.server_max_rps:
-        times = winner.server_max_rps.low / baseline.server_max_rps.high
-        return f"at least {times:.1f} × {baseline.id}"
-    return ""
+    theirs = baseline.server_max_rps if baseline else None
+    mine = winner.server_max_rps
+    notes = ["the load generator's limit"] if mine and mine.is_bound else []
+    if baseline and theirs and theirs.high > 0 and not theirs.is_bound and mine:
+        notes.append(f"at least {mine.low / theirs.high:.1f} × {baseline.id}")
+    return "; ".join(notes)

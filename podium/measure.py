@@ -1,16 +1,18 @@
 """The phases of a profile, played against one deployment: each shot is looked at, proven and kept.
 
 A shot that was played before and is valid is not played again; a void one is kept as void and played again, a bounded
-number of times. Nothing is judged here: what comes out are runs.
+number of times. A rate of the search that the generator could not send in any of them is settled: a race that is
+resumed does not play it again, unless there are more generators then. Nothing is judged here: what comes out are runs.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.calm import Calm
+from loadtest.cores import NOTABLE_STEAL
 from loadtest.payloads import PayloadSet
 from loadtest.profile import Profile
 from loadtest.records import RunIdentity, RunRecord, record_from, write_run
@@ -22,7 +24,7 @@ from podium.evidence import Scene, prove
 from podium.runbook import RunBook, StoredRun
 from podium.targets.target import Deployment, Target
 
-__all__ = ["CandidateGoneError", "Course", "Measurement", "VoidError"]
+__all__ = ["BeyondGeneratorError", "CandidateGoneError", "Course", "Measurement", "VoidError"]
 
 # A void run is played again at once, for the machine may have had a bad second; what the race does after that many
 # tries is its own business.
@@ -34,6 +36,8 @@ _WARM_SHOT_S = 2.2
 _PROBE_SEEDS = 1000
 # Little's law is one of queues that do not grow.
 _GROWN = frozenset({"growing-queue", "inconsistent"})
+# What a run is void by where its generator did not keep up.
+_BEHIND = frozenset({"late", "under-offered", "dropped", "generator-limited"})
 
 
 class CandidateGoneError(MachineError):
@@ -52,6 +56,29 @@ class VoidError(MachineError):
         self.void = void
 
 
+class BeyondGeneratorError(VoidError):
+    """A rate of the search stayed void because the generator could not send it.
+
+    Attributes:
+        rate: that rate, per second.
+    """
+
+    def __init__(self, sentence: str, void: str, rate: float) -> None:
+        super().__init__(sentence, void)
+        self.rate = rate
+
+
+def is_behind(record: RunRecord) -> bool:
+    """Say whether a run is void because its generator did not keep up, which had its cores to itself.
+
+    A generator that is late makes a queue seem to grow, on the clock of the intended start. Whatever else fails is no
+    fault of the rate, and neither is what the machine's host took.
+    """
+    failed = {proof.check for proof in record.passport if proof.ok is False}
+    stolen = record.generator.stolen or 0.0
+    return record.void in _BEHIND and failed <= _BEHIND | _GROWN and stolen <= NOTABLE_STEAL
+
+
 def is_kept(record: RunRecord, excused: Collection[str] = ()) -> bool:
     """Say whether a run is judged: a valid one is, and one whose queue grew at an asked rate, as a rate that failed.
 
@@ -65,6 +92,10 @@ def is_kept(record: RunRecord, excused: Collection[str] = ()) -> bool:
     if "growing-queue" in {record.void, *failed} and record.planned.rate is not None:
         return failed <= _GROWN
     return record.void is None or (bool(excused) and not failed)
+
+
+def _why(record: RunRecord) -> str:
+    return next((proof.evidence for proof in record.passport if proof.ok is False), "")
 
 
 def _gone(record: RunRecord) -> str:
@@ -153,7 +184,11 @@ class Measurement:
         return self._kept(course, "hold", shot, rate=rate)
 
     def probe(self, course: Course, *, rate: float, number: int) -> StoredRun:
-        """Play one probe of the search."""
+        """Play one probe of the search.
+
+        Raises:
+            BeyondGeneratorError: the generator cannot send this rate.
+        """
         phase = self.profile.search
         if phase is None:
             raise ValueError("the profile has no search")
@@ -198,25 +233,40 @@ class Measurement:
 
     def _kept(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
         candidate = course.deployment.candidate
-        known = course.book.find(phase, shot.seed, rate, candidate.address)
-        if known is not None and is_kept(known.record, self.excused) and known.record.fingerprint == self.fingerprint:
-            return known
-        for attempt in range(1, _TRIES + 1):
+        played = course.book.tries(phase, shot.seed, rate, candidate.address)
+        known = [run for run in played if run.record.fingerprint == self.fingerprint]
+        if known and known[-1] is played[-1] and is_kept(known[-1].record, self.excused):
+            return known[-1]
+        # Only a search has another rate to go on with.
+        behind = self._behind(known, shot) if phase == "search" else 0
+        tries = [run.record for run in known[len(known) - behind :]]
+        while len(tries) < _TRIES:
             run = self._played(course, phase, shot, rate=rate)
             if is_kept(run.record, self.excused):
                 return run
-            evidence = next((p.evidence for p in run.record.passport if p.ok is False), "")
-            self.say(f"{candidate.variant_id}: {phase} is void:{run.record.void} ({evidence})")
+            tries.append(run.record)
+            self.say(f"{candidate.variant_id}: {phase} is void:{run.record.void} ({_why(run.record)})")
             if gone := _gone(run.record):
                 raise CandidateGoneError(f"{candidate.variant_id} ended during {phase}: {gone}")
-            if attempt == _TRIES:
-                void = run.record.void or ""
-                raise VoidError(f"{phase} was void {_TRIES} times, last as {void}: {evidence}", void)
-            if run.record.void == "not-warm":
+            if run.record.void == "not-warm" and len(tries) < _TRIES:
                 # The same warm-up would make the next try void as well.
                 course.warmup = None
                 self.warm_up(course)
-        raise AssertionError("unreachable")
+        void = tries[-1].void or ""
+        sentence = f"{phase} was void {_TRIES} times, last as {void}: {_why(tries[-1])}"
+        if phase == "search" and rate is not None and all(is_behind(record) for record in tries):
+            raise BeyondGeneratorError(sentence, void, rate)
+        raise VoidError(sentence, void)
+
+    def _behind(self, known: Sequence[StoredRun], shot: Shot) -> int:
+        """Return how many of the last runs were beyond the generators, as many as there are now, at most all tries."""
+        runners = min(self.target.runners, shot.users)
+        count = 0
+        for run in reversed(known[-_TRIES:]):
+            if not is_behind(run.record) or run.record.generator.runners < runners:
+                break
+            count += 1
+        return count
 
     def _played(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
         deployment, book = course.deployment, course.book

@@ -7,6 +7,7 @@ from loadtest.profile import Profile
 from loadtest.search import SearchResult
 from loadtest.slo import Slo
 from loadtest.verdict import Verdict, judge
+from podium.measure import BeyondGeneratorError
 from podium.runbook import RunBook, StoredRun
 from podium.targets.target import Candidate
 
@@ -17,7 +18,9 @@ __all__ = ["Measured", "block_of", "verdict_of"]
 class Measured:
     """What was measured of one candidate.
 
-    `trouble` is why its course ended early, and `void` the name of the proof behind it, if one is.
+    `trouble` is why its course ended early, and `void` the name of the proof behind it, if one is; `unsent` are the
+    rates of its search that the generator could not send, in their order, and `lost` counts those of a turn in which it
+    could send none.
     """
 
     candidate: Candidate
@@ -27,6 +30,8 @@ class Measured:
     offline: StoredRun | None = None
     holds: list[StoredRun] = field(default_factory=list)
     probes: list[StoredRun] = field(default_factory=list)
+    unsent: list[BeyondGeneratorError] = field(default_factory=list)
+    lost: int = 0
     search: SearchResult | None = None
     trouble: str = ""
     cut: str = ""

@@ -1,12 +1,12 @@
 """Who wins: the order of the entries by verdict and cost.
 
-Pure functions. Between node classes raw speed is never compared; the cheapest entry that holds the objective wins.
-An entry that cannot be told from the first of a place shares it: the interval of its cost, which is that of the
-largest rate it holds, meets the other's. Which of them has the better figure is then chance, and would change from
-race to race; so a place goes to the incumbent, which is replaced only by what is cheaper for sure, else to the
-smallest artifact, and the tie is said. What holds at a cost that nobody knows stands after all whose cost is known. An
-entry whose blocks disagree has no figure to rank by, and no rank (rule 9); where it alone holds the objective it wins
-all the same, because there is nothing to rank it against.
+Pure functions. Between node classes raw speed is never compared; the cheapest entry that holds the objective wins. An
+entry that cannot be told from the first of a place shares it: the interval of its cost, which is that of the largest
+rate it holds, meets the other's; where only a lower bound of that rate is known, the interval is open. Which of them
+has the better figure is then chance, and would change from race to race; so a place goes to the incumbent, which is
+replaced only by what is cheaper for sure, else to the smallest artifact, and the tie is said. What holds at a cost that
+nobody knows stands after all whose cost is known. An entry whose blocks disagree has no figure to rank by, and no rank
+(rule 9); where it alone holds the objective it wins all the same, because there is nothing to rank it against.
 """
 
 import math
@@ -24,18 +24,21 @@ def ranked(entries: Sequence[Entry], incumbent: str | None = None) -> tuple[Entr
 
     `incumbent` is the id of the variant that serves: it stands first among those that share its place.
     """
-    result: list[Entry] = []
-    first: Entry | None = None
-    for entry in sorted(entries, key=_key):
-        if not is_ranked(entry):
-            result.append(entry.model_copy(update={"rank": None}))
-            continue
-        if first is None or _is_behind(entry, first):
-            first = entry.model_copy(update={"rank": 1 + sum(other.rank is not None for other in result)})
-        result.append(entry.model_copy(update={"rank": first.rank}))
-    count = sum(entry.rank is not None for entry in result)
-    placed = sorted(result[:count], key=lambda entry: (entry.rank, entry.id != incumbent, entry.size_bytes or math.inf))
-    return (*placed, *result[count:])
+    order = sorted(entries, key=_key)
+    places: list[list[Entry]] = []
+    for entry in filter(is_ranked, order):
+        # The first place that it may have: an interval that is open, or only wide, reaches over places between.
+        shared = next((one for one in places if not _is_behind(entry, one[0])), None)
+        if shared is None:
+            places.append([entry])
+        else:
+            shared.append(entry)
+    placed: list[Entry] = []
+    for place in places:
+        rank = 1 + len(placed)
+        place.sort(key=lambda entry: (entry.id != incumbent, entry.size_bytes or math.inf))
+        placed += [entry.model_copy(update={"rank": rank}) for entry in place]
+    return (*placed, *(entry.model_copy(update={"rank": None}) for entry in order if not is_ranked(entry)))
 
 
 def is_ranked(entry: Entry) -> bool:

@@ -224,7 +224,10 @@ def _compared(name: str, found: Comparison, tolerance: float) -> Iterator[Case]:
 
 
 def _capacity(name: str, now: Capacity | None, then: Capacity | None, tolerance: float) -> Iterator[Case]:
-    """Compare the largest rates that held: worse where the intervals are apart by more than the tolerance."""
+    """Compare the largest rates that held: worse where the intervals are apart by more than the tolerance.
+
+    A lower bound says what was held and not where it ends: it can be held to, and nothing can be held to its end.
+    """
     if now is None and then is None:
         return
     if now is None or then is None:
@@ -233,8 +236,16 @@ def _capacity(name: str, now: Capacity | None, then: Capacity | None, tolerance:
         yield Case(name, "server_max_rps", "not judged", text)
         return
     text = f"{figures.capacity(then)} before, {figures.capacity(now)} now"
-    is_worse = now.high < then.low * (1 - tolerance)
-    yield Case(name, "server_max_rps", "regression" if is_worse else "ok", text)
+    least = then.low * (1 - tolerance)
+    if now.high < least:
+        yield Case(name, "server_max_rps", "regression", text)
+    elif then.is_bound > now.is_bound or (now.is_bound and now.low < least):
+        side = "the baseline" if then.is_bound else "this one"
+        text += f"; {side} met the load generator's limit first: measure it again with more of them (--runners)"
+        yield Case(name, "server_max_rps", "not judged", text)
+    else:
+        text += "; what is above the load generator's limit is not compared" if now.is_bound else ""
+        yield Case(name, "server_max_rps", "ok", text)
 
 
 def counted(cases: Sequence[Case], outcome: Outcome) -> int:

@@ -17,12 +17,14 @@ from loadtest.search import SearchResult
 from loadtest.slo import Slo
 from loadtest.statistics import percentile_interval, t_interval
 from loadtest.verdict import ClauseVerdict, Verdict
+from podium import figures
 from podium.entry import Capacity, Clause, Entry, Hold, Interval, Money, Needs, Probe, Proof, Quality
 from podium.measured import Measured, block_of, verdict_of
 from podium.nodeclass import NodeClass
 from podium.runbook import StoredRun
 
 __all__ = [
+    "bound_text",
     "capacity_figure",
     "clause_of",
     "entry_of",
@@ -71,7 +73,7 @@ def entry_of(
         cost_per_million=None if unranked else cost_figure(capacity, profile, node_class),
         unranked="; ".join(unranked),
         status="VOID" if is_void else verdict.status,
-        reasons=(measured.trouble,) if is_void else _reasons(verdict, measured),
+        reasons=(measured.trouble,) if is_void else (*_reasons(verdict, measured), *_bounded(capacity, profile)),
         needs=None if is_void else needs_of(verdict),
         runs=measured.book.paths(),
         passport=worst_proofs(run.record.passport for run in _counted(measured)),
@@ -106,6 +108,11 @@ def _reasons(verdict: Verdict, measured: Measured) -> tuple[str, ...]:
     trouble = measured.trouble or measured.cut
     disturbed = _disturbance(measured.holds) if reasons else ""
     return (*reasons, *(text for text in (trouble, disturbed) if text))
+
+
+def _bounded(capacity: Capacity | None, profile: Profile) -> Iterable[str]:
+    text = bound_text(capacity, profile)
+    return [text] if text else []
 
 
 def _disturbance(holds: Sequence[StoredRun]) -> str:
@@ -177,6 +184,20 @@ def capacity_figure(found: SearchResult | None) -> Capacity | None:
         binding=found.binding,
         cliff=found.cliff,
         p99_ms=found.p99_ms,
+        unsent_rate=found.unsent_rate,
+    )
+
+
+def bound_text(found: Capacity | None, profile: Profile) -> str:
+    """Say of a largest rate that it is a lower bound, and what would find it; nothing of one that is none."""
+    if found is None or not found.is_bound:
+        return ""
+    other = " or play a profile over HTTP," if profile.protocol == "grpc" else ""
+    held, unsent = figures.rate(found.pass_rate), figures.rate(found.unsent_rate)
+    return (
+        f"its largest rate is only known to be at least {figures.rate(found.low)}: it held {held}, and the load "
+        f"generator could not send {unsent}; to find it, add load generators "
+        f"(--runners, on a cluster and in podium bench),{other} or give the generator more cores"
     )
 
 

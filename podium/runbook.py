@@ -43,12 +43,13 @@ class RunBook:
 
     def find(self, phase: str, seed: int, rate: float | None, address: str) -> StoredRun | None:
         """Return the last run of that phase, schedule and artifact, valid or void, if it was played already."""
-        for run in reversed(self.runs):
-            record = run.record
-            played = (record.phase, record.schedule_seed, record.planned.rate, record.address)
-            if played == (phase, seed, rate, address):
-                return run
-        return None
+        return next(reversed(self.tries(phase, seed, rate, address)), None)
+
+    def tries(self, phase: str, seed: int, rate: float | None, address: str) -> list[StoredRun]:
+        """Return all runs of that phase, schedule and artifact, valid or void, in their order."""
+        asked = (phase, seed, rate, address)
+        played = ((run, run.record) for run in self.runs)
+        return [run for run, one in played if (one.phase, one.schedule_seed, one.planned.rate, one.address) == asked]
 
     def next_path(self, phase: str) -> Path:
         """Return where the next run's record goes; void runs keep their number."""

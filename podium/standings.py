@@ -95,7 +95,7 @@ def _row(race: Race, entry: Entry) -> Row:
         single_stream=figures.latency_interval(entry.single_stream_p90_ms),
         offline=figures.rate_interval(entry.offline_rps),
         capacity=figures.capacity(entry.server_max_rps),
-        cost=figures.money(entry.cost_per_million),
+        cost=figures.cost(entry.cost_per_million, entry.server_max_rps),
         notes=tuple(_notes(race, entry)),
         reasons=entry.reasons,
         needs=entry.needs.text if entry.needs else "",
@@ -119,6 +119,8 @@ def _notes(race: Race, entry: Entry) -> list[str]:
         notes.append("its cost is not known")
     elif level_with(entry, race.variants):
         notes.append("a tie: intervals meet")
+    if entry.server_max_rps is not None and entry.server_max_rps.is_bound:
+        notes.append("at the load generator's limit")
     if entry.unranked:
         notes.append("not ranked: its blocks disagree")
     return notes

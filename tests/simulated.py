@@ -41,6 +41,7 @@ HOLD = "{kind: hold, blocks: 5, block: 10s, restart: false, stopWhenOversaturate
 SEARCH = "{kind: search, precision: 10%, probe: 5s, probeRequests: 100, maxProbes: 8}"
 _SEND_NS = 100_000
 _WARM_USERS = 2
+_BURST_S = 0.1
 
 Integers = npt.NDArray[np.int64]
 Change = Callable[[str, Shot, Outcome], Outcome]
@@ -69,6 +70,7 @@ class SimulatedTarget:
 
     def __init__(self, service_ms: Mapping[str, float]) -> None:
         self.generator_cores = frozenset({0})
+        self.runners = 1
         self.service_ms = dict(service_ms)
         self.shots: list[tuple[str, Shot]] = []
         self.starts: Counter[str] = Counter()
@@ -227,6 +229,20 @@ def contest(
 def with_samples(outcome: Outcome, **fields: object) -> Outcome:
     """Return an outcome with arrays of its samples replaced."""
     return replace(outcome, samples=replace(outcome.samples, **fields))  # type: ignore[arg-type]
+
+
+def sent_by(rate: float) -> Change:
+    """Return what a generator makes of a load that sends so many a second, and a tenth of that at once."""
+
+    def change(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
+        if shot.schedule is None:
+            return outcome
+        samples = outcome.samples
+        made_s = departed(samples.intended_ns / NS, 1 / rate) - samples.intended_ns / NS
+        held_ns = np.round(np.maximum(made_s - _BURST_S, 0.0) * NS).astype(np.int64)
+        return with_samples(outcome, start_ns=samples.start_ns + held_ns, end_ns=samples.end_ns + held_ns)
+
+    return change
 
 
 def _open(shot: Shot, service_s: float) -> tuple[Samples, str | None]:

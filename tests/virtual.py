@@ -18,7 +18,7 @@ from loadtest.oversaturation import points, stop_time
 from loadtest.payloads import PayloadSet
 from loadtest.profile import Profile
 from loadtest.records import RunRecord
-from loadtest.runrecord import Latency, Planned
+from loadtest.runrecord import Generator, Latency, Planned
 from loadtest.samples import NO_ANSWER, Samples
 from loadtest.settled import Window
 from loadtest.shot import GeneratorFacts, Outcome, Shot
@@ -30,6 +30,7 @@ from podium.progress import RaceProgress
 from podium.runbook import StoredRun
 from podium.targets.target import Deployment
 from tests.loads import payloads
+from tests.queues import departed
 from tests.servers import Server
 from tests.simulated import SimulatedTarget, candidate
 
@@ -57,8 +58,9 @@ class _Run(StoredRun):
 class _VirtualTarget(SimulatedTarget):
     """Servers by variant, whose clocks go on from shot to shot; a new start is a new life."""
 
-    def __init__(self, servers: Mapping[str, Server], seed: int) -> None:
+    def __init__(self, servers: Mapping[str, Server], seed: int, sends: float | None) -> None:
         super().__init__(dict.fromkeys(servers, 0.0))
+        self._sends = sends
         self._servers = dict(servers)
         self._random = {name: np.random.default_rng((seed, number)) for number, name in enumerate(servers)}
         self._age_s: dict[str, float] = {}
@@ -78,6 +80,9 @@ class _VirtualTarget(SimulatedTarget):
         else:
             intended_s = shot.schedule / NS
             starts_s = intended_s + _SENT_AFTER_S
+            if self._sends is not None:
+                # Each request takes the generator a moment, in which no other leaves.
+                starts_s = departed(starts_s, 1 / self._sends) - 1 / self._sends
             ends_s, right = server.answer(starts_s, age_s, random)
         self._age_s[deployment.identity] = age_s + (shot.seconds or float(ends_s[-1]))
         late = ends_s - starts_s > shot.timeout_s
@@ -143,6 +148,7 @@ class _VirtualMeasurement(Measurement):
             void=void,
             fingerprint=self.fingerprint,
             seconds=outcome.seconds,
+            generator=Generator(tool="k6", version="v2.2.0", runners=1),
         )
         run = _Run(Path(phase), record, samples)
         book.add(run)
@@ -162,10 +168,13 @@ class Arena:
         self._folder.cleanup()
 
     def race(
-        self, servers: Mapping[str, Server], slo: Slo, *, seed: int
+        self, servers: Mapping[str, Server], slo: Slo, *, seed: int, sends: float | None = None
     ) -> tuple[Mapping[str, Measured], Sequence[tuple[str, Shot]]]:
-        """Return what a contest measured of these servers, and the shots that were played."""
-        target = _VirtualTarget(servers, seed)
+        """Return what a contest measured of these servers, and the shots that were played.
+
+        `sends` is the most that the load generator can send a second; None is no limit.
+        """
+        target = _VirtualTarget(servers, seed, sends)
         folder = Path(self._folder.name)
         measurement = _VirtualMeasurement(
             target=target,

@@ -117,12 +117,13 @@ def capacity_of(race: Race, folder: Path, entry: Entry) -> PodCapacity:
     slo = parse_slo(race.slo)
     points, source = load_points(folder, entry)
     offline = None if entry.offline_rps is None else entry.offline_rps.value
+    seen = largest.value if largest.is_bound else largest.high
     return PodCapacity(
         variant=entry.id,
         node_class=entry.node_class,
         safe_rate=largest.low,
         # A search that got further than the offline phase has seen more, so the larger of the two is the truth.
-        saturated_rate=None if offline is None else max(offline, largest.high),
+        saturated_rate=None if offline is None else max(offline, seen),
         points=points,
         latency_from=source,
         limit_s=min((clause.value for clause in slo.latency_clauses), default=None),

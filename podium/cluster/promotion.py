@@ -119,7 +119,8 @@ def tell(
 def _reason(race: Race, entry: Entry) -> str:
     rivals = sum(1 for one in race.variants if one.status == "PASS" and not one.emulated) - 1
     cost = entry.cost_per_million
-    price = f", {cost.value:.3g} {cost.currency} a million requests" if cost is not None else ""
+    most = "at most " if entry.server_max_rps is not None and entry.server_max_rps.is_bound else ""
+    price = f", {most}{cost.value:.3g} {cost.currency} a million requests" if cost is not None else ""
     if rivals <= 0:
         return f"alone holds {race.slo}{price}"
     return f"holds {race.slo}{price}; {rivals} {'other holds' if rivals == 1 else 'others hold'} it too"

@@ -132,6 +132,7 @@ def _details(entry: Entry) -> _Pairs:
         pairs += [
             ("largest rate that held", figures.rate(found.pass_rate)),
             ("smallest that failed", figures.rate(found.fail_rate)),
+            ("smallest that could not be sent", figures.rate(found.unsent_rate)),
             ("binding clause", figures.objective(found.binding) if found.binding else figures.NONE),
             (
                 "beyond it",

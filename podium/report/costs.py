@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from podium import figures
 from podium.dossier import Dossier, Price
-from podium.entry import Entry
+from podium.entry import Capacity, Entry
 from podium.racefile import Race
 from podium.report.drawings import entry_name, left_out
 
@@ -83,7 +83,13 @@ def _line(race: Race, entry: Entry, utilization: float | None, price: Price | No
         name=entry_name(race, entry),
         node_class=entry.node_class,
         pod=pod,
-        largest=figures.rate(found.value) if found else figures.NONE,
+        largest=_largest(found),
         planned=figures.rate(planned),
-        million=figures.money(cost),
+        million=figures.cost(cost, found),
     )
+
+
+def _largest(found: Capacity | None) -> str:
+    if found is None:
+        return figures.NONE
+    return figures.capacity(found) if found.is_bound else figures.rate(found.value)

@@ -13,7 +13,7 @@ from loadtest.errors import SloError
 from loadtest.slo import Clause, parse_quality, parse_slo
 from podium import charts, figures
 from podium.charts import NARROW, WIDE, Limit, Size, Style
-from podium.entry import Entry, Interval
+from podium.entry import Capacity, Entry, Interval
 from podium.quantities import format_bytes
 from podium.racefile import Race
 from podium.report.evidence import Run, block_load, curve, valid_holds
@@ -164,7 +164,8 @@ def _pareto(race: Race) -> Figure:
         a, b = x(entry), y(entry)
         if a and b:
             holds = entry.status == "PASS" and not entry.emulated
-            points.append(charts.Point(entry_name(race, entry), looks[entry.id, entry.node_class], a, b, holds))
+            name = entry_name(race, entry) + _bound_note(entry, (x_axis, y_axis))
+            points.append(charts.Point(name, looks[entry.id, entry.node_class], a, b, holds))
         else:
             missing.append(entry)
     return _figure(
@@ -238,6 +239,16 @@ def _goodness(race: Race) -> tuple[Callable[[Entry], _Span | None], charts.Axis]
     return lambda entry: _span(entry.server_max_rps), charts.Axis("largest rate per second", True, figures.number_tick)
 
 
+def _bound_note(entry: Entry, axes: Sequence[charts.Axis]) -> str:
+    """Return what has to be said of a marker that stands at a lower bound of its rate, or an upper one of its cost."""
+    is_bound = entry.server_max_rps is not None and entry.server_max_rps.is_bound
+    return "".join(
+        f", {word}"
+        for label, word in (("cost", "at most so much"), ("largest rate", "at least so much"))
+        if is_bound and any(axis.label.startswith(label) for axis in axes)
+    )
+
+
 def _cost(entry: Entry, currency: str) -> _Span | None:
     cost, rate = entry.cost_per_million, entry.server_max_rps
     if cost is None or cost.currency != currency:
@@ -245,11 +256,18 @@ def _cost(entry: Entry, currency: str) -> _Span | None:
     if rate is None or rate.value <= 0 or rate.low <= 0:
         return (cost.value, cost.value, cost.value)
     # Cost is price over rate, so the interval of the rate turns around.
-    return (cost.value, cost.value * rate.value / rate.high, cost.value * rate.value / rate.low)
+    return (cost.value, cost.value * rate.value / _seen(rate), cost.value * rate.value / rate.low)
 
 
 def _span(figure: Interval | None) -> _Span | None:
+    if isinstance(figure, Capacity):
+        return (figure.value, figure.low, _seen(figure))
     return (figure.value, figure.low, figure.high) if figure else None
+
+
+def _seen(rate: Capacity) -> float:
+    """Return the upper end that is drawn: of a lower bound what was seen, for its own end is far away."""
+    return rate.value if rate.is_bound else rate.high
 
 
 def _quality(race: Race) -> Figure:

@@ -86,6 +86,7 @@ class ClusterTarget:
         )
         # Where the generators run is in what they record, because nobody knows it before.
         self.generator_cores: frozenset[int] = frozenset()
+        self.runners = runners
 
     @property
     def cluster(self) -> Cluster:

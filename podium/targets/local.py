@@ -72,6 +72,7 @@ class LocalTarget:
         self._ports_each = 3 if self._speaks_grpc else 2
         self.server_cores = frozenset(cores[-cpus:])
         self.generator_cores = frozenset(cores[:-cpus][:2])
+        self.runners = 1
 
     def check(self, candidates: int) -> None:
         """Raise an error when the machine lacks the cores, the generators or the ports for that many candidates.

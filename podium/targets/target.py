@@ -65,10 +65,11 @@ class ServerFacts:
 
 
 class Target(Protocol):
-    """A place that serves candidates and loads them."""
+    """A place that serves candidates and loads them, with so many generators that share a schedule."""
 
     name: str
     generator_cores: frozenset[int]
+    runners: int
 
     def check(self, candidates: int) -> None:
         """Raise MachineError or ClusterError when that many candidates cannot be served here now."""

@@ -61,7 +61,7 @@ class UrlTarget:
         parts = urlsplit(endpoint.url)
         self._endpoint = endpoint
         self._payloads = payloads
-        self._runners = runners
+        self.runners = runners
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._is_here = is_local(self._host)
@@ -119,7 +119,7 @@ class UrlTarget:
             payloads,
             workdir=workdir,
             cores=set(self.generator_cores),
-            runners=min(self._runners, shot.users),
+            runners=min(self.runners, shot.users),
         )
         if self._is_here:
             return outcome

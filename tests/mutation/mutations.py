@@ -1,4 +1,4 @@
-"""Twenty faults a person could make in what judges, counts and reads submissions, each a change of one line.
+"""Faults a person could make in what judges, searches, counts and reads submissions, each a change of one line.
 
 None of them is equivalent: for every one there is an input on which the program says something else. The numbers
 behind a name are the line of thought, not an order.
@@ -21,6 +21,8 @@ class Mutation:
 VERDICT = ("tests/unit/test_verdict.py",)
 STATISTICS = ("tests/unit/test_statistics.py",)
 SEARCH = ("tests/unit/test_search.py",)
+UNSENT = ("tests/unit/test_search_unsent.py",)
+BEHIND = ("tests/unit/test_contest_unsent.py",)
 HISTOGRAM = ("tests/unit/test_histogram.py",)
 SUBMISSION = ("tests/unit/test_submission.py",)
 SLO = ("tests/unit/test_slo.py",)
@@ -99,8 +101,8 @@ MUTATIONS = (
     Mutation(
         "the rate that held is not probed again",
         "loadtest/search.py",
-        "len(self._at(holds)) < 2 else None",
-        "len(self._at(holds)) < 1 else None",
+        "len(self._at(holds)) < 2 and holds",
+        "len(self._at(holds)) < 1 and holds",
         SEARCH,
     ),
     Mutation(
@@ -116,6 +118,41 @@ MUTATIONS = (
         "if agreeing > best:",
         "if agreeing >= best:",
         SEARCH,
+    ),
+    Mutation(
+        "a lower bound ends where it was seen",
+        "loadtest/search.py",
+        "high = self._ceiling if fails is None and unsent is not None else min(high, self._ceiling)",
+        "high = min(high, self._ceiling)",
+        UNSENT,
+    ),
+    Mutation(
+        "a rate that failed leaves one above it that could not be sent",
+        "loadtest/search.py",
+        "if fails is not None and unsent is not None and fails <= unsent:",
+        "if fails is None and unsent is not None:",
+        UNSENT,
+    ),
+    Mutation(
+        "a rate that could not be sent costs no probe",
+        "loadtest/search.py",
+        "if len(self._probes) + len(self._unsent) >= self._max_probes:",
+        "if len(self._probes) >= self._max_probes:",
+        UNSENT,
+    ),
+    Mutation(
+        "what the host took is the generator's limit",
+        "podium/measure.py",
+        " and stolen <= NOTABLE_STEAL",
+        "",
+        BEHIND,
+    ),
+    Mutation(
+        "a rate that could not be sent is played again when a race is resumed",
+        "podium/measure.py",
+        'behind = self._behind(known, shot) if phase == "search" else 0',
+        "behind = 0",
+        BEHIND,
     ),
     Mutation(
         "merging keeps only the last of the others",

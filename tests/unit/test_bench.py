@@ -28,6 +28,7 @@ from tests.simulated import (
     Change,
     SimulatedTarget,
     profile,
+    sent_by,
     with_samples,
 )
 
@@ -161,9 +162,25 @@ def test_a_void_probe_leaves_the_verdict_of_the_hold(tmp_path: Path, capsys: pyt
 
 def test_without_a_hold_a_search_without_a_valid_probe_is_void(tmp_path: Path) -> None:
     target = SimulatedTarget({"mine": 5.0})
-    target.change = _dropped_in(5)
+    target.change = lambda _variant, _shot, outcome: replace(outcome, dropped=3)
     _, bench = run_bench(plan(tmp_path, SEARCH), target=target)
     assert (bench.status, bench.void) == ("VOID", "dropped")
+
+
+def test_a_search_beyond_the_generator_goes_on_below_and_the_bound_is_told_as_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = SimulatedTarget({"mine": 5.0})
+    target.change = sent_by(100)
+    folder, bench = run_bench(plan(tmp_path, OFFLINE, HOLD, SEARCH), target=target)
+    found = bench.server_max_rps
+    assert found is not None
+    assert (bench.status, found.is_bound, read_bench(folder).server_max_rps) == ("PASS", True, found)
+    assert bench.reasons[-1].startswith("its largest rate is only known to be at least")
+    show_bench(folder, bench, Output.TABLE)
+    shown = capsys.readouterr().out
+    assert f"≥{found.low:.1f}/s" in shown
+    assert "--runners" in " ".join(shown.split())
 
 
 def test_a_server_that_ends_in_the_search_voids_the_bench(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ def test_a_search_whose_later_probes_are_void_keeps_the_earlier_ones(tmp_path: P
 
     def late_from_the_third_probe(_variant: str, shot: Shot, outcome: Outcome) -> Outcome:
         searched.append(shot.seconds or 0)
-        return replace(outcome, dropped=3) if len(searched) > 2 else outcome
+        # A generator whose core the host took is not at its own limit.
+        robbed = replace(outcome, dropped=3, generator=replace(outcome.generator, stolen=0.2))
+        return robbed if len(searched) > 2 else outcome
 
     target.change = late_from_the_third_probe
     events: list[tuple[str, str | None]] = []

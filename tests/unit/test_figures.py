@@ -83,10 +83,19 @@ def test_intervals_show_value_and_both_ends() -> None:
         (Capacity(value=190, low=180, high=200), "180–200/s"),
         (Capacity(value=0, low=0, high=0, fail_rate=5), "0 (fails at 5.00/s)"),
         (Capacity(value=0, low=0, high=0), "0"),
+        (Capacity(value=190, low=180, high=20_000, unsent_rate=200), "≥180/s"),
+        (Capacity(value=190, low=180, high=200, fail_rate=210, unsent_rate=200), "180–200/s"),
     ],
 )
 def test_capacity_is_a_range_or_the_rate_that_failed(figure: Capacity | None, written: str) -> None:
     assert figures.capacity(figure) == written
+
+
+def test_a_cost_by_a_lower_bound_of_the_rate_is_an_upper_one() -> None:
+    amount, found = Money(value=0.0312, currency="EUR"), Capacity(value=190, low=180, high=200)
+    assert figures.cost(amount, found) == figures.cost(amount, None) == "0.0312 EUR"
+    assert figures.cost(amount, found.model_copy(update={"unsent_rate": 210})) == "≤0.0312 EUR"
+    assert figures.cost(None, found.model_copy(update={"unsent_rate": 210})) == "–"
 
 
 def test_money_quality_and_p_values() -> None:

@@ -77,6 +77,17 @@ def test_a_place_is_shared_with_its_first_and_not_down_a_chain() -> None:
     assert places(*chain) == [("a", 1), ("b", 1), ("c", 3)]
 
 
+def test_a_lower_bound_shares_the_place_of_whatever_may_be_no_better_and_is_behind_nobody_above_it() -> None:
+    limited = figured("limited", 70, 65, 20_000)
+    best, middle = figured("best", 100, 95, 105), figured("middle", 80, 75, 85)
+    slow = figured("slow", 50, 45, 55)
+    assert places(best, middle, limited, slow) == [("best", 1), ("limited", 1), ("middle", 3), ("slow", 4)]
+    # The same figure, as a measured end, stands last but one.
+    known = figured("known", 70, 65, 74)
+    assert places(best, middle, known, slow) == [("best", 1), ("middle", 2), ("known", 3), ("slow", 4)]
+    assert places(limited, slow) == [("limited", 1), ("slow", 2)]
+
+
 def test_intervals_that_do_not_meet_are_told_apart_whatever_the_node_class() -> None:
     other = figured("b", 80, 75, 85).model_copy(update={"node_class": "epyc"})
     assert places(figured("a", 100, 90, 110), other) == [("a", 1), ("b", 2)]

@@ -1,5 +1,6 @@
 """What a gate makes of results alone: largest rates, subjects that are gone, exit codes, JUnit."""
 
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -48,6 +49,41 @@ def test_a_largest_rate_of_one_side_alone_cannot_be_told(
 ) -> None:
     found = gate(side(subject("a", capacity=now)), side(subject("a", capacity=then)), tolerance=0.1)
     assert outcomes(found).get("server_max_rps") == outcome
+
+
+def bound(low: float) -> Capacity:
+    return Capacity(value=low, low=low, high=20_000, unsent_rate=1.1 * low)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "outcome"),
+    [
+        # What was held is held again, or it is not, or not so much could be sent.
+        (bound(100), bound(100), "ok"),
+        (bound(95), bound(100), "ok"),
+        (bound(50), bound(100), "not judged"),
+        (bound(100), (95, 105), "ok"),
+        (bound(50), (95, 105), "not judged"),
+        # A baseline whose end nobody knows can be fallen short of, and not be reached.
+        ((80, 89), bound(100), "regression"),
+        ((95, 120), bound(100), "not judged"),
+        ((200, 220), bound(100), "not judged"),
+    ],
+)
+def test_a_lower_bound_is_never_compared_as_if_it_were_the_largest_rate(
+    now: Capacity | tuple[float, float], then: Capacity | tuple[float, float], outcome: str
+) -> None:
+    new, old = (
+        replace(subject("a"), capacity=one) if isinstance(one, Capacity) else subject("a", capacity=one)
+        for one in (now, then)
+    )
+    found = gate(side(new), side(old), tolerance=0.1)
+    assert outcomes(found)["server_max_rps"] == outcome
+    case = next(one for one in found.cases if one.figure == "server_max_rps")
+    assert "≥" in case.sentence
+    assert ("--runners" in case.sentence) == (outcome == "not judged")
+    assert ("is not compared" in case.sentence) == (outcome == "ok")
+    assert case.sentence in junit_text(found)
 
 
 def test_one_thing_that_cannot_be_told_is_enough_for_6_and_a_regression_goes_before() -> None:
