@@ -9,7 +9,7 @@ Source: Little, "A Proof for the Queuing Formula: L = λW", Operations Research 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +67,12 @@ class PodCapacity:
     limit_s: float | None
     allowed_misses: float | None
     ready_s: float | None
+
+    def times(self, share: float) -> PodCapacity:
+        """Return that of a pod that does everything so many times as fast: as much is in flight at its rates."""
+        saturated = None if self.saturated_rate is None else self.saturated_rate * share
+        points = tuple(LoadPoint(one.rate * share, one.latency_s / share) for one in self.points)
+        return replace(self, safe_rate=self.safe_rate * share, saturated_rate=saturated, points=points)
 
 
 def choose_entry(race: Race, variant: str | None, node_class: str | None) -> Entry:

@@ -133,6 +133,7 @@ def measured_pod(
     node_class: str | None = None,
     utilization: float | None = None,
     peak: float | None = None,
+    safe_rate: float | None = None,
 ) -> MeasuredPod:
     """Read what a race measured of one pod, and compute its targets.
 
@@ -143,6 +144,7 @@ def measured_pod(
         node_class: where the variant ran on several.
         utilization: planned share of the safe rate; the default is the race's profile's.
         peak: a total rate to count pods for, beside the asked one.
+        safe_rate: of a pod of another size than the raced one; all its other figures follow in proportion.
 
     Raises:
         ConfigError: no such race or variant, or it has no capacity.
@@ -151,6 +153,8 @@ def measured_pod(
     read = read_race(folder)
     entry = choose_entry(read, variant, node_class)
     capacity = capacity_of(read, folder, entry)
+    if safe_rate is not None:
+        capacity = capacity.times(safe_rate / capacity.safe_rate)
     rates = {"asked": parse_slo(read.slo).rate, "peak": peak}
     planned = read.profile.get("utilization")
     raced = planned if isinstance(planned, float) and 0 < planned <= 1 else _PLANNED

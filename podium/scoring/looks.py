@@ -18,7 +18,7 @@ from podium.cluster.adapter import Cluster
 from podium.cluster.errors import ClusterError
 from podium.cluster.kinds import POD, Kind, condition, name_of
 from podium.cluster.watch import Change
-from podium.scoring.observation import PodLook
+from podium.scoring.observation import PodLook, requests_in
 
 __all__ = ["Looks"]
 
@@ -94,9 +94,8 @@ class Looks:
         known.asked_s = self._clock()
         if not state:
             return
-        requests = state.get("requests")
         answered = known.look.answered_s
-        if answered is None and isinstance(requests, int) and requests > 0:
+        if answered is None and requests_in(state, " 200"):
             answered = known.asked_s
         marks = known.look.marks or self._marks(name, state)
         known.look = replace(known.look, marks=marks, answered_s=answered, state=state, first=known.look.first or state)

@@ -19,7 +19,7 @@ from podium.cluster.kinds import condition, name_of
 from podium.cluster.watch import Change, Gap
 from podium.scoring.record import PodFacts, Reading, Scaled, Start, Trouble
 
-__all__ = ["Observation", "PodLook", "Sightings", "observe"]
+__all__ = ["Observation", "PodLook", "Sightings", "has_figure", "observe", "requests_in"]
 
 # A pod that takes so long has a reason, and is no longer one that is just starting.
 _LONG_S = 30.0
@@ -114,6 +114,24 @@ def observe(seen: Sightings, service: str, *, zero_s: float, seconds: int) -> Ob
             )
         ),
     )
+
+
+def requests_in(state: Mapping[str, Any], code: str = "") -> int | None:
+    """Return how many requests a server says that it answered, by all protocols; None where it does not say.
+
+    Args:
+        state: its `/debug/state`, where they stand by protocol and code.
+        code: of those with this code alone.
+    """
+    told = state.get("requests")
+    if not isinstance(told, dict):
+        return None
+    return sum(count for name, count in told.items() if isinstance(count, int) and str(name).endswith(code))
+
+
+def has_figure(scaler: Mapping[str, Any]) -> bool:
+    """Return whether a HorizontalPodAutoscaler has read its metric; one that could not lists it without a value."""
+    return _used(scaler.get("status") or {}) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +262,7 @@ def _facts(life: _Life, look: PodLook) -> PodFacts:
         threads=_integer(state.get("threads")),
         cpu_limit=float(limit) if isinstance(limit, int | float) else None,
         throttled=_throttled(look),
-        requests=_integer(state.get("requests")),
+        requests=requests_in(state),
         restarts=_restarts(life.last),
         workers=max(1, _integer(state.get("workers")) or 1),
     )

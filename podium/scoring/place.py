@@ -28,7 +28,7 @@ from podium.cluster.release import Release, check_site, install, remove
 from podium.cluster.site import Platform
 from podium.cluster.watch import Scope, Watch
 from podium.scoring.looks import Looks
-from podium.scoring.observation import Sightings
+from podium.scoring.observation import Sightings, has_figure
 from podium.scoring.question import Integers, Question, Turn
 from podium.scoring.values import chart_values, mode_of, unapplied
 from podium.targets.cluster import ClusterTarget
@@ -40,6 +40,8 @@ POD_AUTOSCALER = Kind("autoscaling.internal.knative.dev/v1alpha1", "PodAutoscale
 _SYSTEM = "kube-system"
 _CONTROLLER = "component=kube-controller-manager"
 _FLAG = "--horizontal-pod-autoscaler-"
+_METRICS = "k8s-app=metrics-server"
+_RESOLUTION = "--metric-resolution="
 _READY_S = 240.0
 _SETTLE_S = 180.0
 # A last pod is kept until Knative is sure, then ends in its own time.
@@ -47,6 +49,9 @@ _TO_ZERO_S = 150.0
 _STEADY_S = 8.0
 _LOOK_S = 1.0
 _NS = 1_000_000_000
+# A Service leads connections to pods and not requests: one that is kept stays with the pod that it found, and pods that
+# are added stand idle, as behind gRPC's channels. So every request is that of another user.
+_OWN_CONNECTION = {"Connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +133,22 @@ class Place:
             if isinstance(policy, KpaPolicy):
                 known = self._cluster.config("config-autoscaler", "knative-serving")
                 return {name: value for name, value in known.items() if not name.startswith("_")}
-            pods = self._cluster.list(POD, namespace=_SYSTEM, labels=_CONTROLLER)
+            flags = (word.removeprefix(_FLAG).partition("=") for word in self._words(_CONTROLLER, _FLAG))
+            found = {name: value for name, _, value in flags}
+            resolution = next(iter(self._words(_METRICS, _RESOLUTION)), "")
         except ClusterError:
             return {}
-        words = [
-            str(word) for pod in pods[:1] for one in pod["spec"]["containers"] for word in one.get("command") or ()
+        return found | ({"metric-resolution": resolution.removeprefix(_RESOLUTION)} if resolution else {})
+
+    def _words(self, labels: str, prefix: str) -> list[str]:
+        """Return the words with that prefix in the command line of the cluster's own pods with these labels."""
+        return [
+            str(word)
+            for pod in self._cluster.list(POD, namespace=_SYSTEM, labels=labels)[:1]
+            for one in pod["spec"]["containers"]
+            for word in (*(one.get("command") or ()), *(one.get("args") or ()))
+            if str(word).startswith(prefix)
         ]
-        flags = (word.removeprefix(_FLAG).partition("=") for word in words if word.startswith(_FLAG))
-        return {name: value for name, _, value in flags}
 
     def play(self, turn: Turn, workdir: Path) -> Played:
         """Play one run, and take away what it made.
@@ -232,7 +245,7 @@ class Place:
             is_steady=False,
         )
         candidate = Candidate(question.served.id, question.node_class.name, question.address, workdir)
-        endpoint = Endpoint(self.target.url(name), question.profile.protocol, name)
+        endpoint = Endpoint(self.target.url(name), question.profile.protocol, name, headers=_OWN_CONNECTION)
         return self.target.load(Deployment(candidate, endpoint, 0.0, ""), shot, question.payloads, workdir)
 
     def _settle(self, name: str, policy: Policy) -> float:
@@ -278,7 +291,7 @@ def unsettled(cluster: Cluster, name: str, policy: Policy) -> str:
     scaler = cluster.get(HPA, name)
     if scaler is None:
         return "there is no HorizontalPodAutoscaler yet"
-    if not (scaler.get("status") or {}).get("currentMetrics"):
+    if not has_figure(scaler):
         told = condition(scaler, "ScalingActive") or {}
         return f"the autoscaler has no figure yet: {told.get('message') or 'it does not say why'}"
     return ""

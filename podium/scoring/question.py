@@ -180,7 +180,7 @@ def ask(asked: Asked, *, site: str, folder: Path) -> Question:
         safe, safe_from = safe * share, f"{safe_from}, times {share:g} for the CPU of a pod"
     rate = asked.rate if asked.rate is not None else _PODS_AT_PEAK * safe
     is_relative = any(stage.is_relative for stage in profile.stages)
-    policies = tuple(named(name, rate) for name in asked.policies)
+    policies = tuple(named(name, rate, safe) for name in asked.policies)
     _check(policies)
     protocol = profile.protocol if asked.payloads is not None else golden_protocol(profile.protocol)
     profile = Profile.model_validate({**profile.model_dump(by_alias=True), "protocol": protocol})
@@ -236,13 +236,14 @@ class _Named:
         self._asked, self._class, self._variant = asked, class_name, variant
         self.is_measured = False
 
-    def __call__(self, name: str, rate: float) -> Policy:
+    def __call__(self, name: str, rate: float, safe: float) -> Policy:
+        """Return a policy for a load whose largest rate is `rate`, and for pods that hold `safe` each."""
         if not name.startswith("computed-") or Path(name).exists():
             return load_policy(name)
         if not self.is_measured:
             raise UsageError(f"the policy {name} follows from a race, and none was read", "leave out --safe-rate")
         asked = self._asked
-        pod = measured_pod(asked.race, asked.runs, variant=asked.variant, node_class=asked.node_class)
+        pod = measured_pod(asked.race, asked.runs, variant=asked.variant, node_class=asked.node_class, safe_rate=safe)
         return setting_of(pod, peak=rate).policy(name)
 
 

@@ -1,8 +1,8 @@
 """The simulator against what was recorded: every run simulated from its load alone, and how far it is off.
 
-What the simulator must be told of a pod comes from the other runs of the same question, so that no run is compared with
-what was fitted to itself; of a single run it does, and the result says so. The best constant number of pods is the
-control: what that reaches needs no simulator.
+What the simulator must be told of a pod comes from the other runs of such pods, under whatever load, so that no run is
+compared with what was fitted to itself; of a single run it does, and the result says so. The best constant number of
+pods is the control: what that reaches needs no simulator.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from loadtest.slo import parse_slo
 from podium.autoscaling.fleet import PodModel, StartParts
+from podium.autoscaling.policy import HpaPolicy, Sampling
 from podium.autoscaling.scorecard import violation_seconds
 from podium.autoscaling.simulation import simulate
 from podium.autoscaling.timeline import Floats, Timeline
@@ -75,7 +76,7 @@ def replays(cards: Sequence[Card]) -> list[Replay]:
     kept = [card for card in cards if card.run.void is None]
     found = []
     for card in kept:
-        others = [one for one in kept if one is not card and one.run.subject == card.run.subject]
+        others = [one for one in kept if one is not card and _pod(one.run) == _pod(card.run)]
         found.append(_replay(card, _model(others or [card]), is_held_out=bool(others)))
     return found
 
@@ -123,6 +124,13 @@ def _replay(card: Card, model: PodModel, *, is_held_out: bool) -> Replay:
     )
 
 
+def _pod(run: ElasticRun) -> tuple[object, ...]:
+    """Return what makes pods alike, whatever load they were under: what they serve, how large, and behind what."""
+    one = run.subject
+    served = (one.variant, one.address, one.node_class, tuple(sorted(one.resources.items())))
+    return (*served, one.slo, one.safe_rate, one.protocol, one.payloads, one.timeout_s, run.mode, run.fingerprint)
+
+
 def _share(found: Any, recorded: Any, within: int) -> float:
     return float(np.mean(np.abs(found - recorded) <= within))
 
@@ -145,16 +153,19 @@ def _model(cards: Sequence[Card]) -> PodModel:
 
 
 def _saturated(cards: Sequence[Card]) -> float:
-    """Return the rate at which a pod is busy: by the autoscaler's own figures, else the most that it answered."""
+    """Return the rate at which a pod is busy: by the autoscaler's own figures, else the most that it answered.
+
+    What was answered and not what came, because a pod that has too much is busy with as much as it answers.
+    """
     rates, used = 0.0, 0.0
     for card in cards:
-        timeline = card.timeline
+        answered, ready = np.asarray(card.run.generated.answered, dtype=np.float64), card.timeline.ready
+        sampling = _sampling(card)
         for reading in card.run.readings:
-            second = int(reading.at_s)
-            before = slice(max(0, second - 2 * _SMOOTHED_S), max(1, second))
-            ready = timeline.ready[before].sum()
-            if reading.used and second > 0 and ready:
-                rates += float(timeline.demand[before].sum() / ready)
+            end = round(reading.at_s - sampling.delay_s)
+            window = slice(max(0, round(end - sampling.window_s)), max(0, end))
+            if reading.used and ready[window].sum():
+                rates += float(answered[window].sum() / ready[window].sum())
                 used += reading.used / 100
     if used:
         return rates / used
@@ -164,6 +175,12 @@ def _saturated(cards: Sequence[Card]) -> float:
         pods = np.maximum(1.0, _smoothed(card.timeline.ready.astype(np.float64)))
         most = max(most, float((answered / pods).max(initial=0.0)))
     return most
+
+
+def _sampling(card: Card) -> Sampling:
+    """Return how late the figures of a run came, as its policy and its cluster say."""
+    policy = as_on(card.run.policy_file, card.run.autoscaler)
+    return policy.sampling if isinstance(policy, HpaPolicy) else Sampling()
 
 
 def _smoothed(column: Floats) -> Floats:

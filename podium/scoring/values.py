@@ -25,6 +25,7 @@ _CONTROLLER = {
     "downscale-stabilization": "downscaleStabilization",
     "tolerance": "tolerance",
 }
+_RESOLUTION = "metric-resolution"
 _KNATIVE = {
     "scale-to-zero-grace-period": "scaleToZeroGrace",
     "max-scale-up-rate": "maxScaleUpRate",
@@ -91,6 +92,10 @@ def as_on(document: Mapping[str, Any], autoscaler: Mapping[str, Any]) -> Policy:
     seen = {names[name]: _setting(value) for name, value in autoscaler.items() if name in names}
     if told.get("kind") == "hpa":
         told["controller"] = {**told.get("controller", {}), **seen}
+        if _RESOLUTION in autoscaler:
+            # A figure of metrics-server is a mean from one look to the next.
+            often = _setting(autoscaler[_RESOLUTION])
+            told["sampling"] = {**told.get("sampling", {}), "resolution": often, "window": often}
     else:
         told |= seen
     return policy_of(told)
@@ -105,7 +110,11 @@ def unapplied(document: Mapping[str, Any], autoscaler: Mapping[str, Any]) -> tup
     """
     try:
         asked = policy_of(document)
-        bare = {name: value for name, value in document.items() if name not in {"controller", *_KNATIVE.values()}}
+        bare = {
+            name: value
+            for name, value in document.items()
+            if name not in {"controller", "sampling", *_KNATIVE.values()}
+        }
         has = as_on(bare, autoscaler)
     except ValueError:
         return ("any setting that could be compared with its own",)
@@ -113,8 +122,9 @@ def unapplied(document: Mapping[str, Any], autoscaler: Mapping[str, Any]) -> tup
         is_idle = asked.behavior.scale_down.stabilization_window_seconds is not None
         names = [name for name in _CONTROLLER.values() if not (is_idle and name == "downscaleStabilization")]
         told = _differing(asked.controller, has.controller, names)
-        # Nobody can see how metrics-server is set.
-        return (*told, *_differing(asked.sampling, Sampling(), ["resolution", "window", "delay"]))
+        # How late a figure comes nobody can see.
+        sampling = has.sampling.model_copy(update={"delay_s": Sampling().delay_s})
+        return (*told, *_differing(asked.sampling, sampling, ["resolution", "window", "delay"]))
     if isinstance(asked, KpaPolicy):
         usual = KpaPolicy(name=asked.name, kind="kpa")
         return (*_differing(asked, has, _KNATIVE.values()), *_differing(asked, usual, ["tick"]))

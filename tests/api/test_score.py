@@ -105,7 +105,7 @@ class Stage:
         state = {
             "threads": 1,
             "cpu_limit": 0.2,
-            "requests": 4,
+            "requests": {"v2-json 200": 4},
             "ready_parts": {"warm_up": 0.2},
             "cgroup": {"nr_periods": 10, "nr_throttled": 9},
         }
@@ -330,6 +330,10 @@ def test_what_a_policy_shares_with_all_others_is_kept_with_its_runs(
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"command": words}]}}
     api.keeps("v1/pods", pod, "kube-system")
     assert found.autoscaler(hpa) == {"sync-period": "5s"}
+    metadata = {"name": "metrics", "labels": {"k8s-app": "metrics-server"}}
+    pod = {"metadata": metadata, "spec": {"containers": [{"args": ["--secure-port=10250", "--metric-resolution=10s"]}]}}
+    api.keeps("v1/pods", {"apiVersion": "v1", "kind": "Pod", **pod}, "kube-system")
+    assert found.autoscaler(hpa) == {"sync-period": "5s", "metric-resolution": "10s"}
     assert found.autoscaler(kpa) == {"stable-window": "20s"}
     assert "cluster" not in found.environment()
     api.keeps("v1/namespaces", {"kind": "Namespace", "metadata": {"name": "kube-system", "uid": "0a1b"}}, None)
@@ -354,7 +358,12 @@ def test_a_policy_has_settled_when_its_fewest_pods_are_there_and_its_autoscaler_
     scaler: dict[str, Any] = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "s"}, "spec": {}}
     api.keeps("autoscaling/v2/horizontalpodautoscalers", {**scaler, "status": {}})
     assert "no figure yet: it does not say why" in place.unsettled(cluster, "s", hpa)
-    api.keeps("autoscaling/v2/horizontalpodautoscalers", {**scaler, "status": {"currentMetrics": [{}]}})
+    # So a controller writes it that asked for the metric and got none.
+    blind: dict[str, Any] = {"status": {"currentMetrics": [{"type": ""}]}}
+    api.keeps("autoscaling/v2/horizontalpodautoscalers", {**scaler, **blind})
+    assert "no figure yet" in place.unsettled(cluster, "s", hpa)
+    seen = {"currentMetrics": [{"containerResource": {"current": {"averageUtilization": 0}}}]}
+    api.keeps("autoscaling/v2/horizontalpodautoscalers", {**scaler, "status": seen})
     assert place.unsettled(cluster, "s", hpa) == ""
     leaving = {**metadata, "deletionTimestamp": "2026-11-22T09:00:00Z"}
     api.keeps("v1/pods", {**pod, "metadata": leaving})

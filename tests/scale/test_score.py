@@ -27,6 +27,7 @@ from tests.eventually import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
+_TURNS = 3
 OURS = "isvc,deployments,pods,hpa,jobs,services,secrets,configmaps"
 STEP = [{"rate": "3/s", "for": "10s"}, {"rate": "18/s", "for": "40s"}, {"rate": "3/s", "for": "20s"}]
 
@@ -85,6 +86,16 @@ def left(namespace: Kubectl) -> list[str]:
     return [name for name in found if not name.startswith("configmap/kube-root-ca")]
 
 
+def play(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Play until every run counts: on a busy machine the generator is late, and the same command plays those again."""
+    for _ in range(_TURNS):
+        done = run(words)
+        assert done.returncode == 0, done.stderr
+        if all(one.void is None for one in records(folder)):
+            break
+    return done
+
+
 def records(folder: Path) -> list[ElasticRun]:
     return find_runs([folder / "runs"])
 
@@ -94,8 +105,7 @@ def test_two_policies_are_scored_live_and_nothing_is_left(
 ) -> None:
     write(tmp_path)
     words = command(tmp_path, stored, namespace.namespace, repeats=2)
-    done = run(words)
-    assert done.returncode == 0, done.stderr
+    done = play(words, tmp_path)
     told = json.loads(done.stdout)
     assert [one["policy"] for one in told["policies"]] == ["calm", "keen"]
     runs = records(tmp_path)
@@ -105,7 +115,10 @@ def test_two_policies_are_scored_live_and_nothing_is_left(
     for one in runs:
         assert one.void is None, one.passport
         assert one.scaled.ready[0] == 1
+        # The watch saw all of it, and from its begin the autoscaler had a figure to decide by.
         assert not [trouble for trouble in one.troubles if trouble.what == "watch"], one.troubles
+        assert not [trouble for trouble in one.troubles if trouble.what == "metrics" and trouble.at_s <= 0]
+        assert one.readings[0].used is not None, one.readings
     keen = [card_of(one) for one in runs if one.policy == "keen"]
     for card in keen:
         assert card.score.most_ready >= 2
@@ -116,7 +129,9 @@ def test_two_policies_are_scored_live_and_nothing_is_left(
         known = [mark for mark in marks if mark is not None]
         assert len(known) == len(marks), starts[0]
         assert known == sorted(known)
+        assert starts[0].answered_s is not None, starts[0]
         assert card.run.pods[0].throttled is not None
+        assert sum(pod.requests or 0 for pod in card.run.pods) > 0, card.run.pods
         assert [one.used for one in card.run.readings if one.used], card.run.readings
     assert left(namespace) == []
     # Nothing is played again, and without a cluster the figures are the same.

@@ -40,6 +40,14 @@ def test_the_three_targets_say_the_same_planned_rate() -> None:
     assert found.in_flight == pytest.approx(75 * 0.020)
 
 
+def test_a_pod_of_half_the_size_is_held_at_half_the_rate_and_at_the_same_share_of_itself() -> None:
+    whole, half = compute_targets(pod(), 0.75), compute_targets(pod().times(0.5), 0.75)
+    assert half.rate == whole.rate / 2
+    assert half.knative_rps == whole.knative_rps / 2
+    # As many are in flight: half as many come, and each takes twice as long.
+    assert (half.cpu_percent, half.in_flight) == (whole.cpu_percent, pytest.approx(whole.in_flight))
+
+
 def test_knative_plans_seventy_percent_of_its_target_and_so_arrives_at_the_planned_rate() -> None:
     found = compute_targets(pod(safe=700, points=(LoadPoint(700, 0.1),)), 0.7)
     assert found.knative_rps * KNATIVE_UTILIZATION == pytest.approx(found.rate)

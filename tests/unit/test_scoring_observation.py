@@ -85,7 +85,12 @@ def test_marks_come_from_the_watch_the_events_and_the_pod_itself() -> None:
     look = PodLook(
         marks=ServerMarks(ZERO + 3.1, ZERO + 3.5, ZERO + 3.9),
         answered_s=ZERO + 4.7,
-        state={"threads": 1, "cpu_limit": 0.2, "requests": 8, "cgroup": {"nr_periods": 50, "nr_throttled": 38}},
+        state={
+            "threads": 1,
+            "cpu_limit": 0.2,
+            "requests": {"v2-json 200": 7, "v1-json 400": 1},
+            "cgroup": {"nr_periods": 50, "nr_throttled": 38},
+        },
         first={"cgroup": {"nr_periods": 30, "nr_throttled": 30}},
     )
     found = seen(

@@ -87,6 +87,16 @@ def test_what_the_chart_cannot_make_is_refused(document: dict[str, object], told
         ({"kind": "hpa", "target": 50}, {"downscale-stabilization": "5m0s"}, ()),
         ({"kind": "hpa", "target": 50, "sampling": {"delay": "1s"}}, {}, ("delay 1s (it has 5s)",)),
         (
+            {"kind": "hpa", "target": 50},
+            {"metric-resolution": "10s"},
+            ("resolution 15s (it has 10s)", "window 15s (it has 10s)"),
+        ),
+        (
+            {"kind": "hpa", "target": 50, "sampling": {"resolution": "10s", "window": "10s"}},
+            {"metric-resolution": "10s"},
+            (),
+        ),
+        (
             {"kind": "kpa", "maxScaleUpRate": 3.0, "tick": "1s"},
             {"max-scale-up-rate": "1000", "max-scale-down-rate": "2.0"},
             ("maxScaleUpRate 3.0 (it has 1000.0)", "tick 1s (it has 2s)"),
