@@ -192,7 +192,7 @@ def bound_text(found: Capacity | None, profile: Profile) -> str:
     """Say of a largest rate that it is a lower bound, and what would find it; nothing of one that is none."""
     if found is None or not found.is_bound:
         return ""
-    other = " or play a profile over HTTP," if profile.protocol == "grpc" else ""
+    other = " play a profile over HTTP," if profile.protocol == "grpc" else ""
     held, unsent = figures.rate(found.pass_rate), figures.rate(found.unsent_rate)
     return (
         f"its largest rate is only known to be at least {figures.rate(found.low)}: it held {held}, and the load "
