@@ -50,6 +50,12 @@ __all__ = [
 _CHART = "variant"
 _GONE_S = 90.0
 _LOOK_EVERY_S = 1.0
+# Where requests to services of mode Knative go in, whichever gateway there is.
+_GATEWAY = {
+    "namespaceSelector": {
+        "matchExpressions": [{"key": "networking.knative.dev/ingress-provider", "operator": "Exists"}]
+    }
+}
 # A pod of a race is gone as soon as it may be: nobody routes to it any more.
 _IN_A_RACE: Mapping[str, Any] = {"preStop": "0s", "gracePeriodSeconds": 10, "networkPolicy": {"enabled": False}}
 
@@ -120,9 +126,17 @@ def values_of(release: Release, platform: Platform) -> dict[str, Any]:
     }
 
 
-def load_values_of(label: str, platform: Platform, *, runners: int) -> dict[str, Any]:
-    """Return the values of the chart `loadtest` for the load generators of a race."""
-    return {"run": {"race": label, "labels": {}}, "image": platform.images["loadtest"], "runners": runners}
+def load_values_of(label: str, platform: Platform, *, runners: int, through_gateway: bool = False) -> dict[str, Any]:
+    """Return the values of the chart `loadtest` for the load generators of a race.
+
+    Args:
+        label: of the race.
+        platform: the cluster's.
+        runners: how many.
+        through_gateway: they load services of mode Knative, whose gateway has a namespace of its own.
+    """
+    values = {"run": {"race": label, "labels": {}}, "image": platform.images["loadtest"], "runners": runners}
+    return values | ({"networkPolicy": {"to": [_GATEWAY]}} if through_gateway else {})
 
 
 def check_site(cluster: Cluster, platform: Platform, release: Release) -> None:

@@ -102,6 +102,7 @@ class Place:
             protocol=question.profile.protocol,
             race_id=session,
             runners=question.runners,
+            through_gateway=any(mode_of(policy) == "Knative" for policy in question.policies),
             say=say,
         )
 

@@ -32,6 +32,7 @@ SHARE_WITHIN = 0.9
 MOST_DIFFERENCE = 0.25
 _LEAST_CHANGES = 4
 _SMOOTHED_S = 5
+_HELD_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,10 @@ def _model(cards: Sequence[Card]) -> PodModel:
     subject = cards[0].run.subject
     slo = parse_slo(subject.slo)
     saturated = max(subject.safe_rate, _saturated(cards))
+    safe = min(saturated, max(subject.safe_rate, _held(cards)))
     p50 = np.asarray([value for card in cards for value in card.run.generated.p50_ms if value is not None])
     return PodModel(
-        safe_rate=subject.safe_rate,
+        safe_rate=safe,
         saturated_rate=saturated,
         # That of the quiet seconds, in which nothing waits.
         latency_s=float(np.percentile(p50, 10)) / 1000 if p50.size else 1 / saturated,
@@ -150,6 +152,21 @@ def _model(cards: Sequence[Card]) -> PodModel:
         allowed_misses=min(clause.allowed for card in cards for clause in card.run.generated.clauses),
         start=_start(cards),
     )
+
+
+def _held(cards: Sequence[Card]) -> float:
+    """Return the most requests a second and pod that were held for a while; zero where none were.
+
+    A race may have proven less of a pod than it holds, and for a pod of another size it has proven nothing.
+    """
+    most = 0.0
+    for card in cards:
+        fits = np.where(card.violated | (card.timeline.ready < 1), 0.0, 1.0)
+        rates = fits * card.timeline.demand / np.maximum(1, card.timeline.ready)
+        if rates.size >= _HELD_S:
+            least = np.lib.stride_tricks.sliding_window_view(rates, _HELD_S).min(axis=1)
+            most = max(most, float(least.max()))
+    return most
 
 
 def _saturated(cards: Sequence[Card]) -> float:

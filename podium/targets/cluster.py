@@ -70,6 +70,7 @@ class ClusterTarget:
         protocol: str,
         race_id: str,
         runners: int = 1,
+        through_gateway: bool = False,
         say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._cluster = cluster
@@ -82,7 +83,14 @@ class ClusterTarget:
         self._up: dict[str, Deployment] = {}
         self._nodes: dict[str, Node] = {}
         self._runners = RunnerPods(
-            cluster, helm, platform, label=self._label, race_label=RACE_LABEL, runners=runners, say=say
+            cluster,
+            helm,
+            platform,
+            label=self._label,
+            race_label=RACE_LABEL,
+            runners=runners,
+            say=say,
+            through_gateway=through_gateway,
         )
         # Where the generators run is in what they record, because nobody knows it before.
         self.generator_cores: frozenset[int] = frozenset()

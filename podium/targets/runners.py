@@ -43,6 +43,7 @@ class RunnerPods:
         race_label: str,
         runners: int,
         say: Callable[[str], None],
+        through_gateway: bool = False,
     ) -> None:
         self._cluster = cluster
         self._helm = helm
@@ -50,6 +51,7 @@ class RunnerPods:
         self._label = label
         self._race_label = race_label
         self._count = runners
+        self._through_gateway = through_gateway
         self._say = say
         self._fleet: Fleet | None = None
         self._looked = 0.0
@@ -100,7 +102,7 @@ class RunnerPods:
         if former is not None and not _is_active(former):
             # A Job that has ended cannot be started again.
             self.remove()
-        values = load_values_of(self._label, self._platform, runners=self._count)
+        values = load_values_of(self._label, self._platform, runners=self._count, through_gateway=self._through_gateway)
         self._helm.upgrade(self.release, _CHART, values)
         try:
             self._cluster.wait(

@@ -8,7 +8,7 @@ import pytest
 from podium.cluster import helm
 from podium.cluster.access import Access, kubeconfig_path
 from podium.cluster.errors import ConflictError, NotServedError, RefusedByClusterError, UnreachableError, WebhookError
-from podium.cluster.release import Release, Served, race_release, values_of
+from podium.cluster.release import Release, Served, load_values_of, race_release, values_of
 from podium.cluster.site import Platform
 from podium.errors import ConfigError, MachineError
 from podium.nodeclass import load_node_class
@@ -58,6 +58,14 @@ def test_replicas_decide_on_autoscaler_and_budget(
 def test_an_objective_is_passed_on_where_there_is_one(release: Release) -> None:
     assert "slo" not in values_of(release, PLATFORM)
     assert values_of(replace(release, slo="p99<=50ms"), PLATFORM)["slo"] == "p99<=50ms"
+
+
+def test_generators_are_led_through_the_gateway_where_mode_knative_is_loaded_and_nowhere_else_out() -> None:
+    platform = replace(PLATFORM, images={"loadtest": "l:1"})
+    assert "networkPolicy" not in load_values_of("r1", platform, runners=1)
+    (peer,) = load_values_of("r1", platform, runners=1, through_gateway=True)["networkPolicy"]["to"]
+    (term,) = peer["namespaceSelector"]["matchExpressions"]
+    assert term == {"key": "networking.knative.dev/ingress-provider", "operator": "Exists"}
 
 
 def test_what_scales_may_be_told(release: Release) -> None:

@@ -13,7 +13,7 @@ from podium.autoscaling.simulation import simulate
 from podium.scoring.card import Card, card_of
 from podium.scoring.record import Reading
 from podium.scoring.replay import document, is_near, replays
-from tests.elasticruns import HPA, elastic_run, start
+from tests.elasticruns import HPA, elastic_run, start, subject
 
 pytestmark = pytest.mark.unit
 
@@ -94,6 +94,25 @@ def test_flags_of_the_clusters_controller_stand_in_for_the_policys() -> None:
 def test_a_run_alone_is_compared_with_itself_and_says_so() -> None:
     (only,) = replays([simulated(1)])
     assert not only.is_held_out
+
+
+def test_what_a_pod_is_like_is_taken_from_runs_under_other_loads_and_not_from_other_pods() -> None:
+    mine = simulated(1)
+    for changes, is_held_out in (
+        ({"profile_name": "burst", "profile_digest": "e" * 64, "rate": 30.0}, True),
+        ({"resources": {"cpu": "400m", "memory": "256Mi"}}, False),
+        ({"payloads": "q" * 64}, False),
+    ):
+        found = replays([mine, simulated(2, subject=subject(**changes))])
+        assert [one.is_held_out for one in found] == [is_held_out] * 2, changes
+    behind = card_of(simulated(2).run.model_copy(update={"mode": "Knative"}))
+    assert not replays([mine, behind])[0].is_held_out
+
+
+def test_a_pod_holds_what_it_was_seen_to_hold_where_less_was_proven() -> None:
+    modest = {"subject": subject(safe_rate=2.0)}
+    found = replays([simulated(1, **modest), simulated(2, **modest)])
+    assert [is_near(one) for one in found] == [True, True], [(one.recorded_s, one.simulated_s) for one in found]
 
 
 def test_void_runs_and_quiet_ones_do_not_count() -> None:
