@@ -49,10 +49,54 @@ KINDS = {
 }
 _BINARY = b"k8s\0"
 _LOOK_S = 0.15
+# Not among the names that it says it exports.
+_MISMATCH: type[Exception] = getattr(kmock, "ReactionMismatchError")  # noqa: B009
 Seen = Callable[[str, str, Document | None], None]
 
 
-class Emulator(kmock.KubernetesEmulator):
+class _Answering(kmock.RawHandler):
+    """kmock's choice of an answer, made from the request alone.
+
+    kmock itself looks for it in all requests that ever came, and that for each answer that is planned: a test that
+    sends a thousand of them would do little else.
+    """
+
+    __slots__ = ()
+
+    async def _handle(self, request: kmock.Request) -> web.StreamResponse:
+        longest = max((len(one.priorities) for one in self._payloads), default=0)
+        planned = sorted(
+            self._payloads,
+            key=lambda one: [*(-each for each in one.priorities), *[0] * (longest - len(one.priorities))],
+        )
+        for one in planned:
+            if one._disabled.is_set() or not _sees(one._source, request):
+                continue
+            try:
+                return await one(request)
+            except _MISMATCH:
+                one._disabled.set()
+            except NotImplementedError:  # it has nothing to say
+                pass
+        raise NotImplementedError(f"nothing is planned for {request}")
+
+
+def _sees(view: kmock.View, request: kmock.Request) -> bool:
+    """Return whether a request is among those of a view; only a slice has to look at what came before."""
+    match view:
+        case kmock.Root():
+            return True
+        case kmock.Filter():
+            return bool(view.criteria(request)) and _sees(view._source, request)
+        case kmock.Priority():
+            return _sees(view._source, request)
+        case kmock.Slicer():
+            return _sees(view._source, request) and request in view
+        case _:
+            return request in view
+
+
+class Emulator(kmock.KubernetesEmulator, _Answering):
     """The server.
 
     `behind` are addresses by what is reached through the proxy there, as in `services/load-results:8090`; `seen` is
