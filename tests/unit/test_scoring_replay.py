@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from podium.autoscaling.fleet import PodModel, StartParts
-from podium.autoscaling.policy import policy_of
+from podium.autoscaling.policy import Sampling, policy_of
 from podium.autoscaling.simulation import simulate
 from podium.scoring.card import Card, card_of
 from podium.scoring.record import Reading
-from podium.scoring.replay import document, is_near, replays
+from podium.scoring.replay import document, figures_of, is_near, replays
 from tests.elasticruns import HPA, elastic_run, start, subject
 
 pytestmark = pytest.mark.unit
@@ -113,6 +113,27 @@ def test_a_pod_holds_what_it_was_seen_to_hold_where_less_was_proven() -> None:
     modest = {"subject": subject(safe_rate=2.0)}
     found = replays([simulated(1, **modest), simulated(2, **modest)])
     assert [is_near(one) for one in found] == [True, True], [(one.recorded_s, one.simulated_s) for one in found]
+
+
+@pytest.mark.parametrize("late_s", [3, 12])
+def test_how_late_figures_come_is_found_in_those_of_other_runs(late_s: int) -> None:
+    cards = []
+    for repeat in (1, 2):
+        run = simulated(repeat).run
+        answered = [min(rate, 12.0 * pods) for rate, pods in zip(RATES, run.scaled.ready, strict=True)]
+        used = [100 * amount / (12.0 * pods) for amount, pods in zip(answered, run.scaled.ready, strict=True)]
+        readings = tuple(
+            Reading(at_s=float(at), used=float(np.mean(used[at - late_s - 10 : at - late_s])), wanted=1)
+            for at in range(30, 240, 10)
+        )
+        seen = run.generated.model_copy(update={"answered": tuple(round(amount) for amount in answered)})
+        cards.append(card_of(run.model_copy(update={"generated": seen, "readings": readings})))
+    busy, sampling = figures_of(cards, Sampling())
+    assert busy == pytest.approx(12.0, rel=0.05)
+    assert sampling.delay_s + sampling.window_s / 2 == pytest.approx(late_s + 5, abs=2)
+    # Too few figures say nothing of it.
+    few = [card_of(card.run.model_copy(update={"readings": card.run.readings[:2]})) for card in cards]
+    assert figures_of(few, Sampling())[1] == Sampling()
 
 
 def test_void_runs_and_quiet_ones_do_not_count() -> None:
