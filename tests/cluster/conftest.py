@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 ALLOWED = ("kind-podium",)
 STANDARD = Path(os.environ.get("KUBECONFIG") or ROOT / ".podium" / "kubeconfig")
 _PATIENCE_S = 60.0
-_RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+_RESTRICTED = "pod-security.kubernetes.io/enforce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,9 @@ def cluster() -> Kubectl:
 def namespace(cluster: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """Return kubectl in a fresh namespace with restricted Pod Security, which goes after the test."""
     name = f"podium-test-{uuid.uuid4().hex[:8]}"
-    cluster.run("create", "namespace", name)
-    cluster.run("label", "namespace", name, _RESTRICTED, "podium.dev/test=true")
+    labels = {_RESTRICTED: "restricted", "podium.dev/test": "true"}
+    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    cluster.run("create", "-f", "-", text=json.dumps(made))
     inside = Kubectl(cluster.program, name)
     yield inside
     if any(report.failed for report in getattr(request.node, "reports", [])):

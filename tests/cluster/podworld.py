@@ -52,8 +52,9 @@ def lacks() -> str:
     missing = [name for name in ("ip", "nft", "sysctl") if shutil.which(name) is None]
     if missing:
         return f"this machine has no {' and no '.join(missing)}"
-    made = subprocess.run(["ip", "netns", "add", "podium-try"], capture_output=True, text=True, check=False)
-    subprocess.run(["ip", "netns", "del", "podium-try"], capture_output=True, check=False)
+    tried = f"podium-try-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", tried], capture_output=True, text=True, check=False)
+    subprocess.run(["ip", "netns", "del", tried], capture_output=True, check=False)
     return "" if made.returncode == 0 else f"no network namespace can be made here: {made.stderr.strip()}"
 
 

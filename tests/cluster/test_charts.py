@@ -4,10 +4,7 @@ What the charts render is compared and validated in tests/rendered; here is what
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -187,26 +184,3 @@ def test_a_race_may_do_what_it_needs_and_no_more(
     if resource not in {"nodes", "clusterservingruntimes.serving.kserve.io"}:
         elsewhere = Kubectl(cluster.program, "kserve").run(*asked, check=False)
         assert elsewhere.stdout.strip() == "no"
-
-
-@pytest.mark.parametrize(("account", "code", "said"), [("podium-racer", 0, "5 pods"), ("default", 4, "may not do it")])
-def test_the_racing_account_sees_all_that_a_race_needs(
-    account: str, code: int, said: str, cluster: Kubectl, tmp_path: Path
-) -> None:
-    config = yaml.safe_load(cluster.run("config", "view", "--raw", "--minify", "--flatten").stdout)
-    config["users"][0]["user"] = {"token": cluster.run("create", "token", account).stdout.strip()}
-    config["contexts"][0]["context"]["namespace"] = "podium"
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    words = ["race", "-f", "examples/food11.yaml", "--target", "cluster", "--profile", "quick", "--dry-run"]
-    done = subprocess.run(
-        [sys.executable, "-m", "podium", *words, "--kubeconfig", str(path)],
-        cwd=ROOT,
-        env={**os.environ, "HELM_DRIVER": "configmap"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert said in done.stdout + done.stderr
