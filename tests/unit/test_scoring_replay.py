@@ -110,8 +110,8 @@ def test_what_a_pod_is_like_is_taken_from_runs_under_other_loads_and_not_from_ot
 
 
 def test_a_pod_holds_what_it_was_seen_to_hold_where_less_was_proven() -> None:
-    modest = {"subject": subject(safe_rate=2.0)}
-    found = replays([simulated(1, **modest), simulated(2, **modest)])
+    modest = subject(safe_rate=2.0)
+    found = replays([simulated(1, subject=modest), simulated(2, subject=modest)])
     assert [is_near(one) for one in found] == [True, True], [(one.recorded_s, one.simulated_s) for one in found]
 
 
