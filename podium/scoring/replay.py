@@ -37,7 +37,7 @@ _HELD_S = 10
 # Of an autoscaler's figures: from the end of what they tell until they are read, and how long that was.
 _DELAYS_S = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0)
 _WINDOWS_S = (10.0, 15.0, 20.0)
-_FEWEST_FIGURES = 8
+_FEWEST_FIGURES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,9 @@ def document(replay: Replay) -> dict[str, Json]:
 def _replay(card: Card, known: Sequence[Card], *, is_held_out: bool) -> Replay:
     run, ready = card.run, card.timeline.ready
     policy = as_on(run.policy_file, run.autoscaler)
-    busy, sampling = figures_of(known, policy.sampling if isinstance(policy, HpaPolicy) else Sampling())
-    if isinstance(policy, HpaPolicy):
+    resolution_s = policy.sampling.resolution_s if isinstance(policy, HpaPolicy) else 0.0
+    busy, sampling = figures_of(known, resolution_s)
+    if sampling is not None and isinstance(policy, HpaPolicy):
         policy = policy.model_copy(update={"sampling": sampling})
     model = _model(known, busy)
     line = simulate(card.timeline.demand, policy, model, pods=int(card.timeline.wanted[0]), phase_s=_phase(run))
@@ -182,29 +183,24 @@ def _held(cards: Sequence[Card]) -> float:
     return most
 
 
-def figures_of(cards: Sequence[Card], told: Sampling) -> tuple[float, Sampling]:
+def figures_of(cards: Sequence[Card], resolution_s: float) -> tuple[float, Sampling | None]:
     """Return the rate at which a pod is busy, and how late the autoscaler's figures come; by the figures themselves.
 
     A figure is a mean over some time that ended a while ago, and nothing says which: a kubelet looks at its containers
     when it has the time. So that time is taken in which what was answered explains the figures best.
     What was answered and not what came, because a pod that has too much is busy with as much as it answers.
-
-    Args:
-        cards: runs of such pods.
-        told: what holds where there are too few figures to say.
     """
-    best, busy, sampling = np.inf, 0.0, told
-    for delay_s, window_s in ((told.delay_s, told.window_s), *product(_DELAYS_S, _WINDOWS_S)):
+    best: tuple[float, float, Sampling | None] = (np.inf, 0.0, None)
+    for delay_s, window_s in product(_DELAYS_S, _WINDOWS_S):
         rates, used = _explained(cards, delay_s, window_s)
-        is_told = (delay_s, window_s) == (told.delay_s, told.window_s)
-        if not rates.any() or not used.any() or (rates.size < _FEWEST_FIGURES and not is_told):
+        if rates.size < _FEWEST_FIGURES or not rates.any():
             continue
         share = float(rates @ used / (rates @ rates))
         off = float(np.mean((used - share * rates) ** 2))
-        if off < best:
-            best, busy = off, 1 / share
-            sampling = told.model_copy(update={"delay_s": delay_s, "window_s": window_s})
-    return busy or _most_answered(cards), sampling
+        if share > 0 and off < best[0]:
+            sampling = Sampling.model_construct(resolution_s=resolution_s, window_s=window_s, delay_s=delay_s)
+            best = (off, 1 / share, sampling)
+    return best[1] or _most_answered(cards), best[2]
 
 
 def _explained(cards: Sequence[Card], delay_s: float, window_s: float) -> tuple[Floats, Floats]:
