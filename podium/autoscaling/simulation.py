@@ -19,9 +19,7 @@ from podium.autoscaling.timeline import Floats, Timeline
 __all__ = ["simulate"]
 
 
-def simulate(
-    rates: Floats, policy: Policy, model: PodModel, *, pods: int | None = None, phase_s: float = 0.0
-) -> Timeline:
+def simulate(rates: Floats, policy: Policy, model: PodModel, *, pods: int | None = None) -> Timeline:
     """Return what a policy does to a load.
 
     Args:
@@ -29,11 +27,10 @@ def simulate(
         policy: the autoscaler and what it is told.
         model: what one pod does.
         pods: ready at the begin; the policy's fewest by default.
-        phase_s: when an HPA's clocks strike: it decides then and a period before and after, and so its figures come.
     """
     knative = isinstance(policy, KpaPolicy)
     fleet = Fleet(model, policy.replicas.min if pods is None else pods, holds_requests=knative)
-    scaler: _Hpa | _Kpa = _Kpa(policy) if isinstance(policy, KpaPolicy) else _Hpa(policy, phase_s)
+    scaler: _Hpa | _Kpa = _Kpa(policy) if isinstance(policy, KpaPolicy) else _Hpa(policy)
     seen = _Seen()
     seconds = len(rates)
     columns = np.zeros((6, seconds))
@@ -68,21 +65,19 @@ class _Seen:
 class _Hpa:
     """A HorizontalPodAutoscaler: syncs now and then, on figures of a while ago."""
 
-    def __init__(self, policy: HpaPolicy, phase_s: float) -> None:
+    def __init__(self, policy: HpaPolicy) -> None:
         self._policy = policy
-        self._phase_s = phase_s
         self._state = HpaState(policy)
 
     def wanted(self, fleet: Fleet, seen: _Seen, second: int) -> int:
         current = len(fleet.wanted)
-        if not _is_due(second - self._phase_s, self._policy.controller.sync_period_s):
+        if not _is_due(second, self._policy.controller.sync_period_s):
             return current
         return self._state.decide(self._asked(fleet, seen, second, current), current, second)
 
     def _asked(self, fleet: Fleet, seen: _Seen, second: int, current: int) -> int | None:
         policy, sampling = self._policy, self._policy.sampling
-        until = second - self._phase_s + 1 - 1e-9
-        taken = self._phase_s + math.floor(until / sampling.resolution_s) * sampling.resolution_s
+        taken = math.floor(second / sampling.resolution_s + 1e-9) * sampling.resolution_s
         end = round(taken - sampling.delay_s)
         begin = round(taken - sampling.delay_s - sampling.window_s)
         if policy.metric != "cpu":
@@ -126,7 +121,7 @@ class _Kpa:
         return self._state.decide(stable, panic, len(fleet.ready(second)), current, second)
 
 
-def _is_due(second: float, period_s: float) -> bool:
+def _is_due(second: int, period_s: float) -> bool:
     """Return whether a multiple of the period lies in the second that begins now."""
     return math.floor((second + 1 - 1e-9) / period_s) > math.floor((second - 1e-9) / period_s)
 

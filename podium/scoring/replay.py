@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from podium.scoring.card import Card
 from podium.scoring.record import ElasticRun
 from podium.scoring.values import as_on
 
-__all__ = ["MOST_DIFFERENCE", "MOST_PODS_OFF", "SHARE_WITHIN", "Replay", "document", "figures_of", "is_near", "replays"]
+__all__ = ["MOST_DIFFERENCE", "MOST_PODS_OFF", "SHARE_WITHIN", "Replay", "document", "is_near", "replays"]
 
 # What counts as near: within a pod in so many of the seconds, and violated seconds within so much.
 MOST_PODS_OFF = 1
@@ -34,10 +33,6 @@ MOST_DIFFERENCE = 0.25
 _LEAST_CHANGES = 4
 _SMOOTHED_S = 5
 _HELD_S = 10
-# Of an autoscaler's figures: from the end of what they tell until they are read, and how long that was.
-_DELAYS_S = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0)
-_WINDOWS_S = (10.0, 15.0, 20.0)
-_FEWEST_FIGURES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ def replays(cards: Sequence[Card]) -> list[Replay]:
     found = []
     for card in kept:
         others = [one for one in kept if one is not card and _pod(one.run) == _pod(card.run)]
-        found.append(_replay(card, others or [card], is_held_out=bool(others)))
+        found.append(_replay(card, _model(others or [card]), is_held_out=bool(others)))
     return found
 
 
@@ -111,15 +106,11 @@ def document(replay: Replay) -> dict[str, Json]:
     }
 
 
-def _replay(card: Card, known: Sequence[Card], *, is_held_out: bool) -> Replay:
+def _replay(card: Card, model: PodModel, *, is_held_out: bool) -> Replay:
     run, ready = card.run, card.timeline.ready
-    policy = as_on(run.policy_file, run.autoscaler)
-    resolution_s = policy.sampling.resolution_s if isinstance(policy, HpaPolicy) else 0.0
-    busy, sampling = figures_of(known, resolution_s)
-    if sampling is not None and isinstance(policy, HpaPolicy):
-        policy = policy.model_copy(update={"sampling": sampling})
-    model = _model(known, busy)
-    line = simulate(card.timeline.demand, policy, model, pods=int(card.timeline.wanted[0]), phase_s=_phase(run))
+    line = simulate(
+        card.timeline.demand, as_on(run.policy_file, run.autoscaler), model, pods=int(card.timeline.wanted[0])
+    )
     constants = [np.full_like(ready, pods) for pods in range(int(ready.max(initial=0)) + 1)]
     return Replay(
         run=run,
@@ -141,20 +132,15 @@ def _pod(run: ElasticRun) -> tuple[object, ...]:
     return (*served, one.slo, one.safe_rate, one.protocol, one.payloads, one.timeout_s, run.mode, run.fingerprint)
 
 
-def _phase(run: ElasticRun) -> float:
-    """Return when the autoscaler's clock first struck; as the pods of the begin, that is given and not found."""
-    return next((reading.at_s for reading in run.readings if reading.at_s > 0), 0.0)
-
-
 def _share(found: Any, recorded: Any, within: int) -> float:
     return float(np.mean(np.abs(found - recorded) <= within))
 
 
-def _model(cards: Sequence[Card], busy: float) -> PodModel:
-    """Return what the runs say of a pod that is busy at a rate of `busy`."""
+def _model(cards: Sequence[Card]) -> PodModel:
+    """Return what the runs say of a pod."""
     subject = cards[0].run.subject
     slo = parse_slo(subject.slo)
-    saturated = max(subject.safe_rate, busy)
+    saturated = max(subject.safe_rate, _saturated(cards))
     safe = min(saturated, max(subject.safe_rate, _held(cards)))
     p50 = np.asarray([value for card in cards for value in card.run.generated.p50_ms if value is not None])
     return PodModel(
@@ -183,47 +169,35 @@ def _held(cards: Sequence[Card]) -> float:
     return most
 
 
-def figures_of(cards: Sequence[Card], resolution_s: float) -> tuple[float, Sampling | None]:
-    """Return the rate at which a pod is busy, and how late the autoscaler's figures come; by the figures themselves.
+def _saturated(cards: Sequence[Card]) -> float:
+    """Return the rate at which a pod is busy: by the autoscaler's own figures, else the most that it answered.
 
-    A figure is a mean over some time that ended a while ago, and nothing says which: a kubelet looks at its containers
-    when it has the time. So that time is taken in which what was answered explains the figures best.
     What was answered and not what came, because a pod that has too much is busy with as much as it answers.
     """
-    best: tuple[float, float, Sampling | None] = (np.inf, 0.0, None)
-    for delay_s, window_s in product(_DELAYS_S, _WINDOWS_S):
-        rates, used = _explained(cards, delay_s, window_s)
-        if rates.size < _FEWEST_FIGURES or not rates.any():
-            continue
-        share = float(rates @ used / (rates @ rates))
-        off = float(np.mean((used - share * rates) ** 2))
-        if share > 0 and off < best[0]:
-            sampling = Sampling.model_construct(resolution_s=resolution_s, window_s=window_s, delay_s=delay_s)
-            best = (off, 1 / share, sampling)
-    return best[1] or _most_answered(cards), best[2]
-
-
-def _explained(cards: Sequence[Card], delay_s: float, window_s: float) -> tuple[Floats, Floats]:
-    """Return for every figure what a pod answered a second in that time, and the share of its CPU that it tells."""
-    found = []
+    rates, used = 0.0, 0.0
     for card in cards:
         answered, ready = np.asarray(card.run.generated.answered, dtype=np.float64), card.timeline.ready
+        sampling = _sampling(card)
         for reading in card.run.readings:
-            end = round(reading.at_s - delay_s)
-            begin = round(reading.at_s - delay_s - window_s)
-            if reading.used is not None and begin >= 0 and ready[begin:end].all():
-                found.append((float(np.mean(answered[begin:end] / ready[begin:end])), reading.used / 100))
-    rates, used = np.asarray(found, dtype=np.float64).reshape(-1, 2).T
-    return rates, used
-
-
-def _most_answered(cards: Sequence[Card]) -> float:
+            end = round(reading.at_s - sampling.delay_s)
+            window = slice(max(0, round(end - sampling.window_s)), max(0, end))
+            if reading.used and ready[window].sum():
+                rates += float(answered[window].sum() / ready[window].sum())
+                used += reading.used / 100
+    if used:
+        return rates / used
     most = 0.0
     for card in cards:
         answered = _smoothed(np.asarray(card.run.generated.answered, dtype=np.float64))
         pods = np.maximum(1.0, _smoothed(card.timeline.ready.astype(np.float64)))
         most = max(most, float((answered / pods).max(initial=0.0)))
     return most
+
+
+def _sampling(card: Card) -> Sampling:
+    """Return how late the figures of a run came, as its policy and its cluster say."""
+    policy = as_on(card.run.policy_file, card.run.autoscaler)
+    return policy.sampling if isinstance(policy, HpaPolicy) else Sampling()
 
 
 def _smoothed(column: Floats) -> Floats:

@@ -109,15 +109,6 @@ def test_an_older_figure_is_acted_on_later() -> None:
     assert first[0] < first[-1]
 
 
-def test_an_hpa_whose_clock_strikes_later_acts_as_much_later_and_on_as_old_a_figure() -> None:
-    policy = hpa()
-    lines = [simulate(step(5, 40), policy, MODEL, phase_s=phase_s) for phase_s in (0.0, 4.0, 15.0)]
-    first = [int(np.flatnonzero(np.diff(line.wanted))[0]) for line in lines]
-    # Its period is 15 s, so that after a whole one it strikes as before.
-    assert (first[1] - first[0]) % 15 == 4
-    assert first[2] == first[0]
-
-
 def test_an_hpa_on_cpu_sees_no_more_than_all_of_a_request() -> None:
     """A saturated pod shows 100 %, however much is waiting: at a target of 80 % it asks for one pod more each time."""
     line = simulate(step(5, 140, seconds=400), load_policy("kserve-default"), replace(MODEL, start=StartParts(1, 0, 0)))

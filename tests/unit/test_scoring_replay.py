@@ -12,7 +12,7 @@ from podium.autoscaling.policy import policy_of
 from podium.autoscaling.simulation import simulate
 from podium.scoring.card import Card, card_of
 from podium.scoring.record import Reading
-from podium.scoring.replay import document, figures_of, is_near, replays
+from podium.scoring.replay import document, is_near, replays
 from tests.elasticruns import HPA, elastic_run, start, subject
 
 pytestmark = pytest.mark.unit
@@ -113,25 +113,6 @@ def test_a_pod_holds_what_it_was_seen_to_hold_where_less_was_proven() -> None:
     modest = subject(safe_rate=2.0)
     found = replays([simulated(1, subject=modest), simulated(2, subject=modest)])
     assert [is_near(one) for one in found] == [True, True], [(one.recorded_s, one.simulated_s) for one in found]
-
-
-@pytest.mark.parametrize("late_s", [3, 12])
-def test_how_late_figures_come_is_found_in_those_of_other_runs(late_s: int) -> None:
-    def figure(at_s: int, ready: list[int]) -> float:
-        part = range(at_s - late_s - 10, at_s - late_s)
-        return 100 * float(np.mean([min(1.0, RATES[second] / (12.0 * ready[second])) for second in part]))
-
-    cards = []
-    for repeat in (1, 2):
-        run = simulated(repeat).run
-        ready = list(run.scaled.ready)
-        readings = tuple(Reading(at_s=at, used=figure(at, ready), wanted=1) for at in range(30, 240, 10))
-        cards.append(card_of(run.model_copy(update={"readings": readings})))
-    _, sampling = figures_of(cards, 10.0)
-    assert sampling is not None
-    assert abs(sampling.delay_s + sampling.window_s / 2 - late_s - 5) <= 2
-    # Too few figures say nothing of it.
-    assert figures_of([simulated(1, readings=())], 10.0)[1] is None
 
 
 def test_void_runs_and_quiet_ones_do_not_count() -> None:
