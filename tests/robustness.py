@@ -40,6 +40,7 @@ TABLE = ROOT / "tests" / "robustness.md"
 NEEDS = {
     "cluster": "the test cluster",
     "faults": "the test cluster and 30 min",
+    "scale": "the test cluster and 30 min",
     "knative": "a gateway, `./scripts/cluster-up --knative`",
 }
 FOLDERS = tuple(f"tests/{tier}" for tier in ("contract", "unit", "rendered", "fuzz", *NEEDS))
@@ -53,9 +54,12 @@ CLUSTER_ROWS = (
     "R1",
     "R3",
     "R4",
+    "R5",
     "R22",
     "R25",
+    "R26",
     "R29",
+    "R30",
     "R31",
     "R34",
     "R35",
@@ -74,11 +78,8 @@ OTHER_ROWS = ("S3", "S4", "S5", "S13", "S18", "S19")
 ALL_ROWS = (*(f"R{number}" for number in range(1, 38)), *(f"S{number}" for number in range(1, 33)))
 # Of the rows that no test shows, why; of the others this is not read.
 REASONS = {
-    "R5": "a drain that moves pods needs a second node of a class; `podium chaos` drains the one",
     **dict.fromkeys(("R16", "R17", "R18", "R19", "R20", "R21", "S28"), "there is no queue of jobs"),
-    "R26": "`./scripts/test scale` shows it without a control",
     "R28": "nothing is rolled out by shares and back by itself",
-    "R30": "no test makes a model store slow",
     **dict.fromkeys(("R33", "S27"), "there is no upload page"),
     "R37": "how often the suite was repeated is not kept",
     "S21": "needs a gateway; what one strict parser refuses is group A of R12",

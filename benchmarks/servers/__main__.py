@@ -2,11 +2,12 @@
 
     python -m benchmarks.servers install                    # environments below .podium/servers, some 600 MB
     python -m benchmarks.servers choose                     # the best setting of each: .podium/servers/chosen.json
+    podium benchmark mnist-ort-fp32 --cpus 2                # the same for ours: as many processes as pay
     python -m benchmarks.servers run --rounds 5 --out benchmarks/results/servers.json
 
 The MNIST CNN, one image a request, as a V2 binary tensor, or as the leanest body that a server documents; 8 connections
 and 1, in a closed loop that is on the same cores. All run at once, and all but the one that is asked are stopped.
-Ours is as shipped: every limit, deadline and metric is on; `podium-2-workers` is ours in two processes. Run it on a
+Ours is as shipped: every limit, deadline and metric is on; `podium-1-worker` is ours in one process. Run it on a
 quiet machine, and only believe the ratios.
 """
 
@@ -26,11 +27,13 @@ from benchmarks.provenance import machine
 from benchmarks.servers.client import drive
 from benchmarks.servers.figures import summary, table
 from benchmarks.servers.grpc_client import drive_grpc
-from benchmarks.servers.peers import OURS, PEERS, Peer
+from benchmarks.servers.peers import OUR_CPUS, OURS, PEERS, Peer
 from benchmarks.servers.question import Question, grpc_message
 from benchmarks.servers.running import Running
 from predictors.golden import read_golden
 from predictors.manifest import read_variant
+from predictors.server.origin import recorded_workers
+from predictors.server.settings import Settings
 from predictors.store import Store, default_store
 
 _ROOT = Path(__file__).parents[2]
@@ -66,6 +69,8 @@ def main() -> None:
         return
     known = json.loads(chosen.read_text(encoding="utf-8")) if chosen.exists() else {}
     settings = {peer.name: known.get(peer.name, peer.settings[0]) for peer in peers}
+    ours = Settings(variant=str(question.folder), cpus=OUR_CPUS)
+    settings[OURS.name] = {"WORKERS": str(recorded_workers(ours))}
     about = _environment(options.conditions) | {"settings": settings, "seconds": options.seconds}
     rounds = _rounds([OURS, *peers], settings, question, options)
     found = summary(rounds, OURS.name)

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.servers.question import BODIES, Question, grpc_scores, scores_of
 
-__all__ = ["OURS", "PEERS", "Peer", "Settings"]
+__all__ = ["OURS", "OUR_CPUS", "PEERS", "Peer", "Settings"]
 
 _PROGRAMS = Path(__file__).parent / "programs"
 _STOCK = Path(__file__).parents[1] / "images/stock-sdk/server.py"
@@ -76,8 +76,8 @@ def _program(name: str) -> Callable[[str, Path, Settings], list[str]]:
 
 def _ours(python: str, _work: Path, given: Settings) -> list[str]:
     ports = ["--http-port", given["PORT"], "--grpc-port", given["GRPC_PORT"], "--metrics-port", given["SIDE_PORT"]]
-    workers = ["--workers", given.get("WORKERS", "1")]
-    return [python, "-m", "predictors.server", given["MODEL_FOLDER"], "--cpus", "2", *workers, *ports]
+    share = ["--cpus", str(OUR_CPUS), "--workers", given["WORKERS"]]
+    return [python, "-m", "predictors.server", given["MODEL_FOLDER"], *share, *ports]
 
 
 def _stock(python: str, _work: Path, given: Settings) -> list[str]:
@@ -176,15 +176,16 @@ def _both(**changes: str) -> tuple[Settings, ...]:
     return ({"WORKERS": "2", "THREADS": "1", **changes}, {"WORKERS": "1", "THREADS": "2", **changes})
 
 
+OUR_CPUS = 2
 OURS = Peer("podium", "v2-binary", _ours, "/v2/models/mnist/infer", has_grpc=True)
 
 PEERS = (
     Peer(
-        "podium-2-workers",
+        "podium-1-worker",
         "v2-binary",
         _ours,
         "/v2/models/mnist/infer",
-        settings=({"WORKERS": "2", "THREADS": "1"},),
+        settings=({"WORKERS": "1"},),
         has_grpc=True,
     ),
     Peer(

@@ -34,18 +34,14 @@ class Kubectl:
     program: str
     namespace: str = "podium"
 
+    def command(self, *arguments: str) -> list[str]:
+        """Return a command line; the context is named each time, so that a changed kubeconfig cannot redirect it."""
+        where = ["--kubeconfig", str(STANDARD), "--context", ALLOWED[0], "-n", self.namespace]
+        return [self.program, *where, *arguments]
+
     def run(self, *arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run kubectl; the context is named each time, so that a changed kubeconfig cannot redirect it."""
-        command = [
-            self.program,
-            "--kubeconfig",
-            str(STANDARD),
-            "--context",
-            ALLOWED[0],
-            "-n",
-            self.namespace,
-            *arguments,
-        ]
+        """Run kubectl."""
+        command = self.command(*arguments)
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=180)
         assert done.returncode == 0 or not check, f"{' '.join(arguments)}: {done.stderr}"
         return done

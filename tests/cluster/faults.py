@@ -4,6 +4,7 @@ Used by the short forms in test_faults.py and by the long ones in benchmarks/fau
 """
 
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from tests.cluster.load import Load, Seen, loading
 from tests.cluster.releases import Helm, shelved, values_of
 from tests.eventually import eventually
 
-__all__ = ["NAME", "Bench", "Mark", "Tried", "bench"]
+__all__ = ["NAME", "Bench", "Drained", "Mark", "Tried", "bench"]
 
 NAME = "steady"
 CHART = ROOT / "charts" / "variant"
@@ -54,6 +55,16 @@ class Tried:
         """Return how many requests failed during faults of one kind."""
         windows = [(one.began_s - _AROUND_S, one.ended_s + _AROUND_S) for one in self.marks if one.what == what]
         return sum(1 for _, at_s, _ in self.seen.failures if any(low <= at_s <= high for low, high in windows))
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a drain did: exit code, what it said, the fewest pods that served meanwhile, seconds until two did."""
+
+    code: int
+    told: str
+    fewest: int
+    back_s: float
 
 
 @dataclass(slots=True)
@@ -105,6 +116,26 @@ class Bench:
             with self._marked("pod deleted"):
                 self.namespace.run("delete", "pod", pod, *how, "--wait=true", "--timeout=90s")
         eventually(lambda: len(self.ready()) == 2, READY_S, 0.5)
+
+    def drain(self, seconds: float) -> Drained:
+        """Empty the node of the pods of this variant for so long, and let pods onto it again, until two serve.
+
+        The node keeps what else it has, so that the budget of this variant alone decides.
+        """
+        (node,) = {pod["spec"]["nodeName"] for pod in self.pods().values()}
+        command = [*self.namespace.command("drain", node), "--ignore-daemonsets", f"--timeout={seconds:.0f}s"]
+        command += [f"--pod-selector=serving.kserve.io/inferenceservice={NAME}", "--delete-emptydir-data"]
+        fewest = 2
+        try:
+            with self._marked("drain"), subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as draining:
+                while draining.poll() is None:
+                    fewest = min(fewest, len(self.ready()))
+                told = draining.stderr.read() if draining.stderr else ""
+        finally:
+            self.namespace.run("uncordon", node)
+        began = time.time()
+        eventually(self._is_settled, READY_S, 0.5)
+        return Drained(draining.returncode, told, fewest, round(time.time() - began, 1))
 
     def under_load(self, rate: float, seconds: float, faults: Callable[[], None]) -> Tried:
         """Play a load at a constant rate, make faults once it runs, and return what it saw."""
