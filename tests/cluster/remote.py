@@ -24,6 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if way == 'down' and asked[way] <= 2:
             return self.send_error(503)
         self.send_response(200)
+        self.send_header('Content-Type', 'application/octet-stream')
         if way != 'half':
             self.send_header('Content-Length', str(len(model)))
         self.end_headers()
