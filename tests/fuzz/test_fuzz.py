@@ -43,7 +43,8 @@ def search(target: Target, seeds: tuple[bytes, ...], seconds: float, seed: int) 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     while time.monotonic() < end:
         data = mutated(chance.choice(corpus), chance)
-        began = time.monotonic()
+        # Of the processor: nothing here waits, and a busy machine is no hang.
+        began = time.process_time()
         try:
             target(data)
             accepted += 1
@@ -53,7 +54,7 @@ def search(target: Target, seeds: tuple[bytes, ...], seconds: float, seed: int) 
             pass
         except Exception as error:
             raise AssertionError(f"{type(error).__name__}: {error}; seed {seed}, input {data!r}") from error
-        if time.monotonic() - began > HANG_S:
+        if time.process_time() - began > HANG_S:
             raise AssertionError(f"took more than {HANG_S} s; seed {seed}, input {data!r}")
         tried += 1
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
