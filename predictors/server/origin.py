@@ -126,14 +126,19 @@ def recorded_workers(settings: Settings) -> int:
     Raises:
         ArtifactError: There is nothing of that name.
     """
-    if find_bare(settings.variant) is not None or settings.keys != NO_KEYS:
+    most = min(int(settings.cpus or 1), settings.queue, settings.connections)
+    # First, so that the start of a server that has one core reads nothing twice.
+    if most < 2 or settings.keys != NO_KEYS or find_bare(settings.variant) is not None:
         return 1
-    store = Store(Path(settings.store) if settings.store else default_store())
-    folder = store.find(settings.variant).folder
+    folder = _stored(settings).folder
     batching = _recorded(folder, settings)
     if batching is None or read_variant(folder).runtime.name == "ray":
         return 1
-    return batching.instances if batching.instances <= min(settings.queue, settings.connections) else 1
+    return batching.instances if batching.instances <= most else 1
+
+
+def _stored(settings: Settings) -> StoredVariant:
+    return Store(Path(settings.store) if settings.store else default_store()).find(settings.variant)
 
 
 def _recorded(folder: Path, settings: Settings) -> Batching | None:
@@ -154,8 +159,7 @@ def find_origin(settings: Settings) -> Origin:
         )
     if bare is not None:
         return BareOrigin(bare, settings)
-    store = Store(Path(settings.store) if settings.store else default_store())
-    stored = store.find(settings.variant)
+    stored = _stored(settings)
     if settings.verify_key:
         check_signature(stored.folder, settings.verify_key, least_version=settings.least_version)
     return ArtifactOrigin(stored, settings)
