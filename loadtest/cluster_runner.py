@@ -12,7 +12,6 @@ import hashlib
 import http.client
 import json
 import os
-import re
 import sys
 import time
 import urllib.error
@@ -25,19 +24,18 @@ from loadtest.bounds import Bounds
 from loadtest.errors import LoadtestError, PlanError
 from loadtest.fleet import CHECKSUM, Order, Report, RunnerFacts, pack, payloads_of, shot_of, unpack
 from loadtest.k6 import Runner, command, find_k6, read_outcome, shot_environment, write_shot
+from loadtest.keyfile import read_key
 from loadtest.payloads import PayloadSet
 from loadtest.process import cpu_quota, last_lines, scratch, start, throttled_periods, wait_all
 from loadtest.samples import write_samples
 from loadtest.shot import START_S, Endpoint
 from loadtest.vegeta import attack
 
-__all__ = ["Played", "main", "play_order", "read_key"]
+__all__ = ["Played", "main", "play_order"]
 
 _POLL_S = 20.0
 _AWAY_S = 120.0
 _CLOCK_LOOKS = 9
-# What a header may hold, so that nobody has to ask what a line break would do there.
-_KEY = re.compile(r"[!-~]{1,4000}")
 
 Played = tuple[Report, Mapping[str, bytes]]
 
@@ -182,23 +180,6 @@ def _payloads(server: _Server, order: Order, folder: Path) -> PayloadSet:
     return payloads_of(order, place)
 
 
-def read_key(path: Path | None) -> str:
-    """Read the key that requests are sent with, as the file has it now; empty without a file.
-
-    Raises:
-        PlanError: the file cannot be read, or holds something else; its content is not repeated.
-    """
-    if path is None:
-        return ""
-    try:
-        text = path.read_bytes().decode("latin-1").strip()
-    except OSError as error:
-        raise PlanError(f"{path} cannot be read: {error.strerror}", "name a Secret with the entry key") from error
-    if not _KEY.fullmatch(text):
-        raise PlanError(f"{path} does not hold one word, as the file of a key does", "podium keys new makes one")
-    return text
-
-
 def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds, key_file: Path | None = None) -> int:
     """Play orders until none will come; one beyond the bounds is answered by its refusal."""
     number = facts.runner
@@ -224,7 +205,7 @@ def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds, key_f
             else:
                 bounds.check(order.url, schedule=shot_of(order).schedule, seconds=order.seconds, players=order.runners)
             payloads = _payloads(server, order, folder)
-            key = read_key(key_file)
+            key = "" if key_file is None else read_key(key_file)
             report, files = play_order(order, number, payloads, folder, clock_ns, facts, key=key)
             # A clock that was set meanwhile would go unseen by the one look that the start was derived from.
             clock_after_ns = server.clock_ns() if order.runners > 1 else 0

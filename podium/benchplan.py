@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from loadtest.errors import ScheduleError
 from loadtest.estimate import Estimate, PhaseEstimate, estimate
+from loadtest.keyfile import read_key
 from loadtest.payloads import PayloadSet
 from loadtest.profile import Profile, load_profile
 from loadtest.protocols import PROTOCOLS
@@ -25,7 +26,6 @@ from podium.document import nearest
 from podium.elastic import WINDOW_S, schedule_of
 from podium.errors import ConfigError, UsageError
 from podium.redaction import shown_url
-from podium.secretfile import read_secret
 
 __all__ = ["BenchPlan", "plan_bench"]
 
@@ -102,7 +102,8 @@ def plan_bench(
         UsageError: the URL or an option cannot be read, or two of them contradict each other.
         ProfileError, SloError, ScheduleError: profile, SLO or payloads are refused; so is an SLO that the profile can
             never prove.
-        ConfigError: the SLO asks for what a bench cannot measure, or the file of the key cannot be read.
+        ConfigError: the SLO asks for what a bench cannot measure.
+        PlanError: the file of the key cannot be read.
     """
     chosen = load_profile(profile)
     if protocol is not None:
@@ -111,7 +112,7 @@ def plan_bench(
         chosen = Profile.model_validate({**chosen.model_dump(by_alias=True), "protocol": protocol})
     endpoint = _endpoint(url, chosen.protocol, model, state)
     if key_file is not None:
-        endpoint = replace(endpoint, headers={"authorization": f"Bearer {read_secret(key_file)}"})
+        endpoint = replace(endpoint, headers={"authorization": f"Bearer {read_key(key_file)}"})
     clauses = None if slo is None else parse_slo(slo)
     asked = _rate(chosen, clauses, rate)
     if clauses is not None:

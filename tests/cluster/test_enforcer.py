@@ -221,14 +221,13 @@ def test_where_nothing_enforces_every_probe_comes_through(world: World) -> None:
 @pytest.mark.parametrize(
     ("port", "allowed"),
     [
-        ({"port": 80, "protocol": "UDP"}, {(80, "UDP")}),
-        ({"port": 80}, {(80, "TCP")}),
-        ({"port": "serve-81-udp", "protocol": "UDP"}, {(81, "UDP")}),
-        ({"port": "serve-81-udp"}, set()),
-        ({"protocol": "UDP"}, {(80, "UDP"), (81, "UDP")}),
-        ({"protocol": "SCTP"}, set()),
+        pytest.param({"port": 80, "protocol": "UDP"}, {(80, "UDP")}, id="80 over UDP"),
+        pytest.param({"port": 80}, {(80, "TCP")}, id="80"),
+        pytest.param({"port": "serve-81-udp", "protocol": "UDP"}, {(81, "UDP")}, id="a name over UDP"),
+        pytest.param({"port": "serve-81-udp"}, set(), id="a name of UDP over TCP"),
+        pytest.param({"protocol": "UDP"}, {(80, "UDP"), (81, "UDP")}, id="all over UDP"),
+        pytest.param({"protocol": "SCTP"}, set(), id="all over SCTP"),
     ],
-    ids=str,
 )
 def test_protocols_are_told_apart(world: World, port: dict[str, Any], allowed: set[tuple[int, str]]) -> None:
     tried = [one for one in probes(world, protocols=("TCP", "UDP")) if one.source in ("x/b", "y/c")]
