@@ -30,16 +30,16 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Say what became of a test's set-up, call or tear-down, where that is no success; else of the call."""
         if report.when == "call" or report.outcome != "passed":
-            self._write(report.nodeid, report.outcome)
+            self._write(report.nodeid, report.outcome, is_control="control" in report.keywords)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Say which file could not be read, or is skipped as a whole."""
         if report.outcome != "passed":
             self._write(report.nodeid, report.outcome)
 
-    def _write(self, test: str, outcome: str) -> None:
+    def _write(self, test: str, outcome: str, *, is_control: bool = False) -> None:
         with self._file.open("a", encoding="utf-8") as kept:
-            kept.write(json.dumps([test, outcome]) + "\n")
+            kept.write(json.dumps([test, outcome, is_control]) + "\n")
 
 
 def main(arguments: Sequence[str]) -> int:

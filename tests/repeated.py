@@ -33,6 +33,7 @@ _RECORDED = Path(__file__).with_name("recorded.py")
 # What these rounds make themselves is no change of what is played.
 _OWN = (":!benchmarks/results", ":!tests/robustness.md")
 _SEEDS = 2**31
+_TOLD_S = 60.0
 _PATIENCE_S = 60.0
 _FAILED, _REFUSED, _INTERRUPTED = 1, 2, 130
 
@@ -111,9 +112,10 @@ def _played(asked: _Asked, commit: str, tier: str, number: int, seed: int) -> Ro
     load, began = os.getloadavg()[0], time.monotonic()
     arguments = [*command(tier, seed, asked.processes), "--continue-on-collection-errors"]
     with log.open("w", encoding="utf-8") as written:
-        code = _run([sys.executable, "-P", str(_RECORDED), str(seen), *arguments], asked.root, written.fileno())
+        words = [sys.executable, "-P", str(_RECORDED), str(seen), *arguments]
+        code = _run(words, asked.root, written.fileno(), tell=lambda: _tell_progress(seen))
     seconds = time.monotonic() - began
-    outcomes = _outcomes(seen)
+    outcomes, controls = _outcomes(seen)
     if not outcomes:
         raise _RefusalError(f"{tier}: no test was run, see {log}")
     return Round(
@@ -123,6 +125,7 @@ def _played(asked: _Asked, commit: str, tier: str, number: int, seed: int) -> Ro
         seed=seed,
         processes=asked.processes,
         passed=sum(outcome == "passed" for outcome in outcomes.values()),
+        controls=sum(outcomes[test] == "passed" for test in controls),
         # What began and has no end is where the run died.
         failed=sorted(test for test, outcome in outcomes.items() if outcome in ("failed", "began")),
         skipped=sorted(test for test, outcome in outcomes.items() if outcome == "skipped"),
@@ -134,13 +137,17 @@ def _played(asked: _Asked, commit: str, tier: str, number: int, seed: int) -> Ro
     )
 
 
-def _run(words: Sequence[str], root: Path, log: int) -> int:
+def _run(words: Sequence[str], root: Path, log: int, *, tell: Callable[[], None]) -> int:
     """Run a program that hears of Ctrl-C from here alone, once, so that its tests take away what they made."""
     process = subprocess.Popen(
         words, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, process_group=0
     )
     try:
-        return process.wait()
+        while True:
+            try:
+                return process.wait(_TOLD_S)
+            except subprocess.TimeoutExpired:
+                tell()
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
         try:
@@ -151,14 +158,19 @@ def _run(words: Sequence[str], root: Path, log: int) -> int:
         raise
 
 
-def _outcomes(seen: Path) -> dict[str, str]:
-    """Return the worst that became of each test."""
+def _outcomes(seen: Path) -> tuple[dict[str, str], set[str]]:
+    """Return the worst that became of each test, and which are controls."""
     found: dict[str, str] = {}
-    for line in seen.read_text(encoding="utf-8").splitlines():
-        test, outcome = json.loads(line)
+    controls = set()
+    for line in seen.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
+        test, outcome, is_control = json.loads(line)
         if found.get(test) != "failed":
             found[test] = outcome
-    return found
+        if is_control:
+            controls.add(test)
+    return found, controls
 
 
 def _kept(results: Path) -> list[Round]:
@@ -174,6 +186,11 @@ def _commit(root: Path) -> str:
         raise _RefusalError(f"commit first, rounds are those of a commit; changed are:\n{changed}")
     described = [*git, "rev-parse", "--short=7", "HEAD"]
     return subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _tell_progress(seen: Path) -> None:
+    outcomes = list(_outcomes(seen)[0].values())
+    _say(f"  {len(outcomes):,} tests so far, {outcomes.count('failed')} failed")
 
 
 def _tell(played: Round) -> None:

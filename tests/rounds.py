@@ -31,6 +31,7 @@ class Round:
         seed: of the order.
         processes: how many played it at once.
         passed: how many tests passed.
+        controls: how many of them are controls of rows, which pass when what they control fails.
         failed: names of the tests that failed, or whose set-up or tear-down did, or at which the run died.
         skipped: names of the tests that this machine lacks something for.
         seconds: how long it took.
@@ -46,6 +47,7 @@ class Round:
     seed: int
     processes: int
     passed: int
+    controls: int
     failed: list[str]
     skipped: list[str]
     seconds: float
@@ -114,11 +116,13 @@ def summary(rounds: Sequence[Round], asked: Mapping[str, int] = ASKED) -> str:
         if played := last.get(tier, []):
             tests = max(one.passed + len(one.failed) for one in played)
             of = f" of {asked[tier]}" if len(played) < asked[tier] else ""
-            told.append(f"{tier} {len(played)}{of} x {tests:,} tests ({played[0].commit})")
+            controls = min(one.controls for one in played)
+            controlled = f", {controls} of them controls" if controls else ""
+            told.append(f"{tier} {len(played)}{of} x {tests:,} tests{controlled} (on {played[0].commit})")
     counted = [one for tier in asked for one in last.get(tier, [])]
     flaky = len(flakes(counted))
     failed = len({name for one in counted for name in one.failed}) - flaky
     missing = [tier for tier in asked if tier not in last]
     figures = f"{flaky} flaky, {failed} failed always" if told else ""
     absent = f"not run: {', '.join(missing)}" if missing else ""
-    return "; ".join(part for part in (", ".join(told), figures, absent) if part)
+    return "; ".join(part for part in ("; ".join(told), figures, absent) if part)

@@ -41,6 +41,17 @@ def test_first(): ...
 def test_second():
     os._exit(7)
 """
+CONTROLLED = """
+import pytest
+@pytest.mark.control("R2")
+@pytest.mark.parametrize("number", [1, 2])
+def test_first(number): ...
+@pytest.mark.control("R2")
+def test_second():
+    pytest.skip("not here")
+def test_third():
+    assert 0
+"""
 Plant = Callable[[str], Path]
 
 
@@ -132,6 +143,20 @@ def test_ctrl_c_ends_a_round_that_is_played_and_keeps_nothing_of_it(plant: Plant
     assert main(["--rounds", "1", "planted"], root=folder) == 130
     assert not (folder / RESULTS).exists()
     assert main(["--rounds", "1", "planted"], root=folder) == 0
+
+
+def test_controls_are_counted_skips_named_and_what_always_fails_is_not_flaky(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = plant(CONTROLLED)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    control: fails without\n")
+    assert main(["--rounds", "2", "planted"], root=folder) == 1
+    for one in kept(folder):
+        assert (one.passed, one.controls, one.is_whole) == (2, 2, True)
+        assert (one.failed, one.skipped) == ([f"{NAME}::test_third"], [f"{NAME}::test_second"])
+    told = capsys.readouterr().err
+    assert f"failed in every round: {NAME}::test_third" in told
+    assert "0 flaky, 1 failed always" in told
 
 
 def test_a_run_that_dies_is_told_with_the_test_that_it_was_at(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.rounds import ASKED, Round, add, flakes, latest, read, summary
 
-GOOD = Round("0a1b2c3", "unit", 1, 7, 1, 20, [], [], 60.0, True, "2026-11-22T20:00:00+00:00", 2, 0.5)
+GOOD = Round("0a1b2c3", "unit", 1, 7, 1, 20, 0, [], [], 60.0, True, "2026-11-22T20:00:00+00:00", 2, 0.5)
 BAD = replace(GOOD, round=2, seed=8, passed=19, failed=["test_a"])
 
 
@@ -48,12 +48,14 @@ def test_each_tier_counts_at_the_commit_it_was_played_of_last() -> None:
 
 
 def test_the_figure_says_how_often_and_what_was_not_run() -> None:
-    rest = [replace(GOOD, tier=tier, round=number) for tier, asked in ASKED.items() for number in range(1, asked + 1)]
-    told = summary(rest)
-    assert told.startswith("unit 5 x 20 tests (0a1b2c3), api 5 x 20 tests (0a1b2c3), ")
-    assert told.endswith("cluster 2 x 20 tests (0a1b2c3), knative 2 x 20 tests (0a1b2c3); 0 flaky, 0 failed always")
+    every = [replace(GOOD, tier=tier, round=number) for tier, asked in ASKED.items() for number in range(1, asked + 1)]
+    told = summary(every)
+    assert told.startswith("unit 5 x 20 tests (on 0a1b2c3); api 5 x 20 tests (on 0a1b2c3); ")
+    assert told.endswith("; knative 2 x 20 tests (on 0a1b2c3); 0 flaky, 0 failed always")
     assert summary([GOOD, BAD], {"unit": 5, "cluster": 2}) == (
-        "unit 2 of 5 x 20 tests (0a1b2c3); 1 flaky, 0 failed always; not run: cluster"
+        "unit 2 of 5 x 20 tests (on 0a1b2c3); 1 flaky, 0 failed always; not run: cluster"
     )
+    controlled = [replace(GOOD, controls=3), replace(GOOD, round=2, controls=2)]
+    assert summary(controlled, {"unit": 2}).startswith("unit 2 x 20 tests, 2 of them controls (on 0a1b2c3); ")
     assert summary([BAD], {"unit": 1}).endswith("0 flaky, 1 failed always")
     assert summary([], {"unit": 5}) == "not run: unit"
