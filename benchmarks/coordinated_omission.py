@@ -162,14 +162,16 @@ def row(case: Case, name: str, folder: Path) -> dict[str, object]:
     """Play a case with a tool until the machine let it, and return what was said beside the truth."""
     arrivals = poisson(RATE, case.seconds, SEED) if TOOLS[name] is ours else constant(RATE, case.seconds)
     truth = case.truth_ms(arrivals)
+    attempts = 0
     options = ["--service-ms", f"{1000 * SERVICE_S:g}", "--stall-request", str(case.stalled)]
-    for attempt in range(1, TRIES + 1):
+    for _ in range(TRIES):
+        attempts += 1
         with (
             tempfile.TemporaryDirectory(dir=folder) as place,
             served(QUEUE_SERVER, *options, "--stall-s", f"{case.stall_s:g}") as port,
         ):
             said = TOOLS[name](case, port, payloads(folder / "payloads", 5), Path(place))
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=60) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=60) as answer:
                 answered_late_ms = json.load(answer)["late_ms"]
         if steady := is_steady(said.late_ms, answered_late_ms):
             break
@@ -183,7 +185,7 @@ def row(case: Case, name: str, folder: Path) -> dict[str, object]:
         **{key: round(value, 2) for key, value in said.figures_ms.items()},
         **{f"true_{key}": round(value, 2) for key, value in truth.items()},
         **{key: round(value, 4) for key, value in errors.items()},
-        "attempts": attempt,
+        "attempts": attempts,
         "steady": steady,
     }
 
