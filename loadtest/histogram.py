@@ -6,7 +6,10 @@ HdrHistogram tool reads the logs. A log has one interval a second and tag; the t
 
 from __future__ import annotations
 
+import base64
 import math
+import re
+import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from hdrh.codec import HdrCookieException, HdrLengthException
 from hdrh.histogram import HdrHistogram
-from hdrh.log import HistogramLogReader
+from pyhdrh import decode as decode_counts
 
 from loadtest.errors import RecordError
 from loadtest.samples import Samples
 
-__all__ = ["CLOCKS", "Histogram", "Interval", "by_clock", "intervals_of", "log_text", "read_log"]
+__all__ = ["CLOCKS", "Histogram", "Interval", "by_clock", "intervals_of", "log_text", "read_log", "read_logs"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -36,6 +38,15 @@ _HALF_MAGNITUDE = 10
 _HALF = 1 << _HALF_MAGNITUDE
 _MASK = 2 * _HALF - 1
 _LENGTH = int(HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS).counts_len)
+
+# Of the wire form V2: what is around the compressed part, and what that begins with. The word size is in the cookies.
+_OUTER, _OUTER_COOKIE = struct.Struct(">II"), 0x1C849314
+_INNER, _INNER_COOKIE = struct.Struct(">IIIIQQd"), 0x1C849313
+_MOST_BYTES = _INNER.size + 9 * _LENGTH + 1
+
+_UNREADABLE = (zlib.error, struct.error, ValueError, IndexError, OverflowError)
+# `Tag=` may be missing, as in logs of other tools; comments and the legend are no intervals.
+_INTERVAL = re.compile(r"(?:Tag=(?P<tag>[^,]*),)?[\d.]+,[\d.]+,[\d.]+,")
 
 
 class Histogram:
@@ -75,6 +86,11 @@ class Histogram:
         for other in others:
             total += other._counts
         return Histogram(total)
+
+    @property
+    def counts(self) -> Integers:
+        """Number of values in each bucket, a copy."""
+        return self._counts.copy()
 
     @property
     def count(self) -> int:
@@ -126,11 +142,12 @@ class Histogram:
         Raises:
             RecordError: another format, or another range or precision.
         """
+        histogram = cls()
         try:
-            wire = HdrHistogram.decode(text)
-        except (HdrCookieException, HdrLengthException, zlib.error, ValueError, TypeError) as error:
+            _Reader().add(text, histogram._counts)
+        except _UNREADABLE as error:
             raise RecordError("a histogram in the log cannot be decoded", _PLAY_AGAIN) from error
-        return cls(_counts_of(wire))
+        return histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,30 +205,61 @@ def read_log(path: Path) -> dict[str, Histogram]:
     Raises:
         RecordError: the log cannot be read, or one of its histograms has another range.
     """
-    totals: dict[str, Histogram] = {}
-    try:
-        reader = HistogramLogReader(str(path), HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS))
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read: {error.strerror}", _PLAY_AGAIN) from error
-    try:
-        while (wire := reader.get_next_interval_histogram()) is not None:
-            tag = str(wire.get_tag())
-            totals[tag] = totals.get(tag, Histogram()).merged(Histogram(_counts_of(wire)))
-    except (HdrCookieException, HdrLengthException, zlib.error, ValueError, TypeError) as error:
-        raise RecordError(f"{path} holds a histogram that cannot be decoded", _PLAY_AGAIN) from error
-    finally:
-        reader.close()
-    return totals
+    return read_logs([path])
 
 
-def _counts_of(wire: HdrHistogram) -> Integers:
-    shape = (wire.lowest_trackable_value, wire.highest_trackable_value, wire.significant_figures)
-    if shape != (LOWEST_US, HIGHEST_US, DIGITS):
-        raise RecordError(
-            f"a histogram has the range {shape}, not {(LOWEST_US, HIGHEST_US, DIGITS)}",
-            "record it with the range that all logs of a race have",
-        )
-    return np.frombuffer(wire.counts, dtype=np.uint64).astype(np.int64)
+def read_logs(paths: Iterable[Path]) -> dict[str, Histogram]:
+    """Read the logs of several runners and add up their intervals for each tag, one interval in memory at a time.
+
+    Raises:
+        RecordError: a log cannot be read, or one of its histograms has another range.
+    """
+    totals: dict[str, Integers] = {}
+    reader = _Reader()
+    for path in paths:
+        try:
+            with path.open(encoding="ascii") as lines:
+                for line in lines:
+                    if (found := _INTERVAL.match(line)) is not None:
+                        tag = found["tag"] or ""
+                        reader.add(line[found.end() :], totals.setdefault(tag, np.zeros(_LENGTH, dtype=np.int64)))
+        except OSError as error:
+            raise RecordError(f"{path} cannot be read: {error.strerror}", _PLAY_AGAIN) from error
+        except _UNREADABLE as error:
+            raise RecordError(f"{path} holds a histogram that cannot be decoded", _PLAY_AGAIN) from error
+    return {tag: Histogram(counts) for tag, counts in totals.items()}
+
+
+class _Reader:
+    """Adds histograms in their wire form onto counts, through one array of counts that is used again and again."""
+
+    def __init__(self) -> None:
+        self._row = np.zeros(_LENGTH, dtype=np.int64)
+        self._address = int(self._row.ctypes.data)
+
+    def add(self, text: str, onto: Integers) -> None:
+        """Raise one of `_UNREADABLE` where it is no histogram, and RecordError where it has another range."""
+        # Not strictly, which takes longer than all the rest: what is damaged has another checksum.
+        wire = base64.b64decode(text)
+        cookie, length = _OUTER.unpack_from(wire)
+        if (cookie, length) != (_OUTER_COOKIE, len(wire) - _OUTER.size):
+            raise ValueError(f"a cookie {cookie:#x} before {length} bytes")
+        inflating = zlib.decompressobj()
+        plain = inflating.decompress(memoryview(wire)[_OUTER.size :], _MOST_BYTES)
+        if not inflating.eof:
+            raise ValueError("cut off, or more counts than there are")
+        cookie, _, _, digits, lowest, highest, _ = _INNER.unpack_from(plain)
+        if cookie != _INNER_COOKIE:
+            raise ValueError(f"a cookie {cookie:#x} of counts")
+        if (shape := (lowest, highest, digits)) != (LOWEST_US, HIGHEST_US, DIGITS):
+            raise RecordError(
+                f"a histogram has the range {shape}, not {(LOWEST_US, HIGHEST_US, DIGITS)}",
+                "record it with the range that all logs of a race have",
+            )
+        found = decode_counts(plain, _INNER.size, self._address, _LENGTH, self._row.itemsize)
+        filled = slice(max(0, found["min_nonzero_index"]), found["max_nonzero_index"] + 1)
+        onto[filled] += self._row[filled]
+        self._row[filled] = 0
 
 
 def _highest_us(index: int) -> int:

@@ -102,6 +102,7 @@ def record_from(
             "blocks": len(outcomes),
             "timeout_s": first.shot.timeout_s,
             "codes": {str(code): int(count) for code, count in zip(codes, counts, strict=True)},
+            "unanswered": samples.unanswered,
             "misses": int(samples.misses(timeout_ns).sum()),
             "latency": _latency("intended", file, clocks["intended"]),
             "latency_actual": _latency("actual", file, clocks["actual"]),

@@ -133,6 +133,10 @@ class RunRecord(Strict):
     blocks: int = Field(default=1, ge=1)
     timeout_s: float = Field(default=0.0, ge=0)
     codes: dict[str, int] = Field(description="Requests by status; 0: no answer, -1: never sent.")
+    unanswered: dict[str, int] = Field(
+        default_factory=dict,
+        description="Requests without an answer by why: timed-out, refused, reset (or closed) by the server, unknown.",
+    )
     misses: _Count
     latency: Latency
     latency_actual: Latency

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,15 @@ import numpy.typing as npt
 
 from loadtest.errors import GeneratorError
 
-__all__ = ["NOT_SENT", "NO_ANSWER", "Samples", "read_samples", "write_samples"]
+__all__ = ["ENDINGS", "NOT_SENT", "NO_ANSWER", "Samples", "read_samples", "write_samples"]
 
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 NO_ANSWER = 0
 NOT_SENT = -1
+# Why there was no answer, by the number that `loadtest/xk6-hdr/ending.go` writes.
+ENDINGS = ("unknown", "timed-out", "refused", "reset")
 
 _MAGIC = b"PODSAMP1"
 _PLAY_AGAIN = "remove the run's files, and it is played again when its race is resumed"
@@ -35,7 +37,7 @@ _RECORD = np.dtype(
         ("end_ns", "<i8"),
         ("status", "<i4"),
         ("ok", "?"),
-        ("padding", "V1"),
+        ("ending", "u1"),
         ("block", "<u2"),
     ]
 )
@@ -53,6 +55,7 @@ class Samples:
         status: HTTP status, `NO_ANSWER` (0) or `NOT_SENT` (-1).
         ok: the answer's content was right; False without an answer.
         block: index of the block, 0 within one run of the generator.
+        ending: index into `ENDINGS` of why no answer came; without rows where the generator does not tell.
     """
 
     n: Integers
@@ -62,6 +65,7 @@ class Samples:
     status: Integers
     ok: Booleans
     block: Integers
+    ending: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.n)
@@ -102,6 +106,12 @@ class Samples:
         """True where a right answer with a 2xx status came, however late."""
         return self.ok & (self.status >= 200) & (self.status < 300)
 
+    @property
+    def unanswered(self) -> dict[str, int]:
+        """How many requests had no answer, by why; those of an unknown ending are among them."""
+        endings = self._ending()[self.status == NO_ANSWER]
+        return {name: count for index, name in enumerate(ENDINGS) if (count := int((endings == index).sum()))}
+
     def misses(self, timeout_ns: int) -> Booleans:
         """Return True for every non-answer, error status, wrong answer, and latency above the time-out."""
         return ~self.good | (self.latency_intended_ns > timeout_ns)
@@ -134,6 +144,7 @@ class Samples:
             self.status[rows],
             self.ok[rows],
             self.block[rows],
+            self._ending()[rows],
         )
 
     def in_block(self, block: int) -> Samples:
@@ -146,7 +157,11 @@ class Samples:
             self.status,
             self.ok,
             np.full_like(self.n, block),
+            self.ending,
         )
+
+    def _ending(self) -> Integers:
+        return self.ending if len(self.ending) else np.zeros_like(self.n)
 
     @staticmethod
     def joined(parts: Sequence[Samples]) -> Samples:
@@ -161,6 +176,7 @@ class Samples:
             np.concatenate([part.status for part in parts]),
             np.concatenate([part.ok for part in parts]),
             np.concatenate([part.block for part in parts]),
+            np.concatenate([part._ending() for part in parts]),
         )
         order = np.lexsort((whole.n, whole.block))
         return Samples(
@@ -171,6 +187,7 @@ class Samples:
             whole.status[order],
             whole.ok[order],
             whole.block[order],
+            whole.ending[order],
         )
 
 
@@ -197,6 +214,8 @@ def read_samples(path: Path) -> Samples:
         rows["status"].astype(np.int64),
         rows["ok"].astype(np.bool_),
         rows["block"].astype(np.int64),
+        # What a newer generator may say beyond these is unknown here.
+        np.where(rows["ending"] < len(ENDINGS), rows["ending"], 0).astype(np.int64),
     )
 
 
@@ -205,4 +224,6 @@ def write_samples(path: Path, samples: Samples) -> None:
     rows = np.zeros(len(samples), dtype=_RECORD)
     for name in ("n", "intended_ns", "start_ns", "end_ns", "status", "ok", "block"):
         rows[name] = getattr(samples, name)
+    if len(samples.ending):
+        rows["ending"] = samples.ending
     path.write_bytes(_HEADER.pack(_MAGIC, len(rows)) + rows.tobytes())

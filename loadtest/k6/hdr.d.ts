@@ -8,6 +8,8 @@ declare module 'k6/x/hdr' {
   export function body(payload: number): ArrayBuffer;
   /** Record the end of this user's request: its HTTP status, 0 for no answer. */
   export function done(status: number): void;
+  /** Record why this user's last request had no answer: k6's error code and words; after a call, what the call says. */
+  export function failed(code: number, words: string): void;
   /** Record whether the content of this user's last answer was right. */
   export function mark(right: boolean): void;
   /** The headers that a payload is sent with. */

@@ -40,7 +40,7 @@ type Result struct {
 }
 
 // encodeSamples makes the sample file: a magic word, a count, and 40 bytes a request, little-endian; the last two are
-// for the number of a block, which this side does not know.
+// for the number of a block, which this side does not know. Its reader is loadtest/samples.py.
 func encodeSamples(samples []Sample) []byte {
 	data := make([]byte, 0, 16+sampleBytes*len(samples))
 	data = append(data, samplesMagic...)
@@ -54,7 +54,7 @@ func encodeSamples(samples []Sample) []byte {
 		if s.OK {
 			ok = 1
 		}
-		data = append(data, ok, 0, 0, 0)
+		data = append(data, ok, byte(s.Ending), 0, 0)
 	}
 	return data
 }

@@ -73,6 +73,7 @@ type caller struct {
 	method     string
 	timeout    time.Duration
 	answer     []byte
+	ending     ending
 }
 
 // newCaller makes a caller for a URL whose path is the method; the connection is made with the first call.
@@ -113,6 +114,7 @@ func (c *caller) call(ctx context.Context, message []byte, headers map[string]st
 	// The deadline may be the client's own word before its context says so: the server cancels the stream then as well.
 	isOwn := trailer.Len() == 0 && (code == codes.Unavailable || code == codes.DeadlineExceeded)
 	if isOwn || code == codes.Canceled || ctx.Err() != nil {
+		c.ending = endingOf(0, err.Error())
 		return noAnswer
 	}
 	if named, ok := httpStatus[code]; ok {

@@ -82,7 +82,7 @@ func (rootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 func (i *instance) Exports() modules.Exports {
 	return modules.Exports{Named: map[string]any{
 		"next": i.next, "pick": i.pick, "body": i.body, "done": i.done, "mark": i.mark,
-		"headers": i.headers, "items": i.items, "call": i.call, "isRightAnswer": i.isRightAnswer,
+		"headers": i.headers, "items": i.items, "call": i.call, "isRightAnswer": i.isRightAnswer, "failed": i.failed,
 	}}
 }
 
@@ -123,5 +123,14 @@ func (i *instance) isRightAnswer(payload int) bool {
 }
 
 func (i *instance) done(status int) { i.recorder.done(i.user, int32(status)) } //nolint:gosec // HTTP codes
+
+// failed says why the user's last request had no answer: k6's code and words for it over HTTP, the last call's over gRPC.
+func (i *instance) failed(code int, words string) {
+	why := endingOf(code, words)
+	if i.caller != nil {
+		why = i.caller.ending
+	}
+	i.recorder.failed(i.user, why)
+}
 
 func (i *instance) mark(ok bool) { i.recorder.mark(i.user, ok) }

@@ -13,11 +13,12 @@ const (
 	notSent  = -1 // its time came, and it was never sent
 )
 
-// Sample is one request, in nanoseconds since the run's zero.
+// Sample is one request, in nanoseconds since the run's zero; Ending says why there was no answer, where that is known.
 type Sample struct {
 	N, Intended, Start, End int64
 	Status                  int32
 	OK                      bool
+	Ending                  ending
 }
 
 // user is one k6 user: the slot it is given, the one it is busy with, and the one whose answer it is checking.
@@ -213,6 +214,15 @@ func (r *recorder) done(u *user, status int32) {
 	r.intendedInWait -= s.Intended
 	r.answeredLatency += s.End - s.Intended
 	r.answeredCount++
+}
+
+// failed records why the user's last request had no answer.
+func (r *recorder) failed(u *user, why ending) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if u.answered != over && r.samples[u.answered].Status == noAnswer {
+		r.samples[u.answered].Ending = why
+	}
 }
 
 // mark records whether the content of the user's last answer was right; checking it takes time that is not latency.

@@ -173,13 +173,14 @@ def _run(run: Run, entry: Entry) -> RunLine:
 
 
 def _run_cells(record: RunRecord) -> tuple[str, ...]:
-    latency, codes = record.latency, sorted(record.codes.items())
+    latency, codes = record.latency, [f"{code}: {count:,}" for code, count in sorted(record.codes.items())]
+    codes += [f"{why}: {count:,}" for why, count in record.unanswered.items() if why != "unknown"]
     return (
         "" if record.planned.rate is None else figures.rate(record.planned.rate),
         format_duration(round(record.seconds)),
         f"{record.sent:,}",
         f"{record.misses:,}",
-        ", ".join(f"{code}: {count:,}" for code, count in codes),
+        ", ".join(codes),
         figures.milliseconds(latency.p50_ms),
         figures.milliseconds(latency.p99_ms),
         figures.milliseconds(latency.max_ms),

@@ -1,5 +1,8 @@
 """Histograms: exact merging, the precision they promise, and logs that any HdrHistogram tool reads."""
 
+import base64
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from loadtest.errors import RecordError
-from loadtest.histogram import Histogram, Interval, by_clock, intervals_of, log_text, read_log
+from loadtest.histogram import Histogram, Interval, by_clock, intervals_of, log_text, read_log, read_logs
 from loadtest.samples import Samples
 from tests.loads import NS, TIMEOUT_NS, mixed_samples
 
@@ -116,9 +119,42 @@ def test_logs_of_two_runners_add_up_to_the_whole(tmp_path: Path) -> None:
     assert first.merged(second) == Histogram.of_ns(whole.recorded_intended_ns(TIMEOUT_NS))
 
 
+def test_logs_of_64_runners_read_at_once_equal_the_histogram_of_all(tmp_path: Path) -> None:
+    whole = mixed_samples(2000)
+    paths = [tmp_path / f"{index}.hdr" for index in range(64)]
+    for index, path in enumerate(paths):
+        part = whole.select(whole.n % 64 == index)
+        path.write_text(log_text(intervals_of(part, TIMEOUT_NS, first_s=index), float(index)))
+    totals = read_logs(paths)
+    assert totals == {tag: Histogram.of_ns(values) for tag, values in by_clock(whole, TIMEOUT_NS).items()}
+    assert read_logs(paths[1:]) != totals
+
+
+def test_logs_of_other_tools_are_read_without_tags_and_with_comments(tmp_path: Path) -> None:
+    blob = of_us(np.arange(50)).encode()
+    path = tmp_path / "run.hdr"
+    path.write_text(f'#[a comment]\n"StartTimestamp","Interval_Length"\n0.1,1.0,2.5,{blob}\n1.1,1.0,2.5,{blob}\n')
+    assert read_log(path) == {"": of_us(np.arange(50)).merged(of_us(np.arange(50)))}
+
+
 def test_samples_of_nothing_make_an_empty_log(tmp_path: Path) -> None:
     (tmp_path / "run.hdr").write_text(log_text(intervals_of(Samples.empty(), TIMEOUT_NS), 0.0))
     assert read_log(tmp_path / "run.hdr") == {}
+
+
+def cut_off(text: str) -> str:
+    """Return a log whose last histogram lacks its end, with a length that says so."""
+    head, _, blob = text.rpartition(",")
+    wire = base64.b64decode(blob)[:-6]
+    return f"{head},{base64.b64encode(wire[:4] + struct.pack('>I', len(wire) - 8) + wire[8:]).decode()}\n"
+
+
+def too_many_counts() -> str:
+    """Return a log with a histogram that is small where it lies and would be large in memory."""
+    plain = zlib.decompress(base64.b64decode(Histogram().encode())[8:])[:40] + bytes(50_000_000)
+    packed = zlib.compress(plain)
+    wire = struct.pack(">II", 0x1C849314, len(packed)) + packed
+    return f"Tag=intended,0.000,1.000,0.005,{base64.b64encode(wire).decode()}\n"
 
 
 def test_a_log_that_is_missing_damaged_or_of_another_range_is_refused(tmp_path: Path) -> None:
@@ -129,6 +165,10 @@ def test_a_log_that_is_missing_damaged_or_of_another_range_is_refused(tmp_path: 
     path.write_text(text.replace("HISTFAAAA", "HISTFAABA"))
     with pytest.raises(RecordError, match="cannot be decoded"):
         read_log(path)
+    for damaged in (cut_off(text), too_many_counts()):
+        path.write_text(damaged)
+        with pytest.raises(RecordError, match="cannot be decoded"):
+            read_log(path)
     other = HdrHistogram(1, 1000, 2)
     other.record_value(5)
     blob = other.encode().decode("ascii")

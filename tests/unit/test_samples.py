@@ -1,12 +1,13 @@
 """Samples: both clocks, what counts as a miss, and the file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from loadtest.errors import GeneratorError
-from loadtest.samples import NO_ANSWER, NOT_SENT, Samples, read_samples, write_samples
+from loadtest.samples import ENDINGS, NO_ANSWER, NOT_SENT, Samples, read_samples, write_samples
 from tests.loads import MS, TIMEOUT_NS, mixed_samples
 
 # intended, start, end in ms; status; right; is it a miss with a time-out of 2 s; over 100 ms too
@@ -42,6 +43,24 @@ def test_the_two_clocks_differ_by_the_lateness() -> None:
     assert samples.latency_intended_ns[7] == 2040 * MS
     assert samples.latency_actual_ns[7] == 100 * MS
     assert np.array_equal(samples.latency_intended_ns - samples.latency_actual_ns, samples.lateness_ns)
+
+
+def test_why_no_answer_came_is_kept_through_files_choices_and_joins(tmp_path: Path) -> None:
+    some = cases()
+    refused, reset = ENDINGS.index("refused"), ENDINGS.index("reset")
+    # What was answered has no ending, whatever stands there.
+    status = np.where(np.arange(len(CASES)) < 4, NO_ANSWER, some.status)
+    ending = np.array([refused, reset, refused, 0, *[refused] * (len(CASES) - 4)], dtype=np.int64)
+    known = replace(some, status=status, ending=ending)
+    write_samples(tmp_path / "samples.bin", known)
+    read = read_samples(tmp_path / "samples.bin")
+    assert read.unanswered == known.unanswered == {"unknown": 1, "refused": 3, "reset": 1}
+    assert known.select(slice(0, 2)).unanswered == {"refused": 1, "reset": 1}
+    joined = Samples.joined([some.in_block(1), known])
+    assert joined.unanswered == {"unknown": 2, "refused": 3, "reset": 1}
+    assert joined.ending[: len(CASES)].tolist() == ending.tolist()
+    # A generator that does not tell.
+    assert some.unanswered == {"unknown": 1}
 
 
 def test_misses_are_non_answers_refusals_wrong_answers_and_late_ones() -> None:

@@ -1,6 +1,6 @@
 // One user: takes the next request when its time has come, sends it once, says how it ended. Never retries.
 
-import { body, call, done, headers, isRightAnswer, items, mark, next, pick } from 'k6/x/hdr';
+import { body, call, done, failed, headers, isRightAnswer, items, mark, next, pick } from 'k6/x/hdr';
 import { sleep } from 'k6';
 import http from 'k6/http';
 
@@ -26,6 +26,7 @@ function paramsFor(shot, payload) {
 function sendHttp(shot, payload) {
   const answer = http.post(shot.url, body(payload), paramsFor(shot, payload));
   done(answer.status);
+  if (answer.status === 0) failed(answer.error_code, answer.error);
   const isAnswer = answer.status >= 200 && answer.status < 300;
   mark(isAnswer && isRight(shot.protocol, answer, items(payload)));
   return answer.status;
@@ -35,6 +36,7 @@ function sendHttp(shot, payload) {
 function sendGrpc(payload) {
   const status = call(payload);
   done(status);
+  if (status === 0) failed(0, '');
   mark(status === 200 && isRightAnswer(payload));
   return status;
 }
