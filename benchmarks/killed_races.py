@@ -39,7 +39,7 @@ from loadtest import interrupt
 from podium.chaos.kindnodes import KindNodes, find_nodes
 from podium.errors import PodiumError
 from podium.racefile import read_race
-from tests.cluster.conftest import ROOT, Kubectl
+from tests.cluster.conftest import ROOT, Kubectl, on_test_cluster
 from tests.eventually import eventually
 
 NODE, CONTROL_PLANE = "podium-worker", "podium-control-plane"
@@ -240,7 +240,7 @@ def main() -> int:
     chance = random.Random(options.seed)  # noqa: S311
     whence, rights = provenance(), []
     with tempfile.TemporaryDirectory(prefix="podium-killed-") as name:
-        race = Race(Path(name), Kubectl("kubectl"))
+        race = Race(Path(name), on_test_cluster())
         began = time.monotonic()
         code = race.play("--new")
         whole_s = time.monotonic() - began
