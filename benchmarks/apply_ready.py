@@ -9,7 +9,7 @@ that the node has room.
     python -m benchmarks.apply_ready food11/ADDRESS --rounds 10
 
 Prints one line of JSON a round and the medians; exit code 1 where ours takes longer. Needs the cluster of
-`scripts/cluster-up`, whose `kubectl` and `kind` it takes, and nobody else on the node.
+`scripts/cluster-up` and nobody else on the node, and touches no other cluster, whatever the default context is.
 """
 
 import argparse
@@ -22,21 +22,14 @@ from typing import Any
 
 from predictors.images.build import build_images
 from predictors.images.catalog import choose
+from tests.cluster.conftest import Kubectl, find_program, on_test_cluster
 
 NODE = "podium-worker"
-NAMESPACE = "podium"
 ARGUMENTS = {
     "ours": ["/mnt/models", "--host", "0.0.0.0", "--model-name", "m"],  # noqa: S104  (of the container)
     "stock": ["--model_name", "m"],
 }
 SHARE = {"cpu": "1", "memory": "512Mi"}
-
-
-def kubectl(*words: str, document: dict[str, Any] | None = None) -> None:
-    text = None if document is None else json.dumps(document)
-    done = subprocess.run(["kubectl", "-n", NAMESPACE, *words], input=text, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
 
 
 def service(name: str, image: str, arguments: list[str], artifact: str, node_class: str) -> dict[str, Any]:
@@ -83,19 +76,19 @@ def service(name: str, image: str, arguments: list[str], artifact: str, node_cla
     }
 
 
-def one_round(kind: str, image: str, artifact: str, node_class: str) -> float:
+def one_round(kubectl: Kubectl, kind: str, image: str, artifact: str, node_class: str) -> float:
     """Apply, wait until Ready, take it away; return the seconds to Ready."""
     name = f"start-{kind}"
     document = service(name, image, ARGUMENTS[kind], artifact, node_class)
     try:
         began = time.monotonic()
-        kubectl("apply", "-f", "-", document=document)
-        kubectl("wait", "--for=condition=Ready", f"isvc/{name}", "--timeout=90s")
+        kubectl.apply(document)
+        kubectl.run("wait", "--for=condition=Ready", f"isvc/{name}", "--timeout=90s")
         return time.monotonic() - began
     finally:
-        kubectl("delete", "isvc", name, "--wait=true", "--ignore-not-found")
+        kubectl.run("delete", "isvc", name, "--wait=true", "--ignore-not-found")
         label = f"serving.kserve.io/inferenceservice={name}"
-        kubectl("wait", "--for=delete", "pod", "-l", label, "--timeout=60s")
+        kubectl.run("wait", "--for=delete", "pod", "-l", label, "--timeout=60s")
 
 
 def main() -> int:
@@ -108,12 +101,13 @@ def main() -> int:
     listed = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", "kind.local/podium/stock-sdk"]
     stock = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()[0]
     images = {"ours": ours, "stock": stock}
+    kubectl, kind_program = on_test_cluster(), find_program("kind") or "kind"
     for image in images.values():
-        subprocess.run(["kind", "load", "docker-image", "--name", "podium", "--nodes", NODE, image], check=True)
+        subprocess.run([kind_program, "load", "docker-image", "--name", "podium", "--nodes", NODE, image], check=True)
     times: dict[str, list[float]] = {"ours": [], "stock": []}
     for index in range(asked.rounds):
         for kind in ("ours", "stock") if index % 2 == 0 else ("stock", "ours"):
-            took = one_round(kind, images[kind], asked.artifact, asked.node_class)
+            took = one_round(kubectl, kind, images[kind], asked.artifact, asked.node_class)
             times[kind].append(took)
             print(json.dumps({"round": index, "kind": kind, "ready_s": round(took, 2)}), flush=True)
     medians = {kind: round(statistics.median(values), 2) for kind, values in times.items()}

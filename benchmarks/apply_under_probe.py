@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.easy_race import race_command
-from tests.cluster.conftest import ROOT, STANDARD, Kubectl
+from tests.cluster.conftest import ROOT, STANDARD, Kubectl, on_test_cluster
 from tests.cluster.probing import Seen, probing
 
 NAME = "applied"
@@ -64,7 +64,7 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     # Whoever ends this from outside wants the service gone as well.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    kubectl = Kubectl("kubectl")
+    kubectl = on_test_cluster()
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="podium-apply-") as name:
         folder = Path(name)

@@ -7,7 +7,8 @@ connections, half opens one a request, and nothing is sent twice.
     ./scripts/cluster-up
     python -m benchmarks.faults --out benchmarks/results/faults.json
 
-Prints one row a fault. The exit code is 1 where a request was lost that must not be, or a control lost none.
+Prints one row a fault. The exit code is 1 where a request was lost that must not be, a control lost none, or rolling
+updates more than doubled the 99th percentile of the load to which nothing is done.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from benchmarks.provenance import fresh_namespace, provenance
 from tests.cluster.faults import Bench, Tried, bench
 
 RATE = 50.0
+STEADY, ROLLING, MOST = "nothing is done", "R1: five rolling updates and back", 2.0
 Fault = Callable[[Bench], None]
 
 
@@ -60,8 +62,8 @@ def all_away(made: Bench) -> None:
 
 # What, the seconds of load, what it starts from, the fault, whether it is a control.
 PLANS: list[tuple[str, float, dict[str, object], Fault, bool]] = [
-    ("nothing is done", 65, {}, lambda _made: None, False),
-    ("R1: five rolling updates and back", 200, {}, five_and_back, False),
+    (STEADY, 65, {}, lambda _made: None, False),
+    (ROLLING, 200, {}, five_and_back, False),
     ("R34: chart upgrade and rollback", 75, {}, upgrade_and_back, False),
     ("R3: each pod deleted, four rounds", 180, {}, four_rounds, False),
     ("control of R1: no pre-stop margin", 40, {"preStop": "0s"}, without_margin, True),
@@ -85,6 +87,7 @@ def main() -> int:
     print("| --- | --- | --- | --- | --- |")
     bad: list[str] = []
     rows: list[dict[str, object]] = []
+    steady_ms = 0.0
     with (
         tempfile.TemporaryDirectory() as folder,
         fresh_namespace("faults") as namespace,
@@ -96,10 +99,15 @@ def main() -> int:
             made.settle(**start)
             tried = made.under_load(RATE, seconds, partial(fault, made))
             print(row(what, tried), flush=True)
-            rows.append({"what": what, "is_control": is_control, **asdict(tried)})
+            steady_ms = tried.seen.p99_ms if what == STEADY else steady_ms
+            # Without the load to which nothing is done (--only) there is nothing to compare with.
+            ratio = round(tried.seen.p99_ms / steady_ms, 2) if steady_ms else None
+            rows.append({"what": what, "is_control": is_control, "p99_of_steady": ratio, **asdict(tried)})
             is_void = not tried.seen.is_whole or (bool(tried.marks) and not tried.is_within)
             if is_void or (tried.seen.lost == 0) is is_control:
                 bad.append(what)
+            if what == ROLLING and ratio is not None and ratio > MOST:
+                bad.append(f"{what}: p99 {ratio} times steady")
             if options.out:
                 told = {"rate": RATE, "rows": rows}
                 options.out.write_text(json.dumps({**provenance(), **told}, indent=1) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.cluster.conftest import ROOT, Kubectl
+from tests.cluster.conftest import ROOT, Kubectl, on_test_cluster
 
 __all__ = ["fresh_namespace", "machine", "provenance"]
 
@@ -39,7 +39,7 @@ def provenance() -> dict[str, str]:
 def fresh_namespace(what: str) -> Iterator[Kubectl]:
     """Give kubectl in a namespace with restricted Pod Security, which goes afterwards."""
     name = f"podium-bench-{what}-{uuid.uuid4().hex[:6]}"
-    kubectl = Kubectl("kubectl", name)
+    kubectl = on_test_cluster(name)
     kubectl.run("create", "namespace", name)
     kubectl.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted", "podium.dev/test=true")
     try:

@@ -25,7 +25,7 @@ __all__ = ["build_images", "listed", "main"]
 
 _WORK = Path(".podium")
 _BILL = "/usr/share/doc/podium/sbom.json"
-_MIB = 1024 * 1024
+_MB = 1_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,12 +95,12 @@ def _build(image: Image, base: str, root: Path) -> str:
         # An image that another clone built has its bill inside.
         bill.parent.mkdir(parents=True, exist_ok=True)
         docker.copy_out(name, _BILL, bill)
-    size = docker.size_bytes(name) / _MIB
+    size = docker.size_bytes(name) / _MB
     took = f"built in {time.monotonic() - began:.1f} s" if is_new else "unchanged"
-    _say(f"{name}  {size:.0f} MiB  {took}")
-    if image.limit_mib and size > image.limit_mib:
+    _say(f"{name}  {size:.0f} MB  {took}")
+    if image.limit_mb and size > image.limit_mb:
         raise BuildError(
-            f"{image.name} has {size:.0f} MiB, more than the {image.limit_mib} MiB that it may have",
+            f"{image.name} has {size:.0f} MB, more than the {image.limit_mb} MB that it may have",
             f"look into .podium/images/{image.name}/packages for what it does not need",
         )
     return name

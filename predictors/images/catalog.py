@@ -42,7 +42,7 @@ class Image:
         programs: built programs below `.podium/bin`.
         on_demand: made only when asked for.
         is_deployed: a cluster gets it; False for what only stands beside ours in a comparison.
-        limit_mib: largest size, uncompressed; 0 for none.
+        limit_mb: largest size, uncompressed, in millions of bytes; 0 for none.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Image:
     programs: tuple[str, ...] = ()
     on_demand: bool = False
     is_deployed: bool = True
-    limit_mib: int = 350
+    limit_mb: int = 350
 
 
 def _predictor(
@@ -64,7 +64,7 @@ def _predictor(
     *more: str,
     without: tuple[str, ...] = (),
     on_demand: bool = False,
-    limit_mib: int = 350,
+    limit_mb: int = 350,
 ) -> Image:
     return Image(
         name=f"predictor-{engine}",
@@ -75,14 +75,14 @@ def _predictor(
         launcher=_LAUNCHER,
         without=without,
         on_demand=on_demand,
-        limit_mib=limit_mib,
+        limit_mb=limit_mb,
     )
 
 
 IMAGES = (
     _predictor("ort", "Serves one ONNX variant with onnxruntime"),
     _predictor("openvino", "Serves one OpenVINO variant", without=_OPENVINO_ELSEWHERE),
-    _predictor("torch", "Serves one PyTorch variant", "predictors/models/*.py", on_demand=True, limit_mib=0),
+    _predictor("torch", "Serves one PyTorch variant", "predictors/models/*.py", on_demand=True, limit_mb=0),
     _predictor(
         "ray",
         "Serves one ONNX variant in a replica of Ray Serve",
@@ -90,7 +90,7 @@ IMAGES = (
         "predictors/runtimes/ort.py",
         without=_RAY_ELSEWHERE,
         on_demand=True,
-        limit_mib=0,
+        limit_mb=0,
     ),
     Image(
         name="loadtest",
@@ -116,7 +116,7 @@ IMAGES = (
         code=("benchmarks/images/stock-sdk/server.py",),
         on_demand=True,
         is_deployed=False,
-        limit_mib=0,
+        limit_mb=0,
     ),
 )
 

@@ -56,9 +56,19 @@ class Kubectl:
         return self.run("apply", "-f", "-", text=json.dumps(document), check=check)
 
 
+def find_program(name: str) -> str | None:
+    """Return where a program is: on the path, or among those that were built here; None where it is not."""
+    return shutil.which(name) or shutil.which(name, path=str(ROOT / ".podium" / "bin"))
+
+
+def on_test_cluster(namespace: str = "podium") -> Kubectl:
+    """Return kubectl on the test cluster, whether that runs or not."""
+    return Kubectl(find_program("kubectl") or "kubectl", namespace)
+
+
 def _absent() -> str:
     """Return why there is no cluster to test, or an empty string."""
-    program = shutil.which("kubectl") or shutil.which("kubectl", path=str(ROOT / ".podium" / "bin"))
+    program = find_program("kubectl")
     if program is None:
         return "no kubectl; ./scripts/cluster-up brings one"
     if not STANDARD.exists():
@@ -90,7 +100,7 @@ def cluster() -> Kubectl:
     reason = _absent()
     if reason:
         lack("cluster", reason)
-    return Kubectl(shutil.which("kubectl") or str(ROOT / ".podium" / "bin" / "kubectl"))
+    return on_test_cluster()
 
 
 @pytest.fixture

@@ -5,25 +5,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from podium.cluster.access import Access
 from podium.cluster.adapter import Cluster
-from podium.cluster.deployment import Wish, delete_service, deploy_variant, preview
+from podium.cluster.deployment import Deployed, Wish, delete_service, deploy_variant, preview
 from podium.cluster.diagnosis import Fault, diagnose
 from podium.cluster.errors import ClusterError, DeploymentError
 from podium.watch.namespace import NamespacePlace
+from predictors.manifest import address_of, read_variant
 from predictors.store import StoredVariant
-from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl, state_of
-from tests.cluster.stock import CLAIM, stocked_tiny
+from tests.cluster.conftest import ALLOWED, ROOT, STANDARD, Kubectl, images, state_of
+from tests.cluster.stock import CLAIM, stocked, stocked_tiny
 from tests.eventually import eventually
+from tests.slowmodels import openvino_artifact
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 OURS = "isvc,deployments,pods,hpa,pdb,networkpolicy,services,secrets"
 PATIENCE_S = 60.0
+EMULATED = "import os; print(os.environ['PODIUM_EMULATED_DEVICE'])"
 
 
 @pytest.fixture
@@ -72,6 +77,69 @@ def test_a_variant_serves_where_its_class_says_and_goes_without_a_trace(
     assert delete_service("pie", access) is False
 
 
+@pytest.fixture
+def another(namespace: Kubectl, tmp_path: Path) -> Iterator[StoredVariant]:
+    """Put a variant for OpenVINO into the cluster's store."""
+    folder = openvino_artifact(tmp_path / "conv")
+    variant, address = read_variant(folder), address_of(folder)
+    place = f"{variant.model.name}/{address}"
+    with stocked(namespace, {place: folder}) as root:
+        yield StoredVariant(variant.id, address, root / place)
+
+
+def cores_of(node: str) -> set[int]:
+    """Return the cores that the kernel lets the container of a node have."""
+    inspected = ["docker", "inspect", "-f", "{{.HostConfig.CpusetCpus}}", node]
+    told = subprocess.run(inspected, capture_output=True, text=True, check=True).stdout.strip()
+    ranges = [part.split("-") for part in told.split(",") if part]
+    return {core for ends in ranges for core in range(int(ends[0]), int(ends[-1]) + 1)}
+
+
+def check_place(namespace: Kubectl, found: Deployed, stored: StoredVariant, node: str) -> dict[str, Any]:
+    """Look where the one pod of a deployment is: on which node, on which cores, and what it serves; return the pod."""
+    (pod,) = namespace.get("pods")["items"]
+    assert (pod["spec"]["nodeName"], found.nodes) == (node, (node,))
+    labels = namespace.get("node", node)["metadata"]["labels"]
+    assert labels["podium.dev/node-class"] == found.node_class
+    state = state_of(namespace, pod["metadata"]["name"])
+    assert state["address"] == stored.address
+    assert cores_of(node)
+    assert set(state["cores"]) == cores_of(node)
+    read: dict[str, Any] = pod
+    return read
+
+
+def test_a_variant_for_openvino_serves_on_the_node_and_cores_of_its_class(
+    namespace: Kubectl, another: StoredVariant, access: Access
+) -> None:
+    found = deploy_variant(wish(another), access)
+    assert (found.node_class, found.is_emulated) == ("epyc", False)
+    pod = check_place(namespace, found, another, "podium-worker")
+    state = state_of(namespace, pod["metadata"]["name"])
+    assert state["providers"] == ["CPU"]
+    assert pod["spec"]["containers"][0]["image"] == images(namespace)["openvino"]
+    assert delete_service("pie", access) is True
+    assert left(namespace) == []
+
+
+def test_a_variant_on_a_gpu_class_gets_its_gpu_and_is_marked_emulated(
+    namespace: Kubectl, stored: StoredVariant, access: Access
+) -> None:
+    found = deploy_variant(replace(wish(stored), node_class="a100"), access)
+    assert (found.node_class, found.is_emulated) == ("a100", True)
+    assert "a100 (emulated)" in found.row()
+    assert found.document()["emulated"] is True
+    pod = check_place(namespace, found, stored, "podium-worker2")
+    (container,) = pod["spec"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert [one["key"] for one in pod["spec"]["tolerations"] if one["key"].startswith("nvidia")] == ["nvidia.com/gpu"]
+    # The device plugin gave it one: a pod that only tolerates the node would not have been told so.
+    told = namespace.run("exec", pod["metadata"]["name"], "--", "python3", "-c", EMULATED).stdout
+    assert told.strip() == "true"
+    assert delete_service("pie", access) is True
+    assert left(namespace) == []
+
+
 def test_a_full_quota_is_told_and_nothing_is_left(namespace: Kubectl, stored: StoredVariant, access: Access) -> None:
     namespace.run("create", "quota", "small", "--hard=pods=0")
     began = time.monotonic()
@@ -107,6 +175,39 @@ def test_what_cannot_replace_a_serving_variant_leaves_it_serving(
     service = namespace.get("isvc", "pie")
     assert service["metadata"]["annotations"]["podium.dev/address"] == stored.address
     eventually(lambda: [one["metadata"]["name"] for one in namespace.get("pods")["items"]] == [pod], 60)
+
+
+def shadow_runtime(namespace: Kubectl, image: str) -> None:
+    """Let a namespace have a runtime of its own under the name of the platform's, with another image."""
+    found = namespace.get("clusterservingruntime", "podium-ort")
+    found["spec"]["containers"][0] |= {"image": image, "imagePullPolicy": "IfNotPresent"}
+    metadata = {"name": "podium-ort", "labels": {"podium.dev/test": "true"}}
+    shadow = {"apiVersion": found["apiVersion"], "kind": "ServingRuntime", "metadata": metadata, "spec": found["spec"]}
+    namespace.apply(shadow)
+
+
+def test_an_image_that_cannot_be_pulled_is_told_and_nothing_is_left(namespace: Kubectl, stored: StoredVariant) -> None:
+    # Nobody listens there, so whoever pulls is refused at once; every other way of failing takes longer to be known.
+    image = "127.0.0.1:1/podium/predictor-ort:1"
+    shadow_runtime(namespace, image)
+    before = everything(namespace)
+    began = time.monotonic()
+    done = deploy_as_a_person_does(stored, namespace.namespace)
+    took = time.monotonic() - began
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert done.returncode == 4, done.stderr
+    assert len(errors) == 1, done.stderr
+    assert f"The image {image} of the pod pie-predictor-" in errors[0]
+    assert "cannot be had: " in errors[0]
+    assert "push it to a registry the nodes reach" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert took < PATIENCE_S
+    assert everything(namespace) == before
+
+    # The control: with the platform's own image the same command serves.
+    namespace.run("delete", "servingruntime", "podium-ort")
+    done = deploy_as_a_person_does(stored, namespace.namespace)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_image_that_cannot_be_had_is_told(namespace: Kubectl, access: Access) -> None:

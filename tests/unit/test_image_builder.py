@@ -246,8 +246,8 @@ def test_an_image_of_another_clone_is_taken_with_its_bill(docker: Docker, projec
 
 
 def test_an_image_that_is_too_large_and_a_build_that_fails_are_told(docker: Docker, project: Path, uv: str) -> None:
-    docker.set(size=400 << 20)
-    with pytest.raises(BuildError, match="predictor-ort has 400 MiB, more than the 350 MiB") as large:
+    docker.set(size=400_000_000)
+    with pytest.raises(BuildError, match="predictor-ort has 400 MB, more than the 350 MB") as large:
         build_images(images()[:1], root=project)
     assert "packages for what it does not need" in large.value.hint
     assert not (project / ".podium/images.json").exists()
