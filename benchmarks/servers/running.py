@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 from benchmarks.servers.client import is_whole
 from benchmarks.servers.peers import Peer, Settings
+from benchmarks.servers.processes import MARK, Process, alive, family
 from benchmarks.servers.question import Question
 
 __all__ = ["Running"]
@@ -22,7 +24,7 @@ _DEADLINE_S = 40.0
 
 
 class Running:
-    """A server that runs, in a session of its own; it is stopped while another is asked."""
+    """A server that runs, with all processes that it starts; it is stopped while another is asked."""
 
     def __init__(self, peer: Peer, question: Question, *, cache: Path, settings: Settings, number: int = 0) -> None:
         self.peer = peer
@@ -33,6 +35,7 @@ class Running:
         venv = cache / peer.name
         python = str(venv / "bin/python") if peer.packages else sys.executable
         self.port = _free_port()
+        self._mark = uuid.uuid4().hex
         given = {
             "PORT": str(self.port),
             "GRPC_PORT": str(_free_port()),
@@ -51,7 +54,7 @@ class Running:
         self.process = subprocess.Popen(
             peer.command(python, work, given),
             cwd=work,
-            env={**os.environ, **given},
+            env={**os.environ, **given, MARK: self._mark},
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
@@ -69,32 +72,28 @@ class Running:
     def close(self) -> None:
         """End all of it."""
         self.resume()
+        # Listed now: whose parent ends first may no longer be known as one of them.
+        members = self.processes()
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
+        self._signal(signal.SIGKILL, alive(members))
         self._signal(signal.SIGKILL)
         self.process.wait()
         self._log.close()
 
     def cpu_seconds(self) -> float:
         """Add up the processor time of all its processes."""
-        ticks = sum(int(fields[11]) + int(fields[12]) for _, fields in self._processes())
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(process.cpu_s for process in self.processes())
 
-    def _signal(self, number: signal.Signals) -> None:
-        for pid, _ in self._processes():
+    def processes(self) -> list[Process]:
+        """List all its processes."""
+        return family(self.process.pid, self._mark)
+
+    def _signal(self, number: signal.Signals, members: Sequence[Process] | None = None) -> None:
+        for process in self.processes() if members is None else members:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    def _processes(self) -> Iterator[tuple[int, list[str]]]:
-        """List the processes of its session, with the fields of `/proc/PID/stat` that follow the name."""
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(fields[3]) == self.process.pid:
-                yield int(path.parent.name), fields
+                os.kill(process.pid, number)
 
     def _await_answer(self, question: Question) -> None:
         request, is_right = self.peer.request(question), self.peer.is_right(question)

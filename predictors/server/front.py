@@ -11,6 +11,7 @@ import orjson
 
 from predictors.errors import InputError, NotReadyError, OverloadError
 from predictors.server.answer import Call
+from predictors.server.configuration import EXTENSIONS, Configuration
 from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
 from predictors.server.door import Door, Tenant
@@ -90,7 +91,7 @@ class FrontEnd:
         model = self._predictor.model
         name = model.name
         listed = orjson.dumps({"models": [name]})
-        server = orjson.dumps({"name": "podium", "version": "2", "extensions": ["binary_tensor_data"]})
+        server = orjson.dumps({"name": "podium", "version": "2", "extensions": EXTENSIONS})
         ready = partial(self._tell_readiness, yes=b'{"ready":true}', no=b'{"ready":false}')
         model_ready = partial(
             self._tell_readiness,
@@ -105,12 +106,15 @@ class FrontEnd:
             "/v1/models": partial(self._tell, body=listed),
             f"/v1/models/{name}": model_ready,
         }
+        configuration = Configuration.of(model, delay_s=self._predictor.settings.max_delay_s)
+        configured = partial(self._tell, body=orjson.dumps(configuration.document()))
         post: dict[str, Answer] = {
             f"/v1/models/{name}:predict": self._predict,
             f"/v1/models/{name}:explain": self._explain,
         }
         for base in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{model.version}"):
             get[base] = partial(self._tell, body=self._v2.metadata())
+            get[f"{base}/config"] = configured
             get[f"{base}/ready"] = model_ready
             post[f"{base}/infer"] = self._infer
         routes: dict[str, Mapping[str, Answer]] = {

@@ -138,9 +138,22 @@ def _triton(triton: Any, client: Any, model: str) -> dict[str, Any]:
     found["no_other_version"] = not client.is_model_ready(model, "9") if is_http else True
     metadata = client.get_model_metadata(model)
     found["inputs"] = [item["name"] for item in metadata["inputs"]] if is_http else [i.name for i in metadata.inputs]
+    found["configured"] = _configuration(client, model, is_http)
     server = client.get_server_metadata()
     found["server"] = server["name"] if is_http else server.name
     return found
+
+
+def _configuration(client: Any, model: str, is_http: bool) -> bool:
+    """Whether the configuration, which perf_analyzer asks for first, holds what it goes by."""
+    told = []
+    for version in ("", "1"):
+        config = client.get_model_config(model, version, **({} if is_http else {"as_json": True}))
+        config = config.get("config", config)
+        tensors = [(one["name"], one["data_type"], [int(n) for n in one["dims"]]) for one in config["input"]]
+        batching = "dynamic_batching" in config
+        told.append((config["name"], config["backend"], config["max_batch_size"], batching, tensors))
+    return told == [(model, "onnxruntime", 8, True, [("x", "TYPE_FP32", [4])])] * 2
 
 
 def _told_by_triton(triton: Any, client: Any, model: str) -> bool:

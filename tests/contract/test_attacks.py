@@ -31,6 +31,7 @@ ANSWERED = {
     **{path: {"GET", "HEAD"} for path in ("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models", "/v1/models")},
     **{path: {"GET", "HEAD"} for path in ("/v1/models/tiny", "/v2/models/tiny", "/v2/models/tiny/ready")},
     **{path: {"GET", "HEAD"} for path in ("/v2/models/tiny/versions/1", "/v2/models/tiny/versions/1/ready")},
+    **{path: {"GET", "HEAD"} for path in ("/v2/models/tiny/config", "/v2/models/tiny/versions/1/config")},
     **{
         path: {"POST"}
         for path in ("/v1/models/tiny:predict", "/v2/models/tiny/infer", "/v2/models/tiny/versions/1/infer")
@@ -56,7 +57,6 @@ RPCS = (
         "RepositoryModelLoad",
         "RepositoryModelUnload",
         "RepositoryIndex",
-        "ModelConfig",
         "ModelStatistics",
         "TraceSetting",
     ),

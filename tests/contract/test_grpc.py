@@ -112,6 +112,8 @@ def test_questions_about_the_server_are_answered(rpc: Rpc) -> None:
     metadata = told("ModelMetadata", named, messages.ModelMetadataResponse)
     assert (metadata.name, list(metadata.versions), metadata.platform) == ("tiny", ["1"], "ort-fp32")
     assert (metadata.inputs[0].name, list(metadata.inputs[0].shape)) == ("x", [-1, 4])
+    config = told("ModelConfig", named, messages.ModelConfigResponse).config
+    assert (config.name, config.max_batch_size, list(config.input[0].dims)) == ("tiny", 8, [4])
     for service in ("", "tiny", "inference.GRPCInferenceService"):
         assert rpc.health(service) == "SERVING"
     with pytest.raises(grpc.RpcError) as unknown:
@@ -168,7 +170,7 @@ def test_bytes_that_are_no_message_are_the_clients_fault(rpc: Rpc) -> None:
     assert caught.value.code() is Code.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload", "ModelStreamInfer", "ModelConfig"])
+@pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload", "ModelStreamInfer"])
 def test_nothing_of_the_management_interface_exists(rpc: Rpc, method: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         rpc.ask(f"inference.GRPCInferenceService/{method}", b"")

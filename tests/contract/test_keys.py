@@ -34,7 +34,10 @@ JSON = {"content-type": "application/json"}
 OPEN = ("/v2/health/live", "/v2/health/ready", "/v2/models/tiny/ready", "/v2/models/tiny/versions/1/ready")
 # What a router may make of a path, and what it may take for another.
 ROUTES = [
-    *(("GET", path) for path in ("/v2", "/v2/models", "/v1/models", "/v1/models/tiny", "/v2/models/tiny")),
+    *(
+        ("GET", path)
+        for path in ("/v2", "/v2/models", "/v1/models", "/v1/models/tiny", "/v2/models/tiny", "/v2/models/tiny/config")
+    ),
     *(("GET", path) for path in ("/", "/nothing", "/metrics", "/debug/state", "/healthz/live", "/v2/models/other")),
     *(("GET", path) for path in ("//v2/health/live", "/v2/health/live/", "/v2//health/live", "/v2/health/live/../..")),
     *(("GET", path) for path in ("/v2/health%2Flive", "/V2/health/live", "/v2/health/live;x", "/v2/health/%6cive")),
@@ -231,6 +234,7 @@ def test_every_method_asks_for_a_key(channel: grpc.Channel, keys: Keys, record_p
     closed = {
         "inference.GRPCInferenceService/ModelInfer": infer_request(),
         "inference.GRPCInferenceService/ModelMetadata": name,
+        "inference.GRPCInferenceService/ModelConfig": name,
         "inference.GRPCInferenceService/ServerMetadata": b"",
         "grpc.health.v1.Health/Watch": b"",
         "inference.GRPCInferenceService/Nothing": b"",

@@ -26,7 +26,7 @@ def test_the_ready_line_names_ports_and_variant(server: Server) -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/v2", {"name": "podium", "version": "2", "extensions": ["binary_tensor_data"]}),
+        ("/v2", {"name": "podium", "version": "2", "extensions": ["binary_tensor_data", "model_configuration"]}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models/tiny/ready", {"name": "tiny", "ready": True}),
@@ -49,6 +49,23 @@ def test_a_head_request_has_no_body(server: Server) -> None:
 def test_metadata_names_the_tensors(server: Server) -> None:
     metadata = server.ask("GET", "/v2/models/tiny").json
     assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
+
+
+def test_the_configuration_is_what_tritons_clients_ask_for(server: Server) -> None:
+    found = server.ask("GET", "/v2/models/tiny/config")
+    assert found.json == {
+        "name": "tiny",
+        "platform": "ort-fp32",
+        "backend": "onnxruntime",
+        "max_batch_size": 8,
+        "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [4]}],
+        "output": [{"name": "logits", "data_type": "TYPE_FP32", "dims": [3]}],
+        "dynamic_batching": {"max_queue_delay_microseconds": 0},
+    }
+    assert server.ask("GET", "/v2/models/tiny/versions/1/config").json == found.json
+    for path in ("/v2/models/tiny/versions/2/config", "/v2/models/nobody/config"):
+        assert server.ask("GET", path).status == 404
+    assert server.ask("POST", "/v2/models/tiny/config", b"{}").status == 405
 
 
 def test_v1_and_v2_agree_with_the_arithmetic(server: Server) -> None:

@@ -15,6 +15,8 @@ __all__ = [
     "INFERENCE",
     "HealthCheckRequest",
     "HealthCheckResponse",
+    "ModelConfigRequest",
+    "ModelConfigResponse",
     "ModelInferRequest",
     "ModelInferResponse",
     "ModelMetadataRequest",
@@ -40,6 +42,8 @@ def _message(name: str) -> Any:
 
 HealthCheckRequest = _message("grpc.health.v1.HealthCheckRequest")
 HealthCheckResponse = _message("grpc.health.v1.HealthCheckResponse")
+ModelConfigRequest = _message("inference.ModelConfigRequest")
+ModelConfigResponse = _message("inference.ModelConfigResponse")
 ModelInferRequest = _message("inference.ModelInferRequest")
 ModelInferResponse = _message("inference.ModelInferResponse")
 ModelMetadataRequest = _message("inference.ModelMetadataRequest")

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from predictors.errors import InputError, NotReadyError, OverloadError
 from predictors.server.answer import Call as Understood
 from predictors.server.answer import Encoded, Tensors
+from predictors.server.configuration import EXTENSIONS, Configuration
 from predictors.server.core import Predictor, State
 from predictors.server.door import Door
 from predictors.server.form import BinaryAnswer
@@ -34,7 +35,7 @@ from predictors.server.tensors import datatype_of
 from predictors.server.timing import POSTPROCESS, SEND, Stopwatch
 from predictors.server.v2 import platform_of
 
-__all__ = ["Service"]
+__all__ = ["Service", "configured"]
 
 _log = logging.getLogger(__name__)
 
@@ -118,12 +119,15 @@ class Service:
         self._known = KnownMessages(model.inputs)
         self._responder = RpcResponder(model.identity, metrics)
         self._metadata = self._described()
+        configuration = Configuration.of(model, delay_s=predictor.settings.max_delay_s)
+        self._configuration = configured(configuration)
         told: dict[str, Callable[[bytes], bytes]] = {
             f"/{messages.INFERENCE}/ServerLive": self._live,
             f"/{messages.INFERENCE}/ServerReady": self._ready,
             f"/{messages.INFERENCE}/ModelReady": self._model_ready,
             f"/{messages.INFERENCE}/ServerMetadata": _server_metadata,
             f"/{messages.INFERENCE}/ModelMetadata": self._model_metadata,
+            f"/{messages.INFERENCE}/ModelConfig": self._model_config,
             f"/{messages.HEALTH}/Check": self._check,
         }
         self._methods: Mapping[str, Method] = {
@@ -240,6 +244,11 @@ class Service:
         self._check_model(request.name, request.version)
         return self._metadata
 
+    def _model_config(self, raw: bytes) -> bytes:
+        request = _parsed(messages.ModelConfigRequest, raw)
+        self._check_model(request.name, request.version)
+        return self._configuration
+
     def _described(self) -> bytes:
         model = self._predictor.model
         message = messages.ModelMetadataResponse(name=model.name, versions=[model.version], platform=platform_of(model))
@@ -286,8 +295,25 @@ def _health(status: str) -> bytes:
     return _written(messages.HealthCheckResponse(status=value))
 
 
+def configured(told: Configuration) -> bytes:
+    """Write a configuration as the answer to ModelConfig."""
+    message = messages.ModelConfigResponse()
+    config = message.config
+    config.name, config.platform, config.backend = told.name, told.platform, told.backend
+    config.max_batch_size = told.max_batch_size
+    for tensors, listed in ((told.inputs, config.input), (told.outputs, config.output)):
+        for tensor in tensors:
+            item = listed.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            if tensor.is_scalar:
+                item.reshape.SetInParent()
+    if told.delay_us is not None:
+        config.dynamic_batching.SetInParent()
+        config.dynamic_batching.max_queue_delay_microseconds = told.delay_us
+    return _written(message)
+
+
 def _server_metadata(_raw: bytes) -> bytes:
-    return _written(messages.ServerMetadataResponse(name="podium", version="2"))
+    return _written(messages.ServerMetadataResponse(name="podium", version="2", extensions=EXTENSIONS))
 
 
 def _written(message: Any) -> bytes:
