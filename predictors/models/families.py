@@ -49,7 +49,7 @@ FAMILIES = {
         "predictors.models.antsbees",
         "predictors.models.antsbees_data",
         "imagenet-center-crop",
-        Plan(stages=(Stage(112, 10), Stage(160, 4), Stage(224, 4)), batch=32, peak_rate=2e-3),
+        Plan(stages=(Stage(112, 14), Stage(160, 6), Stage(224, 6)), batch=32, peak_rate=2e-3),
         resize=256,
     ),
     "food11": Family(
