@@ -145,6 +145,7 @@ class Insistent(Probe):
         return first if first == "ok" else super()._ask(index, number)
 
 
+@pytest.mark.control("R37")
 def test_a_client_that_asks_again_hides_a_loss_and_is_caught_by_the_servers_count() -> None:
     """The control: the same planted losses, of which such a client tells none."""
     kitchen = Kitchen()

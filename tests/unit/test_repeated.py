@@ -100,6 +100,7 @@ def numbers(*ends: int) -> Callable[[], int]:
     return draw
 
 
+@pytest.mark.control("R37")
 def test_a_test_that_passes_by_the_order_is_named_with_seed_and_command(
     plant: Plant, capsys: pytest.CaptureFixture[str]
 ) -> None:

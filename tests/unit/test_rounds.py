@@ -1,14 +1,29 @@
 """The file of rounds: what is flaky, what was not run, and what the rounds of this project have shown."""
 
+import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.repeated import RESULTS, ROOT
 from tests.rounds import ASKED, Round, add, flakes, latest, read, summary
 
 GOOD = Round("0a1b2c3", "unit", 1, 7, 1, 20, 0, [], [], 60.0, True, "2026-11-22T20:00:00+00:00", 2, 0.5)
 BAD = replace(GOOD, round=2, seed=8, passed=19, failed=["test_a"])
+
+
+@pytest.mark.row("R37", "fast tiers 5 times in random order, cluster tiers twice, nothing run again: 0 flaky")
+def test_what_was_repeated_has_nothing_flaky(record_property: Callable[[str, object], None]) -> None:
+    """The rounds that are committed: those under way change nothing of what is tested meanwhile."""
+    asked = ["git", "show", f"HEAD:{RESULTS}"]
+    shown = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    rounds = [one for played in latest(read(shown)).values() for one in played]
+    assert rounds
+    assert flakes(rounds) == []
+    assert [one for one in rounds if one.failed or not one.is_whole] == []
+    record_property("R37", summary(rounds))
 
 
 def test_what_passes_once_and_fails_once_is_flaky() -> None:
