@@ -50,7 +50,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48m", "podium-test", str(disk)],
+        ["mount", "-t", "tmpfs", "-o", "size=96m", "podium-test", str(disk)],
         capture_output=True,
         text=True,
         check=False,
@@ -77,7 +77,8 @@ def fill(disk: Path) -> Path:
 def test_a_disk_that_fills_in_the_middle_of_a_race_takes_no_finished_run(workshop: Workshop, small_disk: Path) -> None:
     place = workshop.place(small_disk, profile=SHORT, variants=VARIANTS)
     with place.started() as process:
-        eventually(lambda: is_holding(place), STEP_S, 0.01)
+        eventually(lambda: process.poll() is not None or is_holding(place), STEP_S, 0.01)
+        assert process.poll() is None, ended(process).err
         ballast = fill(small_disk)
         end = ended(process)
         assert place.processes() == []
