@@ -16,7 +16,7 @@ from loadtest.cores import most
 from loadtest.errors import GeneratorError, ScheduleError
 from loadtest.k6 import Result, Runner, find_k6
 from loadtest.payloads import PayloadSet
-from loadtest.process import Child, Usage, last_lines, scratch, start, throttled_periods, wait_all
+from loadtest.process import Child, Usage, check_room, last_lines, scratch, start, throttled_periods, wait_all
 from loadtest.samples import Samples
 from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
 
@@ -50,6 +50,7 @@ def play(
         ScheduleError: the shot cannot be divided, or a payload is not one of the endpoint's protocol.
         GeneratorError: k6 is missing, did not start, failed or did not end, and the hint ends with its log; or the
             disk refuses.
+        WriteError: the disk is full.
     """
     if not 1 <= runners <= shot.users:
         raise ScheduleError(
@@ -62,6 +63,7 @@ def play(
             usages = _run(endpoint, shot, payloads, folder=folder, cores=cores, k6=program, runners=runners)
             parts = [generator.read_outcome(folder / str(index)) for index in range(runners)]
         except GeneratorError as error:
+            check_room(folder)
             hints = (error.hint, _kept_log(folder, workdir))
             raise GeneratorError(error.sentence, "\n".join(hint for hint in hints if hint)) from error
     return _outcome(shot, parts, usages, cores=cores, throttled_before=throttled)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -18,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.cores import awake, stolen_seconds
-from loadtest.errors import GeneratorError
+from loadtest.errors import GeneratorError, WriteError
 
 __all__ = [
     "Child",
     "Usage",
+    "check_room",
     "cpu_quota",
     "dying_with_parent",
     "last_lines",
@@ -34,6 +36,9 @@ __all__ = [
 ]
 
 _PAUSE_S = 0.01
+_MAKE_ROOM = "make room, then run the same command again"
+# A file system keeps a little for itself.
+_FULL_BYTES = 64 << 10
 _NICE = -10
 _PR_SET_PDEATHSIG = 1
 
@@ -179,16 +184,30 @@ def scratch(workdir: Path) -> Iterator[Path]:
 
     Raises:
         GeneratorError: the disk refuses, here or inside the block.
+        WriteError: it is full.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="shot-", dir=workdir, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WriteError(f"{workdir} has no room for the load generator's files", _MAKE_ROOM) from error
         raise GeneratorError(
             f"a file of the load generator cannot be used: {error.filename or workdir}: {error.strerror}",
             "make room there, or choose another folder",
         ) from error
+
+
+def check_room(folder: Path) -> None:
+    """Raise where the disk is full: what failed there failed for that, and would fail again.
+
+    Raises:
+        WriteError: there is no room.
+    """
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < _FULL_BYTES:
+        raise WriteError(f"{folder} has no room for the load generator's files", _MAKE_ROOM)
 
 
 def last_lines(log: Path, count: int = 5) -> str:

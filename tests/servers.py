@@ -49,6 +49,10 @@ class Server:
         ends = np.cumsum(self._services(np.arange(requests, dtype=np.float64) * self.mean_s, random))
         return np.concatenate((np.zeros(min(users, requests)), ends[:-users]))[:requests], ends
 
+    def took_s(self, at_s: float, random: np.random.Generator) -> float:
+        """Return the service time of one request that comes at this age of the server."""
+        return float(self._services(np.array([at_s]), random)[0])
+
     def _services(self, at_s: Floats, random: np.random.Generator) -> Floats:
         count = at_s.size
         match self.kind:

@@ -115,6 +115,10 @@ func (c *caller) call(ctx context.Context, message []byte, headers map[string]st
 	isOwn := trailer.Len() == 0 && (code == codes.Unavailable || code == codes.DeadlineExceeded)
 	if isOwn || code == codes.Canceled || ctx.Err() != nil {
 		c.ending = endingOf(0, err.Error())
+		// A server that keeps the deadline too cancels the stream around that instant, in words of its own.
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < c.timeout/20 {
+			c.ending = endedTimedOut
+		}
 		return noAnswer
 	}
 	if named, ok := httpStatus[code]; ok {

@@ -8,16 +8,20 @@ from typing import Any
 
 from playwright.sync_api import Browser
 
+from tests.browser.inspection import Media, Scheme
 from tests.needs import lack
 
 __all__ = ["violations"]
 
 
-def violations(browser: Browser, path: Path, *, width: int = 1280) -> tuple[str, ...]:
+def violations(
+    browser: Browser, path: Path, *, width: int = 1280, scheme: Scheme = "light", media: Media = "screen"
+) -> tuple[str, ...]:
     """Open a page from disk with every section unfolded and return one sentence a violation of axe's rules."""
-    page = browser.new_page(viewport={"width": width, "height": 900})
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
         page.goto(path.resolve().as_uri())
+        page.emulate_media(media=media)
         page.evaluate("document.querySelectorAll('details').forEach(element => { element.open = true })")
         # Evaluated by the debugging protocol, which the page's own policy does not stop.
         page.evaluate(_axe())

@@ -13,6 +13,7 @@ from typing import Literal
 from playwright.sync_api import Browser, Page
 
 Scheme = Literal["light", "dark"]
+Media = Literal["screen", "print"]
 
 _OPEN_ALL = "document.querySelectorAll('details').forEach(element => { element.open = true })"
 

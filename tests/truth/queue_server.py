@@ -6,15 +6,20 @@ the sizes of all bodies so far, and by how many milliseconds each answer left la
 the method ModelInfer is served, and Facts in the place of GET.
 
     python queue_server.py --service-ms 20 [--grpc 1] [--stall-request 9 --stall-s 2] [--wrong-every 7 --refuse-every 5]
+
+Over HTTP it may also close every so manieth connection in the place of an answer (`--close-every`), answer 200 with an
+error in the body (`--error-every`), or end itself when a request of some number comes (`--die-at`).
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
+import os
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,15 +28,17 @@ if TYPE_CHECKING:
 Answer = asyncio.Future[tuple[int, float]]
 Job = tuple[float, Answer]
 Jobs = queue.SimpleQueue[Job]
+# How long a request takes, in s, by its number and by when it came since the start.
+Service = Callable[[int, float], float]
 
 
-def work(jobs: Jobs, *, service_s: float, stall_request: int, stall_s: float) -> None:
-    finished = 0.0
+def work(jobs: Jobs, service: Service) -> None:
+    finished = began = time.monotonic()
     number = 0
     while True:
         arrived, answer = jobs.get()
         # From the planned end of the one before, so that oversleeping does not add up.
-        finished = max(arrived, finished) + service_s + (stall_s if number == stall_request else 0.0)
+        finished = max(arrived, finished) + service(number, arrived - began)
         time.sleep(max(0.0, finished - time.monotonic()))
         answer.get_loop().call_soon_threadsafe(settle, answer, number, finished)
         number += 1
@@ -61,6 +68,10 @@ class Server:
                 size = int(fields[b"content-length"])
                 await reader.readexactly(size)
                 number, finished = await self.worked(size)
+                if number == self.options.die_at:
+                    os._exit(1)
+                if every(self.options.close_every, number):
+                    break
                 writer.write(self.predict(number))
                 self.late_ms.append(1000 * (time.monotonic() - finished))
                 await writer.drain()
@@ -74,6 +85,8 @@ class Server:
         return await answer
 
     def predict(self, number: int) -> bytes:
+        if every(self.options.error_every, number):
+            return reply(b"200 OK", b'{"error": "the model has no weights"}')
         body = b'{"predictions": []}' if self.is_wrong(number) else b'{"predictions": [{"label": "pie"}]}'
         return reply(b"503 Service Unavailable" if self.is_refused(number) else b"200 OK", body)
 
@@ -90,10 +103,14 @@ class Server:
         return json.dumps({"sizes": self.sizes, "late_ms": self.late_ms}).encode()
 
     def is_wrong(self, number: int) -> bool:
-        return bool(self.options.wrong_every) and number % self.options.wrong_every == 0
+        return every(self.options.wrong_every, number)
 
     def is_refused(self, number: int) -> bool:
-        return bool(self.options.refuse_every) and number % self.options.refuse_every == 0
+        return every(self.options.refuse_every, number)
+
+
+def every(period: int, number: int) -> bool:
+    return bool(period) and number % period == 0
 
 
 def reply(status: bytes, body: bytes) -> bytes:
@@ -126,9 +143,7 @@ async def serve_grpc(server: Server) -> None:
     await listener.wait_for_termination()
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--service-ms", type=float, required=True)
+def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("--grpc", type=int, default=0)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
@@ -136,14 +151,16 @@ async def main() -> None:
     parser.add_argument("--stall-s", type=float, default=0.0)
     parser.add_argument("--wrong-every", type=int, default=0)
     parser.add_argument("--refuse-every", type=int, default=0)
-    options = parser.parse_args()
+    parser.add_argument("--close-every", type=int, default=0)
+    parser.add_argument("--error-every", type=int, default=0)
+    parser.add_argument("--die-at", type=int, default=-1)
+    return parser.parse_args()
+
+
+async def serve(options: argparse.Namespace, service: Service) -> None:
+    """Serve until it is ended; the port is the first line of what it prints."""
     server = Server(options)
-    known = {
-        "service_s": options.service_ms / 1000,
-        "stall_request": options.stall_request,
-        "stall_s": options.stall_s,
-    }
-    threading.Thread(target=work, args=(server.jobs,), kwargs=known, daemon=True).start()
+    threading.Thread(target=work, args=(server.jobs, service), daemon=True).start()
     if options.grpc:
         await serve_grpc(server)
         return
@@ -153,5 +170,13 @@ async def main() -> None:
         await listener.serve_forever()
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--service-ms", type=float, required=True)
+    options = options_of(parser)
+    stalls = {options.stall_request: options.stall_s}
+    asyncio.run(serve(options, lambda number, _at_s: options.service_ms / 1000 + stalls.get(number, 0.0)))
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
