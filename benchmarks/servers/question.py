@@ -38,7 +38,7 @@ class Question:
     def pictured(self) -> "Question":
         """Ask for one encoded image instead, whose right answer is the shares of the classes.
 
-        It is of 256 pixels a side with a photograph's amount of detail: noise at every scale, as strong as it is coarse.
+        It is of 256 pixels a side and has detail as a photograph: noise at every scale, as strong as it is coarse.
         """
         variant = read_variant(self.folder)
         preprocessing = build_preprocessing(variant)

@@ -1,4 +1,4 @@
-"""This process's memory: on which socket it lies, of its CPUs or of others, which is farther; and what can be given back.
+"""This process's memory: on which socket it lies, of its CPUs or of others, which is farther; what can be given back.
 
 The kernel's own page tables say it. Walking them takes milliseconds for a large process, and is left out on a machine
 with one memory node, where there is nothing to tell.
