@@ -1,7 +1,7 @@
 """Every parser of what strangers send, searched for a crash, a hang above two seconds or memory beyond the limit.
 
 `PODIUM_FUZZ_S` (seconds a target, 300 where it is not set, 10 min at night) and `PODIUM_FUZZ_SEED` set the
-search; an input that is found is printed and kept below `.podium/fuzz`, and belongs into `tests/unit/test_fuzz_found.py`.
+search; an input that is found is printed and kept in `.podium/fuzz`, and belongs into `tests/unit/test_fuzz_found.py`.
 """
 
 import os
