@@ -1,5 +1,6 @@
 """Each engine computes the same, and refuses what its manifest does not say."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,44 @@ def test_torch_answers_one_item_as_in_a_batch(tmp_path: Path) -> None:
     assert both.shape == (2, 11)
     np.testing.assert_allclose(both[1:], one, rtol=1e-3, atol=1e-4)
     runtime.close()
+
+
+def compiled(variant: Variant) -> Variant:
+    options = variant.runtime.options | {"compiled": True}
+    return variant.model_copy(update={"runtime": variant.runtime.model_copy(update={"options": options})})
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
+def test_torch_compiled_answers_as_eager_does(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    variant = torch_artifact(tmp_path)
+    tiny = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(2 * 6 * 6, 3)
+    )
+    from predictors.models import architecture
+    from predictors.runtimes import torch as engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(architecture, "build", lambda *_: tiny)
+        patch.setattr(engine.safetensors.torch, "load_file", lambda _: tiny.state_dict())
+        eager, fused = (load_runtime(tmp_path, one, threads=1) for one in (variant, compiled(variant)))
+    images = np.random.default_rng(1).normal(size=(3, 1, 8, 8)).astype(np.float32)
+    for size in (1, 2, 3):
+        answers = [runtime.run({"image": images[:size]})["logits"] for runtime in (eager, fused)]
+        np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-5)
+    fused.close()
+
+
+def test_torch_compiled_is_refused_by_name_where_there_is_no_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = torch_artifact(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ArtifactError, match=f"{variant.id} is compiled when it is loaded, and there is no C"):
+        load_runtime(tmp_path, compiled(variant), threads=1)
+    # The control: what is not to be compiled needs none.
+    load_runtime(tmp_path, variant, threads=1).close()
 
 
 @pytest.mark.parametrize("module", ["os", "predictors.errors", "predictors.modelsx", ""])
