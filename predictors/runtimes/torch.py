@@ -88,12 +88,12 @@ def load(folder: Path, variant: Variant, *, threads: int) -> TorchRuntime:
         raise ArtifactError(f"{variant.id}: {path.name} does not fit {name}", "rebuild the variant") from error
     is_last = variant.runtime.options.get("channels_last") is True
     layout = torch.channels_last if is_last else torch.contiguous_format
-    network = network.eval()
+    ready: Any = network.eval()
     if is_compiled:
         # Batches are of any size. Without the first line it keeps processes of its own, which outlast a forked server.
         torch._inductor.config.compile_threads = 1
-        network = torch.compile(network.to(memory_format=layout), dynamic=True)
-    return TorchRuntime(network, variant, layout)
+        ready = torch.compile(ready.to(memory_format=layout), dynamic=True)
+    return TorchRuntime(ready, variant, layout)
 
 
 def _parameters(variant: Variant) -> architecture.Parameters:

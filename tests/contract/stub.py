@@ -126,7 +126,7 @@ def _without_limits() -> None:
 
 
 def _without_json_limits() -> None:
-    document._check_size = lambda *_: None  # type: ignore[assignment]
+    document._check_size = lambda *_: None
 
 
 def _without_sweep() -> None:

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_bombs_are_refused_before_they_are_decoded(start: Starter, image_folder:
     for one in found:
         assert send(pictures.http_port, one.data) in one.refused, one.name
         spent = cost.cpu_s()
-        peak, _ = grown(pictures, lambda data=one.data: send(pictures.http_port, data))
+        peak, _ = grown(pictures, partial(send, pictures.http_port, one.data))
         most, dearest = max(most, peak), max(dearest, cost.cpu_s() - spent)
         assert peak <= 8 * MIB, one.name
         # The kernel counts in ticks of 10 ms.
