@@ -96,6 +96,8 @@ def _of(step: RecipeStep, facts: ModelFacts, features: Set[str]) -> Forecast | N
         case "torch-fp32":
             low, high = (0.2, 1.0) if facts.layers < _FEW_LAYERS else (0.1, 0.7)
             return Forecast(low, high, f"eager PyTorch starts each of {facts.layers} layers by itself")
+        case "torch-compiled":
+            return Forecast(0.3, 1.5, "PyTorch fuses the layers when it is loaded, and calls the same convolutions")
         case "optimize":
             return Forecast(0.9, 1.1, "a session fuses the plain graph in the same way when it loads it")
         case "fp16":

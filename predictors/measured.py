@@ -57,7 +57,12 @@ class Batching(Strict):
     """The batching chosen for this machine."""
 
     max_batch: int = Field(ge=1)
-    delay_us: int = Field(ge=0)
+    delay_us: int = Field(
+        default=0,
+        ge=0,
+        description="Always 0, and read by nobody: a free engine that waits answers later at any load and carries no "
+        "more, because work gathers while it computes (tests/unit/test_batch_delay.py).",
+    )
     instances: int = Field(default=1, ge=1)
     threads: int = Field(ge=1)
 

@@ -28,13 +28,10 @@ from benchmarks.servers.client import drive
 from benchmarks.servers.figures import summary, table
 from benchmarks.servers.grpc_client import drive_grpc
 from benchmarks.servers.peers import OUR_CPUS, OURS, PEERS, Peer
-from benchmarks.servers.question import Question, grpc_message
+from benchmarks.servers.question import Question, grpc_message, question_of
 from benchmarks.servers.running import Running
-from predictors.golden import read_golden
-from predictors.manifest import read_variant
 from predictors.server.origin import recorded_workers
 from predictors.server.settings import Settings
-from predictors.store import Store, default_store
 
 _ROOT = Path(__file__).parents[2]
 _LOADS = {"8 connections": 8, "1 connection": 1}
@@ -59,7 +56,7 @@ def main() -> None:
     if options.what == "install":
         _install(peers, options.cache, options.wheels)
         return
-    question = _question(options.variant)
+    question = question_of(options.variant)
     chosen = options.cache / "chosen.json"
     if options.what == "choose":
         known = json.loads(chosen.read_text(encoding="utf-8")) if chosen.exists() else {}
@@ -97,17 +94,6 @@ def _install(peers: Sequence[Peer], cache: Path, wheels: Path | None) -> None:
             subprocess.run([*install, *alone, peer.packages[0]], check=True)
         subprocess.run([*install, *(peer.packages[1:] if alone else peer.packages)], check=True)
         print(f"{peer.name}: {' '.join(peer.packages)}", flush=True)
-
-
-def _question(name: str) -> Question:
-    stored = Store(default_store()).find(name)
-    variant = read_variant(stored.folder)
-    inputs, outputs = read_golden(stored.folder, variant)
-    ((tensor, images),) = inputs.items()
-    ((answer, scores),) = outputs.items()
-    file = stored.folder / str(variant.runtime.options.get("model", "model.onnx"))
-    # Servers run in folders of their own.
-    return Question(variant.model.name, file.resolve(), stored.folder.resolve(), tensor, answer, images[:1], scores[0])
 
 
 def _best(peer: Peer, question: Question, options: argparse.Namespace) -> dict[str, str]:
@@ -168,7 +154,7 @@ def _rounds(
                 if running.peer.has_grpc and not options.no_grpc:
                     seen["8 over gRPC"] = _asked(running, question, connections=8, seconds=options.seconds, grpc=True)
                 running.pause()
-            raw = _raw(question.file, options.seconds)
+            raw = _raw(question.folder, options.seconds)
             found["raw"] = {
                 "8 connections": {"per_second": raw["per_second"]},
                 "1 connection": {"per_second": round(1e3 / raw["p50_ms"], 1), "p50_ms": raw["p50_ms"]},
@@ -179,8 +165,8 @@ def _rounds(
     return rounds
 
 
-def _raw(file: Path, seconds: float) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.servers.raw", str(file), str(seconds)]
+def _raw(folder: Path, seconds: float) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.servers.raw", str(folder), str(seconds)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT)
     found: dict[str, float] = json.loads(done.stdout)
     return found

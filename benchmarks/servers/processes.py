@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["MARK", "Process", "alive", "family", "pss_bytes"]
+__all__ = ["MARK", "Process", "alive", "alone_bytes", "family", "pss_bytes"]
 
 MARK = "PODIUM_BENCHMARK_SERVER"
 
@@ -43,13 +43,45 @@ def alive(processes: Sequence[Process]) -> list[Process]:
     return [process for process in processes if began.get(process.pid) == process.began]
 
 
-def pss_bytes(pids: Sequence[int]) -> int:
-    """Add up what some processes hold of memory, a page that several of them share counted once."""
-    total = 0
+def pss_bytes(pids: Sequence[int]) -> dict[str, int]:
+    """Add up what some processes hold of memory, a page that several of them share counted once.
+
+    Beside the whole (`Pss`) its parts by what the kernel calls them.
+    """
+    total: dict[str, int] = {}
     for pid in pids:
-        text = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii", errors="replace")
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
+        for line in _lines(pid, "smaps_rollup"):
+            name, _, value = line.partition(":")
+            if name.startswith("Pss"):
+                total[name] = total.get(name, 0) + int(value.split()[0]) * 1024
     return total
+
+
+def alone_bytes(pids: Sequence[int]) -> int:
+    """Add up the same as if nothing else on the machine used the same files, as it is in a pod of its own.
+
+    Of each mapped part of a file it is what the process with the most of it has touched.
+    """
+    files: dict[str, int] = {}
+    for pid in pids:
+        here: dict[str, int] = {}
+        place = ""
+        for line in _lines(pid, "smaps"):
+            name, *fields = line.split()
+            if not name.endswith(":"):
+                # Permissions, offset, device and inode follow the addresses.
+                place = "" if fields[3] == "0" else " ".join(fields[1:4])
+            elif place and name in ("Rss:", "Anonymous:"):
+                sign = 1 if name == "Rss:" else -1
+                here[place] = here.get(place, 0) + sign * int(fields[0]) * 1024
+        for one, size in here.items():
+            files[one] = max(files.get(one, 0), size)
+    held = pss_bytes(pids)
+    return held["Pss_Anon"] + held["Pss_Shmem"] + sum(files.values())
+
+
+def _lines(pid: int, name: str) -> Sequence[str]:
+    return (_PROC / str(pid) / name).read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _all() -> list[Process]:

@@ -79,7 +79,6 @@ def register(app: typer.Typer) -> None:
         chosen = worthwhile_split(divided) if divided else None
         batching = Batching(
             max_batch=worth,
-            delay_us=0,
             instances=1 if chosen is None else chosen.instances,
             threads=threads if chosen is None else chosen.threads,
         )

@@ -27,6 +27,7 @@ SHIPPED: Mapping[str, Path] = {
     "default": DEFAULT_LIST,
     "full": DEFAULT_LIST.with_name("full.yaml"),
     "ray": DEFAULT_LIST.with_name("ray.yaml"),
+    "compiled": DEFAULT_LIST.with_name("compiled.yaml"),
     "trained": DEFAULT_LIST.with_name("trained.yaml"),
 }
 MAX_LIST_BYTES = 64 << 10
@@ -193,6 +194,14 @@ _EXPORT_TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime")
 _TRAINED = (*_GRAPH, _HERE + "export", _HERE + "trained", "predictors.models.shaped")
 RECIPES: Mapping[str, Recipe] = {
     "torch-fp32": Recipe(_HERE + "torch_fp32", "torch", "fp32", ("torch", "safetensors")),
+    "torch-compiled": Recipe(
+        _HERE + "torch_compiled",
+        "torch",
+        "fp32",
+        ("torch", "safetensors"),
+        uses=(_HERE + "torch_fp32",),
+        change="compiled",
+    ),
     "export": Recipe(
         _HERE + "export",
         "ort",

@@ -28,6 +28,7 @@ __all__ = [
     "Roaming",
     "Runtime",
     "check_cpu",
+    "import_engine",
     "load_runtime",
     "open_model_file",
     "plans_each_size",
@@ -133,6 +134,17 @@ def plans_each_size(runtime: Runtime) -> bool:
     return not _PLANS_ONCE.intersection(runtime.providers[:1])
 
 
+def import_engine(name: str, wanted_by: str) -> None:
+    """Import an engine and load nothing, so that processes forked later share what the import takes.
+
+    Raises:
+        ArtifactError: There is no such engine, or it is not installed.
+    """
+    if name not in ENGINES:
+        raise ArtifactError(f"{wanted_by}: there is no runtime {name}", f"known are {', '.join(sorted(ENGINES))}")
+    _module(name, wanted_by)
+
+
 def load_runtime(folder: Path, variant: Variant, *, threads: int) -> Runtime:
     """Load an artifact into the engine that its manifest names.
 
@@ -144,10 +156,7 @@ def load_runtime(folder: Path, variant: Variant, *, threads: int) -> Runtime:
         raise ValueError(f"threads must be at least 1, not {threads}")
     check_cpu(variant, cpu_features)
     name = variant.runtime.name
-    package = ENGINES.get(name)
-    if package is None:
-        known = ", ".join(sorted(ENGINES))
-        raise ArtifactError(f"{variant.id}: there is no runtime {name}", f"known are {known}")
+    import_engine(name, variant.id)
     return cast(Runtime, _module(name, variant.id).load(folder, variant, threads=threads))
 
 

@@ -1,12 +1,14 @@
-"""PyTorch in eager mode: the baseline that everyone starts from, without a compiler and without tricks.
+"""PyTorch in eager mode, the baseline that everyone starts from, and compiled where an artifact asks for it.
 
 The network's code is not in the artifact: `runtime.options.module` names a module of `predictors.models`
 (and of nothing else, so that an artifact cannot choose what is imported), and the weights are safetensors.
 With `runtime.options.channels_last` images and weights are laid out with channels last, which took `food11`
 from 22 to 13 ms an image on one core; the baseline is measured without it, as a checkpoint is used before
-anybody tunes it.
+anybody tunes it. With `runtime.options.compiled` the network goes through `torch.compile`, once for one item and once
+for any number of them, which takes half a minute of every start and a C++ compiler.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from predictors.runtimes import Array, check_options, model_file
 __all__ = ["TorchRuntime", "load"]
 
 _MODULES = "predictors.models."
+_COMPILERS = ("c++", "g++", "clang++")
 
 
 class TorchRuntime:
@@ -57,9 +60,16 @@ def load(folder: Path, variant: Variant, *, threads: int) -> TorchRuntime:
     """Build the network and fill it with the artifact's weights, upcast to float32.
 
     Raises:
-        ArtifactError: The module is none of ours, or the weights are not those of its network.
+        ArtifactError: The module is none of ours, the weights are not those of its network, or it is to be compiled and
+            there is no compiler.
     """
-    check_options(variant, {"model", "module", "network", "channels_last"})
+    check_options(variant, {"model", "module", "network", "channels_last", "compiled"})
+    is_compiled = variant.runtime.options.get("compiled") is True
+    if is_compiled and not any(map(shutil.which, _COMPILERS)):
+        raise ArtifactError(
+            f"{variant.id} is compiled when it is loaded, and there is no C++ compiler here",
+            "install g++, or serve the eager variant",
+        )
     path = model_file(folder, variant, "weights.safetensors")
     name = str(variant.runtime.options.get("module", ""))
     if not name.startswith(_MODULES):
@@ -78,7 +88,12 @@ def load(folder: Path, variant: Variant, *, threads: int) -> TorchRuntime:
         raise ArtifactError(f"{variant.id}: {path.name} does not fit {name}", "rebuild the variant") from error
     is_last = variant.runtime.options.get("channels_last") is True
     layout = torch.channels_last if is_last else torch.contiguous_format
-    return TorchRuntime(network.eval(), variant, layout)
+    ready: Any = network.eval()
+    if is_compiled:
+        # Batches are of any size. Without the first line it keeps processes of its own, which outlast a forked server.
+        torch._inductor.config.compile_threads = 1
+        ready = torch.compile(ready.to(memory_format=layout), dynamic=True)
+    return TorchRuntime(ready, variant, layout)
 
 
 def _parameters(variant: Variant) -> architecture.Parameters:

@@ -18,6 +18,7 @@ from predictors.server.batcher import Batcher, BatchPolicy
 from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
 from predictors.server.loading import Engine
+from predictors.server.memory import return_freed
 from predictors.server.model import ServedModel
 from predictors.server.origin import Origin
 from predictors.server.relay import Relay
@@ -206,6 +207,7 @@ class Predictor:
         engine = self._origin.load()
         if isinstance(engine.runtime, OwnBatches):
             engine.runtime.gather(engine.gather, self.settings.max_delay_s)
+        return_freed()
         return engine
 
     def _stalled_for(self) -> float:

@@ -11,6 +11,7 @@ from predictors.bare import BareFile, find_bare
 from predictors.fingerprint import environment, fingerprint
 from predictors.manifest import read_variant
 from predictors.measured import Batching, read_measured
+from predictors.runtimes import import_engine
 from predictors.server.bare import OpenedBare, open_bare, warm_bare
 from predictors.server.loading import Engine, build_preprocessing, load_engine
 from predictors.server.model import ServedModel
@@ -27,6 +28,14 @@ class Origin(Protocol):
     @property
     def model(self) -> ServedModel | None:
         """The model, where it is known without an engine."""
+        ...
+
+    def import_engine(self) -> None:
+        """Import the engine and load nothing, which is done before the server's processes are forked.
+
+        Raises:
+            ArtifactError: It is not installed.
+        """
         ...
 
     def open(self) -> ServedModel:
@@ -63,6 +72,10 @@ class ArtifactOrigin:
             max_items=settings.max_batch,
         )
 
+    def import_engine(self) -> None:
+        """Import what the manifest names."""
+        import_engine(self._variant.runtime.name, self._variant.id)
+
     def open(self) -> ServedModel:
         """Return what the manifest says."""
         return self.model
@@ -94,6 +107,10 @@ class BareOrigin:
         self._file = file
         self._settings = settings
         self._opened: OpenedBare | None = None
+
+    def import_engine(self) -> None:
+        """Import what reads such a file."""
+        import_engine(self._file.engine, self._file.path.name)
 
     def open(self) -> ServedModel:
         """Load the file, read its tensors off the graph, and run it on zeros."""

@@ -1,7 +1,7 @@
 """Servers for the tests: one shared by a module, and others as a test asks for them."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from tests.artifacts import image_artifact, vector_artifact
 from tests.contract.server import Server, started
 
 Starter = Callable[..., Server]
+# How long the load or the flood of a row lasts here; tests/fuzz/test_long.py has the long forms.
+SHORT_S = {"R6": 3.0, "R7": 2.0, "R11": 0.0, "S22": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
                 server.process.wait(10)
         if server.process.stdout is not None:
             server.process.stdout.close()
+
+
+@pytest.fixture
+def lasting_s() -> Mapping[str, float]:
+    """Seconds by row."""
+    return SHORT_S
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,11 @@ class Cost:
         fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def loop_s(self) -> float:
+        """Seconds that the first thread, which has the event loop, has computed so far."""
+        name = self._folder.name
+        return int((self._folder / "task" / name / "schedstat").read_text().split()[0]) / 1e9
+
     def resident(self) -> int:
         """Bytes of memory now."""
         return self._kilobytes("VmRSS:") << 10

@@ -22,7 +22,7 @@ from PIL import Image
 
 from predictors import imaging
 from predictors.runtimes import Array
-from predictors.server import loading, logs, origin, ports, process, receiver, tensors
+from predictors.server import document, loading, logs, origin, ports, process, receiver, tensors
 from predictors.server.batcher import Batcher
 from predictors.server.core import Predictor, State
 from predictors.server.front import FrontEnd
@@ -125,6 +125,10 @@ def _without_limits() -> None:
     receiver._FREE_CHUNKS = 1 << 60
 
 
+def _without_json_limits() -> None:
+    document._check_size = lambda *_: None
+
+
 def _without_sweep() -> None:
     Port._sweep = lambda self: None  # type: ignore[method-assign]
 
@@ -217,6 +221,7 @@ GUARDS: Mapping[str, Callable[[], None]] = {
     "fields": _without_fields,
     "handshake": _without_handshake,
     "header-check": _without_header_check,
+    "json-limits": _without_json_limits,
     "kinship": _without_kinship,
     "limits": _without_limits,
     "log-format": _without_log_format,

@@ -165,13 +165,19 @@ FORGERIES = (
 )
 
 
-@pytest.mark.row("S26", "JSON lines only, control characters escaped, ≤ 2 KiB a field, ids of 10 kB and ANSI in them")
+@pytest.mark.row(
+    "S26", "JSON lines only, control characters escaped, ≤ 2 KiB a field; ids of 10 kB, names of 1 MB and ANSI in them"
+)
 def test_no_request_writes_a_log_line_of_its_own(start: Starter, tmp_path: Path, record_property: Record) -> None:
     server = start(vector_artifact(tmp_path / "fails", fail_on_negative=True))
     failing = {"instances": [[-1.0, 0.0, 0.0, 0.0]]}
     for forged in FORGERIES:
         answer = server.post_json("/v1/models/tiny:predict", failing, x_request_id=forged)
         assert answer.status in (500, 431)
+    # A name of a megabyte is refused before there is anything to say of it.
+    assert server.ask("GET", f"/v2/models/{'x' * (1 << 20)}").status == 414
+    named = {"inputs": [{"name": "x\n" * (1 << 19), "datatype": "FP32", "shape": [1, 4], "data": [0, 0, 0, 0]}]}
+    assert server.post_json("/v2/models/tiny/infer", named).status in (400, 413)
     for head in (b"GET /v2\r\nforged HTTP/1.1\r\n\r\n", b"GET /\x1b[31m HTTP/1.1\r\n\r\n", b"\x1b]0;x\x07\r\n\r\n"):
         server.raw(head, timeout_s=2)
     lines = server.log.read_bytes().splitlines()

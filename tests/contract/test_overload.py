@@ -8,7 +8,7 @@ the same load against a server whose queue has no bound, and a client that keeps
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -80,11 +80,13 @@ def first_held(attempt: Callable[[], tuple[bool, str]]) -> str:
 
 
 @pytest.mark.row("R6", "3 C: goodput ≥ 0.9 C, accepted p99 ≤ (bound + 1) × pace × 1.5, refused p99 ≤ 50 ms")
-def test_three_times_too_much_is_served_at_capacity(paced: Server, rate: float, record_property: Record) -> None:
+def test_three_times_too_much_is_served_at_capacity(
+    paced: Server, rate: float, lasting_s: Mapping[str, float], record_property: Record
+) -> None:
     def attempt() -> tuple[bool, str]:
         load(paced, 0.8 * rate, 1.0)
         memory = paced.state()["rss_bytes"]
-        run = load(paced, 3 * rate, 3.0)
+        run = load(paced, 3 * rate, lasting_s["R6"])
         growth = paced.state()["rss_bytes"] / memory
         accepted, refused = percentile(run.times(200), 0.99), percentile(run.times(503), 0.99)
         assert run.wrong == 0
@@ -95,6 +97,7 @@ def test_three_times_too_much_is_served_at_capacity(paced: Server, rate: float, 
         in_time = accepted <= (BOUND + 1) * PACE_S * 1.5 and refused <= 0.05
         held = share >= 0.9 and in_time and growth <= 1.2 and set(run.statuses) == {200, 503} and not run.is_void
         figure = f"{share:.2f} C; accepted p99 {accepted * 1000:.0f} ms, refused p99 {refused * 1000:.1f} ms"
+        figure = f"{lasting_s['R6']:.0f} s: {figure}"
         return held, f"{figure}; memory × {growth:.2f}" + ("" if held else f"; statuses {dict(run.statuses)}")
 
     def afterwards() -> tuple[bool, str]:
@@ -115,7 +118,9 @@ def test_without_a_bound_the_same_load_is_answered_too_late(unbounded: Server, r
 
 
 @pytest.mark.row("R7", "10 C: goodput ≥ 0.7 C, health ≤ 200 ms, nothing wrong, no crash")
-def test_ten_times_too_much_leaves_health_alone(paced: Server, rate: float, record_property: Record) -> None:
+def test_ten_times_too_much_leaves_health_alone(
+    paced: Server, rate: float, lasting_s: Mapping[str, float], record_property: Record
+) -> None:
     def attempt() -> tuple[bool, str]:
         waits: list[float] = []
         done = threading.Event()
@@ -128,13 +133,14 @@ def test_ten_times_too_much_leaves_health_alone(paced: Server, rate: float, reco
 
         prober = threading.Thread(target=probe)
         prober.start()
-        run = load(paced, 10 * rate, 2.0)
+        run = load(paced, 10 * rate, lasting_s["R7"])
         done.set()
         prober.join()
         assert run.wrong == 0
         assert waits
         share, health = run.goodput(WITHIN_S) / rate, percentile(waits, 0.99)
-        return share >= 0.7 and health <= 0.2, f"{share:.2f} C; health p99 {health * 1000:.0f} ms"
+        figure = f"{lasting_s['R7']:.0f} s: {share:.2f} C; health p99 {health * 1000:.0f} ms"
+        return share >= 0.7 and health <= 0.2, figure
 
     record_property("R7", first_held(attempt))
 

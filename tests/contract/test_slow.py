@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,14 +27,14 @@ from tests.contract.test_thousand import GOOD_BODY, Kept
 from tests.eventually import eventually
 
 CROWD = 200
-GONE_S = 8.0
+GONE_S = 15.0
 HASTY = (
     *("--head-timeout", "1s", "--body-timeout", "1s", "--write-timeout", "1s", "--idle-timeout", "60s"),
     *("--connections", "600"),
 )
 HEAD = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n"
 QUESTION = b"GET /v2/models/tiny HTTP/1.1\r\nHost: h\r\n\r\n"
-BEGINNINGS = {"slow head": b"GET /v2 HTTP/1.1\r\nHost: h\r\nX: ", "slow body": HEAD, "slow read": QUESTION * 3000}
+BEGINNINGS = {"slow head": b"GET /v2 HTTP/1.1\r\nHost: h\r\nX: ", "slow body": HEAD, "slow read": QUESTION * 400}
 Record = Callable[[str, object], None]
 
 
@@ -65,7 +65,7 @@ def honest(server: Server, waits: list[float]) -> Iterator[None]:
 
 def crowd(port: int, beginning: bytes) -> list[socket.socket]:
     found = []
-    for _ in range(CROWD if len(beginning) < 1000 else CROWD // 10):
+    for _ in range(CROWD):
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", port))
@@ -91,10 +91,12 @@ def trickled(connections: list[socket.socket], *, reads: bool) -> int:
 
 
 @pytest.mark.row(
-    "R11", "slow clients by the 200: gone ≤ 15 s (here ≤ 8 × 1 s), honest client 0 failed, files as before"
+    "R11", "slow clients by the 200: gone ≤ 15 s (the limits are 1 s here), honest client 0 failed, files as before"
 )
 @pytest.mark.parametrize("kind", BEGINNINGS)
-def test_slow_clients_are_given_up(start: Starter, vector_folder: Path, kind: str, record_property: Record) -> None:
+def test_slow_clients_are_given_up(
+    start: Starter, vector_folder: Path, kind: str, lasting_s: Mapping[str, float], record_property: Record
+) -> None:
     server = start(vector_folder, *HASTY)
     cost = Cost(server.process.pid)
     assert server.is_good()
@@ -103,8 +105,23 @@ def test_slow_clients_are_given_up(start: Starter, vector_folder: Path, kind: st
     with honest(server, calm):
         eventually(lambda: len(calm) > 30)
     files = cost.files()
+    crowds, seconds = 0, 0.0
+    until = time.monotonic() + lasting_s["R11"]
     with honest(server, busy):
-        connections = crowd(server.http_port, BEGINNINGS[kind])
+        # As many again as soon as they are gone, for as long as it is to last.
+        while not crowds or time.monotonic() < until:
+            seconds = max(seconds, _gone_s(server, kind, cost, files))
+            crowds += 1
+    assert busy
+    eventually(lambda: cost.files() <= files + 2)
+    told = f"{kind}: {crowds} × {CROWD} gone after {seconds:.1f} s; honest p99 {percentile(calm, 0.99) * 1000:.1f} → "
+    record_property("R11", f"{told}{percentile(busy, 0.99) * 1000:.1f} ms, 0 of {len(busy)} failed")
+
+
+def _gone_s(server: Server, kind: str, cost: Cost, files: int) -> float:
+    """Have a crowd come; give how long it took until the server had none of them any more."""
+    connections = crowd(server.http_port, BEGINNINGS[kind])
+    try:
         # Gone is only what was there.
         eventually(lambda: cost.files() >= files + len(connections) // 2, pause_s=0.01)
         began = time.monotonic()
@@ -114,13 +131,10 @@ def test_slow_clients_are_given_up(start: Starter, vector_folder: Path, kind: st
             deadline_s=GONE_S,
             pause_s=0.2,
         )
-        seconds = time.monotonic() - began
-    assert busy
-    for connection in connections:
-        connection.close()
-    eventually(lambda: cost.files() <= files + 2)
-    told = f"{kind}: gone after {seconds:.1f} s; honest p99 {percentile(calm, 0.99) * 1000:.1f} → "
-    record_property("R11", f"{told}{percentile(busy, 0.99) * 1000:.1f} ms, 0 of {len(busy)} failed")
+        return time.monotonic() - began
+    finally:
+        for connection in connections:
+            connection.close()
 
 
 @pytest.mark.control("R11")
@@ -218,7 +232,9 @@ def pour(server: Server, flood: Callable[[int], bytes], seconds: float) -> None:
 
 @pytest.mark.row("S22", "floods of resets, continuations, pings, settings, windows: honest calls 0 failed")
 @pytest.mark.parametrize("kind", FLOODS)
-def test_a_flood_of_frames_harms_nobody(server: Server, kind: str, record_property: Record) -> None:
+def test_a_flood_of_frames_harms_nobody(
+    server: Server, kind: str, lasting_s: Mapping[str, float], record_property: Record
+) -> None:
     cost = Cost(server.process.pid)
     before = cost.resident()
     cost.forget_peak()
@@ -226,7 +242,7 @@ def test_a_flood_of_frames_harms_nobody(server: Server, kind: str, record_proper
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         infer = channel.unary_unary(f"/{messages.INFERENCE}/ModelInfer")
         assert infer(good_call(), timeout=60)
-        flood = threading.Thread(target=pour, args=(server, FLOODS[kind], 1.0))
+        flood = threading.Thread(target=pour, args=(server, FLOODS[kind], lasting_s["S22"]))
         flood.start()
         while flood.is_alive():
             began = time.monotonic()
@@ -237,7 +253,8 @@ def test_a_flood_of_frames_harms_nobody(server: Server, kind: str, record_proper
     assert growth <= 192 << 20
     assert server.is_good()
     p99 = percentile(waits, 0.99) * 1000
-    record_property("S22", f"{kind}: 0 of {len(waits)} failed, p99 {p99:.0f} ms, +{growth >> 20} MiB")
+    told = f"{kind}, {lasting_s['S22']:.0f} s: 0 of {len(waits)} failed, p99 {p99:.0f} ms"
+    record_property("S22", f"{told}, +{growth >> 20} MiB")
 
 
 def pinged(server: Server, seconds: float) -> bytes:

@@ -125,6 +125,23 @@ def test_probes_and_refusals_of_the_metrics_port(pair: Server) -> None:
     assert pair.ask("POST", "/metrics", b"", port=port).status == 405
 
 
+def test_the_engine_is_imported_once_for_all(pair: Server, start: Starter, vector_folder: Path) -> None:
+    """What the parent has imported its workers share; the control has one process, which has nobody to share with."""
+    engine = "onnxruntime_pybind11_state"
+    assert engine in Path(f"/proc/{pair.process.pid}/maps").read_text()
+    workers = Path(f"/proc/{pair.process.pid}/task/{pair.process.pid}/children").read_text().split()
+    alone = start(vector_folder).process.pid
+    shared = [_shared_kib(int(pid)) for pid in workers]
+    assert len(shared) == 2
+    assert min(shared) > 10 << 10 > _shared_kib(alone)
+
+
+def _shared_kib(pid: int) -> int:
+    """Tell how much of what a process wrote it shares with others."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Shared_Dirty:"))
+
+
 def test_the_metrics_are_the_sum_of_what_both_did(start: Starter, vector_folder: Path) -> None:
     server = two(start, vector_folder)
     for _ in range(10):

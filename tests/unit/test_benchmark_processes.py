@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.servers.processes import MARK, alive, family, pss_bytes
+from benchmarks.servers.processes import MARK, alive, alone_bytes, family, pss_bytes
 
 # A child in a session of its own, as BentoML's workers are, whose own child is left behind by it.
 _SERVER = """
@@ -57,7 +57,10 @@ def test_workers_of_another_session_belong_to_the_server(server: tuple[str, int,
 
 def test_memory_of_several_is_more_than_of_one(server: tuple[str, int, int, int]) -> None:
     _, pid, worker, _ = server
-    assert pss_bytes([pid, worker]) > pss_bytes([pid]) > 1 << 20
+    assert pss_bytes([pid, worker])["Pss"] > pss_bytes([pid])["Pss"] > 1 << 20
+    # Files are counted whole, and once for both.
+    assert alone_bytes([pid]) > pss_bytes([pid])["Pss"]
+    assert alone_bytes([pid, worker]) < alone_bytes([pid]) + alone_bytes([worker])
 
 
 def test_one_that_has_ended_is_not_alive() -> None:

@@ -30,8 +30,8 @@ def test_the_full_list_tries_every_recipe_and_begins_with_the_default_one() -> N
     full = read_list(SHIPPED["full"])
     assert len(full) >= 14
     assert full[0] == read_list(DEFAULT_LIST)[0]
-    # Ray takes seconds to start and is raced where somebody asks for it; what trains needs a checkpoint of its own.
-    others = {"ray-fp32"} | {name for name, recipe in RECIPES.items() if recipe.is_trained}
+    # Ray and a compiler take long to start and are raced where somebody asks for them; what trains needs a checkpoint.
+    others = {"ray-fp32", "torch-compiled"} | {name for name, recipe in RECIPES.items() if recipe.is_trained}
     assert {step.name for item in full for step in item.steps} == set(RECIPES) - others
     for item in read_list(DEFAULT_LIST):
         assert item in full
@@ -47,6 +47,12 @@ def test_the_trained_list_has_each_recipe_that_trains_alone_and_with_int8() -> N
 def test_the_list_for_ray_compares_it_with_the_same_graph_and_the_source() -> None:
     last = [item.steps[-1].name for item in read_list(SHIPPED["ray"])]
     assert last == ["torch-fp32", "export", "ray-fp32"]
+
+
+def test_the_compiled_list_compares_it_with_eager_mode_and_the_graph() -> None:
+    last = [item.steps[-1].name for item in read_list(SHIPPED["compiled"])]
+    assert last == ["torch-fp32", "torch-compiled", "export"]
+    assert RECIPES["torch-compiled"].change == "compiled"
 
 
 @pytest.mark.parametrize("name", RECIPES)

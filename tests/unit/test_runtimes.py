@@ -155,6 +155,22 @@ def test_torch_answers_one_item_as_in_a_batch(tmp_path: Path) -> None:
     runtime.close()
 
 
+def compiled(variant: Variant) -> Variant:
+    options = variant.runtime.options | {"compiled": True}
+    return variant.model_copy(update={"runtime": variant.runtime.model_copy(update={"options": options})})
+
+
+def test_torch_compiled_is_refused_by_name_where_there_is_no_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = torch_artifact(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ArtifactError, match=f"{variant.id} is compiled when it is loaded, and there is no C"):
+        load_runtime(tmp_path, compiled(variant), threads=1)
+    # The control: what is not to be compiled needs none.
+    load_runtime(tmp_path, variant, threads=1).close()
+
+
 @pytest.mark.parametrize("module", ["os", "predictors.errors", "predictors.modelsx", ""])
 def test_torch_imports_nothing_but_our_models(tmp_path: Path, module: str) -> None:
     variant = torch_artifact(tmp_path, module)

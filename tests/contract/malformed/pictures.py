@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from tests.artifacts import jpeg
 from tests.contract.malformed.case import IMAGE_PATH, SEED, Case, message, numbered
 
-__all__ = ["blank_png", "pictures", "png_chunk"]
+__all__ = ["blank_png", "pictures", "png_chunk", "resized_jpeg"]
 
 MAGICS = (
     *(
@@ -174,9 +174,9 @@ def _bombs() -> list[tuple[str, bytes]]:
             + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 40, 8, 2, 0, 0, 0))
             + png_chunk(b"IEND", b""),
         ),
-        ("JPEG of 13,300 × 13,300", _resized_jpeg(13_300, 13_300)),
-        ("JPEG of 65,535 × 65,535", _resized_jpeg(65_535, 65_535)),
-        ("JPEG of no height", _resized_jpeg(40, 0)),
+        ("JPEG of 13,300 × 13,300", resized_jpeg(13_300, 13_300)),
+        ("JPEG of 65,535 × 65,535", resized_jpeg(65_535, 65_535)),
+        ("JPEG of no height", resized_jpeg(40, 0)),
         ("JPEG with a profile of 9 MB", _saved(_colored(), "JPEG", icc_profile=bytes(9_000_000)) or b""),
         ("JPEG with a comment in every gap", jpeg(3)[:2] + b"\xff\xfe\xff\xff" * 3 + jpeg(3)[2:]),
         ("1 × 1", blank_png(1, 1)),
@@ -184,7 +184,7 @@ def _bombs() -> list[tuple[str, bytes]]:
     return found
 
 
-def _resized_jpeg(width: int, height: int) -> bytes:
+def resized_jpeg(width: int, height: int) -> bytes:
     """Change the size that a JPEG says it has."""
     whole = jpeg(3)
     place = whole.index(b"\xff\xc0")
