@@ -16,7 +16,7 @@ timeout: 2s
 budget: {budget}
 phases:
   - {{kind: warmup, until: settled, atLeast: 20, atMost: 5s}}
-  - {{kind: hold, at: asked, arrivals: poisson, blocks: 5, block: 10s, restart: false, interleave: none}}
+  - {{kind: hold, at: asked, arrivals: poisson, blocks: 5, block: {block}, restart: false, interleave: none}}
 confidence: 0.95
 thresholds: {{{thresholds}}}
 """
@@ -29,7 +29,7 @@ metadata:
     podium.dev/slo: "p95<=1s, errors<=5%, rate>={rate}/s"
     podium.dev/quality: "drop<=0.5"
     podium.dev/variants: "{variants}"
-    podium.dev/node-classes: "epyc"
+    podium.dev/node-classes: "{node_class}"
     podium.dev/incumbent: "none"
 spec:
   predictor:
@@ -40,13 +40,22 @@ spec:
 
 
 def race_command(
-    folder: Path, name: str, variants: str, *options: str, rate: int, budget: str, thresholds: str
+    folder: Path,
+    name: str,
+    variants: str,
+    *options: str,
+    rate: int,
+    budget: str,
+    thresholds: str,
+    node_class: str = "epyc",
+    block: str = "10s",
 ) -> list[str]:
     """Write a submission and its profile into a folder, and return the command that races it; its runs go there too."""
     profile, submission = folder / "easy.yaml", folder / f"{name}-{variants.replace(', ', '-')}.yaml"
-    profile.write_text(_PROFILE.format(budget=budget, thresholds=thresholds))
+    profile.write_text(_PROFILE.format(budget=budget, thresholds=thresholds, block=block))
     model = ROOT / "examples" / "models" / "mnist"
-    submission.write_text(_SUBMISSION.format(name=name, rate=rate, variants=variants, model=model))
+    told = {"name": name, "rate": rate, "variants": variants, "node_class": node_class, "model": model}
+    submission.write_text(_SUBMISSION.format(**told))
     command = [sys.executable, "-m", "podium", "race", "-f", str(submission), "--target", "cluster", *options]
     command += ["--profile", str(profile), "--runs", str(folder / "runs"), "-n", "podium"]
     return [*command, "--kubeconfig", str(STANDARD), "--context", ALLOWED[0]]

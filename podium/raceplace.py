@@ -25,14 +25,18 @@ _PATIENCE_S = 90.0
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlace:
-    """A cluster as a place of races: what is there when a race is planned, and the target when it runs."""
+    """A cluster as a place of races: what is there when a race is planned, and the target when it runs.
+
+    With `keep` the race leaves what it made there, and `keep` is told what that is and how it is removed.
+    """
 
     cluster: Cluster
     helm: Helm
     runners: int
+    keep: Callable[[str], None] | None = None
 
     @classmethod
-    def at(cls, access: Access, *, runners: int) -> ClusterPlace:
+    def at(cls, access: Access, *, runners: int, keep: Callable[[str], None] | None = None) -> ClusterPlace:
         """Find the cluster and Helm.
 
         Raises:
@@ -43,7 +47,7 @@ class ClusterPlace:
         from podium.cluster.deployment import helm_on
 
         cluster = Cluster.connect(access, patience_s=_PATIENCE_S)
-        return cls(cluster, helm_on(cluster), runners)
+        return cls(cluster, helm_on(cluster), runners, keep)
 
     def site(self, submission: Submission) -> RaceSite:
         """Return what the cluster offers a submission."""
@@ -113,4 +117,5 @@ class ClusterPlace:
             race_id=folder.name,
             runners=self.runners,
             say=say,
+            keep=self.keep,
         )

@@ -44,6 +44,10 @@ def register(app: typer.Typer) -> None:
         apply: Annotated[
             bool, typer.Option("--apply", help="Let the winner serve under the submission's name (cluster).")
         ] = False,
+        keep: Annotated[
+            bool,
+            typer.Option("--keep", help="Leave what is up when the race ends, and say how it is removed (cluster)."),
+        ] = False,
         runners: Annotated[
             int, typer.Option(min=1, max=16, help="Load generators that share a schedule (cluster).")
         ] = 1,
@@ -61,6 +65,10 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter(
                 "a process of this machine serves nobody; add --target cluster", param_hint="--apply"
             )
+        if keep and target is TargetName.local:
+            raise typer.BadParameter(
+                "the servers of a local race end with it; podium serve VARIANT starts one again", param_hint="--keep"
+            )
         cluster = {
             "--runners": None if runners == 1 else str(runners),
             "--namespace": namespace,
@@ -75,7 +83,8 @@ def register(app: typer.Typer) -> None:
             from podium.cluster.access import Access
             from podium.raceplace import ClusterPlace
 
-            place = ClusterPlace.at(Access(kubeconfig, context, namespace), runners=runners)
+            told = (lambda text: typer.echo(text, err=True)) if keep else None
+            place = ClusterPlace.at(Access(kubeconfig, context, namespace), runners=runners, keep=told)
         plan = plan_race(
             file,
             profile=profile,
@@ -101,7 +110,7 @@ def register(app: typer.Typer) -> None:
             "--runs": None if runs == _RUNS else str(runs),
             "--port": None if port == _PORT else str(port),
         }
-        command = _spelled(file, profile, budget, target, apply=apply, more={**places, **cluster})
+        command = _spelled(file, profile, budget, target, apply=apply, keep=keep, more={**places, **cluster})
         folder, result = run_race(plan, fresh=new, command=command, make_target=place.target if place else None)
         show_race(folder, result, output)
         # Whatever becomes of it, what was measured has been shown.
@@ -117,6 +126,7 @@ def _spelled(
     target: TargetName,
     *,
     apply: bool,
+    keep: bool = False,
     more: Mapping[str, str | None],
 ) -> str:
     """Return the command line as it would be typed again, without what is at its default."""
@@ -125,5 +135,6 @@ def _spelled(
     words += ["--profile", profile] if profile else []
     words += ["--budget", budget] if budget else []
     words += ["--apply"] if apply else []
+    words += ["--keep"] if keep else []
     words += [word for flag, value in more.items() if value is not None for word in (flag, value)]
     return shlex.join(words)

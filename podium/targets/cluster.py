@@ -7,6 +7,7 @@ Everything that it makes carries the race's label, and nothing without that labe
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -25,6 +26,7 @@ from podium.cluster.helm import Helm
 from podium.cluster.kinds import (
     ENDPOINT_SLICE,
     INFERENCE_SERVICE,
+    JOB,
     NODE,
     POD,
     SERVICE,
@@ -48,6 +50,7 @@ __all__ = ["RACE_LABEL", "ClusterTarget", "race_label"]
 
 READY_DEADLINE_S = 180.0
 _METRICS_PORT = 8082
+_KEPT = (INFERENCE_SERVICE, JOB)
 _GONE_S = 60.0
 
 
@@ -55,7 +58,8 @@ class ClusterTarget:
     """Serves candidates as InferenceServices of one cluster.
 
     `classes` are the node classes by name, `runners` how many load generators share a schedule, `say` takes a line
-    for the person who waits.
+    for the person who waits. With `keep` the end of the race removes nothing, and `keep` is told what stays and how it
+    is removed.
     """
 
     name = "cluster"
@@ -72,6 +76,7 @@ class ClusterTarget:
         runners: int = 1,
         through_gateway: bool = False,
         say: Callable[[str], None] = lambda _text: None,
+        keep: Callable[[str], None] | None = None,
     ) -> None:
         self._cluster = cluster
         self._helm = helm
@@ -79,6 +84,7 @@ class ClusterTarget:
         self._classes = classes
         self._protocol = protocol
         self._say = say
+        self._keep = keep
         self._label = race_label(race_id)
         self._up: dict[str, Deployment] = {}
         self._nodes: dict[str, Node] = {}
@@ -220,7 +226,13 @@ class ClusterTarget:
         remove(self._cluster, self._helm, name, timeout_s=_GONE_S)
 
     def cleanup(self) -> Sequence[str]:
-        """Remove all releases of this race and everything else that carries its label, and say what it was."""
+        """Remove all releases of this race and everything else that carries its label, and say what it was.
+
+        What is to be kept is told instead.
+        """
+        if self._keep is not None:
+            self._keep(self._kept())
+            return ()
         self._runners.remove()
         left = sweep(self._cluster, self._helm, self._label)
         self._up.clear()
@@ -238,6 +250,15 @@ class ClusterTarget:
             "nodes": kinds,
             "emulated": str(wanted.emulated).lower(),
         }
+
+    def _kept(self) -> str:
+        """Say what of this race is up, and which command removes it; a shell takes that as it is."""
+        up = {name_of(one) for kind in _KEPT for one in self._cluster.list(kind, labels=f"{RACE_LABEL}={self._label}")}
+        words = ["podium", "delete", "--race", self._label, "-n", self._cluster.namespace]
+        words += ["--context", self._cluster.context]
+        words += ["--kubeconfig", self._cluster.kubeconfig] if self._cluster.kubeconfig else []
+        listed = ", ".join(sorted(up))
+        return f"kept on the cluster: {listed}; {shlex.join(words)} removes it" if up else "nothing was up to be kept"
 
     def _alive(self, task: Callable[[Fleet], Outcome]) -> Outcome:
         fleet = self._runners.fleet()

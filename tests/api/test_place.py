@@ -212,6 +212,14 @@ def test_the_target_of_a_race_carries_its_label(place: ClusterPlace, plan: RaceP
     assert target.cleanup() in ([], ())
 
 
+def test_a_target_that_keeps_tells_what_stays(kserve: KServe, access: Access, plan: RacePlan, tmp_path: Path) -> None:
+    said: list[str] = []
+    keeping = ClusterPlace.at(access, runners=1, keep=said.append)
+    target = keeping.target(plan, tmp_path / "colors-20260102-030405-abc123", lambda _text: None)
+    assert target.cleanup() == ()
+    assert said == ["nothing was up to be kept"]
+
+
 def test_without_our_platform_a_race_is_refused(kserve: KServe, place: ClusterPlace, plan: RacePlan) -> None:
     key = ("v1/configmaps", "podium-system", "podium-platform")
     kserve.api.does(lambda: kserve.api.server.objects.__delitem__(key))

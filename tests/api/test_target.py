@@ -1,6 +1,7 @@
 """The cluster target and its load generators, with Helm and our charts, against an API server with KServe's answers."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from loadtest.payloads import PayloadSet
 from loadtest.results_server import Board
 from loadtest.schedule import poisson
 from loadtest.shot import Shot
+from podium import cli
 from podium.cluster.adapter import Cluster
 from podium.cluster.deployment import helm_on
 from podium.cluster.errors import ClusterError, DeadlineError
@@ -39,9 +41,11 @@ SHOT = Shot("open", users=2, timeout_s=1, schedule=poisson(20, 1, 1), seconds=1)
 PLATFORM = Platform(site="", claim="podium-artifacts", images=IMAGES)
 
 
-def place(cluster: Cluster) -> ClusterTarget:
+def place(cluster: Cluster, *, race: str = RACE, keep: Callable[[str], None] | None = None) -> ClusterTarget:
     classes = {"epyc": load_node_class("epyc")}
-    return ClusterTarget(cluster, helm_on(cluster), PLATFORM, classes=classes, protocol="v2-json", race_id=RACE)
+    return ClusterTarget(
+        cluster, helm_on(cluster), PLATFORM, classes=classes, protocol="v2-json", race_id=race, keep=keep
+    )
 
 
 @pytest.fixture
@@ -101,6 +105,29 @@ def test_a_candidate_serves_under_the_races_label_is_seen_and_goes(
     labels = api.does(lambda: api.server.objects[(SERVICES, "podium", NAME)].raw)["metadata"]["labels"]
     assert labels["podium.dev/race"] == LABEL
     assert any(NAME in one for one in target.cleanup())
+    assert (kserve.names("inferenceservices"), kserve.pods(), kserve.names("secrets")) == ([], [], [])
+
+
+def test_what_is_to_be_kept_stays_in_the_end_and_goes_by_the_command_that_is_told(
+    kserve: KServe, cluster: Cluster, candidate: Candidate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    target = place(cluster, keep=said.append)
+    assert target.cleanup() == ()
+    assert said.pop() == "nothing was up to be kept"
+    target.deploy(candidate)
+    assert target.cleanup() == ()
+    assert kserve.names("inferenceservices") == [NAME]
+    # Another race neither takes it for its own nor takes it away.
+    other = place(cluster, race="pie-20260102-030405-def456")
+    other.deploy(candidate)
+    other.cleanup()
+    assert kserve.names("inferenceservices") == [NAME]
+    (sentence,) = said
+    listed, _, command = sentence.removesuffix(" removes it").partition("; ")
+    assert listed == f"kept on the cluster: {NAME}"
+    assert cli.run(shlex.split(command)[1:]) == 0
+    assert f"release {NAME} deleted" in capsys.readouterr().out
     assert (kserve.names("inferenceservices"), kserve.pods(), kserve.names("secrets")) == ([], [], [])
 
 

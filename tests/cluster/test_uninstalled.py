@@ -90,20 +90,23 @@ def test_the_chart_platform_leaves_nothing(namespace: Kubectl, second: Kubectl, 
     assert namespace.run("get", "configmap", "podium-platform", "-n", "podium-system", "-o", "name").stdout
 
 
-def test_the_chart_tenant_leaves_the_teams_namespace_and_nothing_in_it(namespace: Kubectl) -> None:
+def test_the_chart_tenant_leaves_the_teams_namespace_with_its_walls_alone(namespace: Kubectl) -> None:
     name, helm = f"{namespace.namespace}-team", Helm(namespace.namespace)
     team = Kubectl(namespace.program, name)
+    # What a team made is the team's, and outlives the release behind the walls that it had. All of that is told, and
+    # goes with the namespace.
+    walls = {"networkpolicy.networking.k8s.io/podium-default-deny", "resourcequota/podium"}
     before = held(namespace)
     shape = str(CHARTS / "tenant" / "ci" / "site-values.yaml")
     try:
         helm("install", name, str(CHARTS / "tenant"), "--values", shape, values={"team": name, "namespace": name})
         made = of_release(namespace, name)
-        assert f"namespace/{name}" in made
+        assert walls | {f"namespace/{name}"} < made
         assert len(made) > 10
-        helm("uninstall", name, "--wait")
-        # What a team made is the team's, and outlives the release; the chart says so with the namespace.
-        eventually(lambda: of_release(namespace, name) == {f"namespace/{name}"}, GONE_S, 1)
-        assert held(team) == set()
+        told = helm("uninstall", name, "--wait")
+        assert all(kept in told for kept in (f"[Namespace] {name}", "podium-default-deny", "[ResourceQuota] podium"))
+        eventually(lambda: of_release(namespace, name) == walls | {f"namespace/{name}"}, GONE_S, 1)
+        assert held(team) == walls
         assert held(namespace) == before
     finally:
         namespace.run("delete", "namespace", name, "--ignore-not-found", "--timeout=90s")

@@ -28,6 +28,17 @@ def test_target_and_apply_are_noted_too() -> None:
     assert said == "podium race -f a.yaml --target cluster --apply --runs 'my runs'"
 
 
+def test_what_keeps_is_noted_too() -> None:
+    said = _spelled(Path("a.yaml"), None, None, TargetName.cluster, apply=False, keep=True, more={})
+    assert said == "podium race -f a.yaml --target cluster --keep"
+
+
+def test_servers_of_this_machine_cannot_be_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["race", "-f", "examples/food11.yaml", "--dry-run", "--keep"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--keep: the servers of a local race end with it; podium serve VARIANT starts one again" in said
+
+
 @pytest.mark.parametrize("option", [["--runners", "4"], ["-n", "team"], ["--context", "x"], ["--kubeconfig", "x"]])
 def test_what_is_about_a_cluster_needs_one(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["race", "-f", "examples/food11.yaml", "--dry-run", *option]) == 2
