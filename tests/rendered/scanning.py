@@ -1,38 +1,46 @@
 """One run of checkov over shapes: every shape in a folder, and so in a graph, of its own; without any network.
 
-Its program is in an environment of its own (`./scripts/build-scanners`), because what it needs holds back what we import.
+It is in an environment of its own (`./scripts/build-scanners`), because what it needs holds back what we import.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
 from tests.needs import lack
-from tests.rendered.shapes import Object
+from tests.rendered.workloads import Object
 
-__all__ = ["Finding", "Scan", "checkov", "scanned"]
+__all__ = ["Finding", "Scan", "python", "scanned"]
 
-ROOT = Path(__file__).parents[2]
-CHECKOV = ROOT / ".podium" / "scanners" / "bin" / "checkov"
+PYTHON = Path(__file__).parents[2] / ".podium" / "scanners" / "bin" / "python"
+SCANNER = Path(__file__).parent / "scanner.py"
 # Nobody listens there: whatever would ask a network fails, and is seen to.
-NOBODY = "http://127.0.0.1:9"
+NOBODY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
 DEADLINE_S = 270
 
 
 class Finding(NamedTuple):
-    """What a check said of an object: `kind` is the object's, `resource` is kind, namespace and name."""
+    """What a check said of an object.
+
+    Attributes:
+        resource: Kind, namespace and name; of a pod that another object makes, its labels too.
+    """
 
     shape: str
     check: str
-    kind: str
     resource: str
+
+    @property
+    def thing(self) -> str:
+        """Kind and name of the object, or of what makes the pod: as `workloads.name_of` has it."""
+        kind, _, name = self.resource.split(".", 3)[:3]
+        return f"{kind} {name}"
 
 
 class Scan(NamedTuple):
@@ -45,68 +53,41 @@ class Scan(NamedTuple):
         """Return the checks that looked at anything."""
         return {finding.check for finding in self.passed | self.failed}
 
-    def objects(self) -> set[tuple[str, str]]:
-        """Return what was looked at, by shape."""
-        return {(finding.shape, finding.resource) for finding in self.passed | self.failed}
-
-    def of(self, shape: str) -> Scan:
-        """Return what was said of one shape."""
-        passed, failed = (frozenset(one for one in side if one.shape == shape) for side in (self.passed, self.failed))
-        return Scan(passed, failed)
+    def failures(self, shape: str) -> set[str]:
+        """Return the checks that failed in a shape."""
+        return {finding.check for finding in self.failed if finding.shape == shape}
 
 
-def checkov() -> Path:
-    """Return the program, or skip; fail where `PODIUM_REQUIRE` asks for it."""
-    if not CHECKOV.is_file():
+def python() -> Path:
+    """Return the Python that has checkov, or skip; fail where `PODIUM_REQUIRE` asks for it."""
+    if not PYTHON.is_file():
         lack("scanners", "no checkov in .podium/scanners (./scripts/build-scanners puts it there)")
-    return CHECKOV
+    return PYTHON
 
 
 def scanned(shapes: Mapping[str, list[Object]], folder: Path) -> Scan:
-    """Let checkov look at every shape; its start takes most of the time, so there is one run."""
-    program = checkov()
-    words = []
+    """Let checkov look at every shape."""
+    program = python()
     for number, made in enumerate(shapes.values()):
-        place = folder / f"{number:03}"
+        place = folder / f"{number:04}"
         place.mkdir()
         (place / "shape.yaml").write_text(yaml.safe_dump_all(made), encoding="utf-8")
-        words += ["--directory", str(place)]
-    # No platform's key is in its environment, and nothing is fetched: neither guidelines nor modules.
-    quiet = {"PATH": os.environ["PATH"], "HOME": str(folder), "LOG_LEVEL": "ERROR", "PYTHONDONTWRITEBYTECODE": "1"}
-    quiet |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), NOBODY)
-    options = ["--framework", "kubernetes", "--skip-download", "--compact", "--output", "json"]
+    # The environment has no key of a platform, nor a home with one.
     done = subprocess.run(
-        [str(program), *options, "--download-external-modules", "false", *words],
-        cwd=folder,
-        env=quiet,
+        [str(program), "-IB", str(SCANNER), str(folder)],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **NOBODY},
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,
         check=False,
     )
-    # 1: something failed, as planted breaches must.
-    assert done.returncode in (0, 1), done.stderr
-    assert done.stderr == ""
-    reports = list(_documents(done.stdout))
-    assert len(reports) == len(shapes), done.stdout[-2000:]
-    passed, failed = set(), set()
-    for name, report in zip(shapes, reports, strict=True):
-        # Where it has a check for no kind of a shape, its report is a bare summary.
-        results = report.get("results", {"passed_checks": [], "failed_checks": []})
-        assert not results.get("parsing_errors"), name
-        passed |= {_finding(name, one) for one in results["passed_checks"]}
-        failed |= {_finding(name, one) for one in results["failed_checks"]}
-    return Scan(frozenset(passed), frozenset(failed))
-
-
-def _documents(text: str) -> Iterator[Object]:
-    decoder, place = json.JSONDecoder(), 0
-    while (rest := text[place:].lstrip()) != "":
-        document, length = decoder.raw_decode(rest)
-        place += len(text[place:]) - len(rest) + length
-        yield document
-
-
-def _finding(shape: str, one: Object) -> Finding:
-    # A pod that a Deployment or Job makes is told as "Pod.<namespace>.<name>.<labels>".
-    return Finding(shape, one["check_id"], one["resource"].partition(".")[0], one["resource"])
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    sides: dict[str, set[Finding]] = {"passed": set(), "failed": set()}
+    told = json.loads(done.stdout)
+    assert len(told) == len(shapes)
+    for name, records in zip(shapes, told.values(), strict=True):
+        for one in records:
+            # A file that it cannot read, or an annotation that silences it, would pass unseen.
+            assert one["outcome"] in sides, (name, one)
+            sides[one["outcome"]].add(Finding(name, one["check"], one["resource"]))
+    return Scan(frozenset(sides["passed"]), frozenset(sides["failed"]))

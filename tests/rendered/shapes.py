@@ -9,23 +9,27 @@ from __future__ import annotations
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from tests.rendered.engine import charts, ci_files, objects, render
 from tests.rendered.pods import kserve_pod
 from tests.rendered.test_sites import OVERLAYS, gitops, kustomized, named
+from tests.rendered.workloads import Object
 
-__all__ = ["RUNTIMES", "Object", "shape", "shapes"]
+__all__ = ["RESIDENTS", "RUNTIMES", "shape", "shapes"]
 
 ROOT = Path(__file__).parents[2]
-Object = dict[str, Any]
 _DIGEST = "@sha256:" + "0f1e2d3c4b5a6978" * 4
 # What the runtimes of a site are, for the shapes that bring none.
 RUNTIMES: Object = {
     "images": {engine: f"registry.example/podium/{engine}{_DIGEST}" for engine in ("ort", "openvino", "torch", "ray")},
     "runtimes": {"knative": True},
+}
+# What brings no policy of its own, because it moves in where others made them: a race, and whatever a team deploys.
+RESIDENTS = {
+    "platform/site": ("variant/race",),
+    **dict.fromkeys(("tenant/plain", "tenant/site", "tenant/small"), ("variant/standard", "loadtest/tenant")),
 }
 
 
@@ -53,7 +57,19 @@ def _shapes() -> dict[str, list[Object]]:
         found[f"k8s/{name}/rendered"] = _with_pods(objects(render(Path(chart).name, values=values, release=release)))
     for file in sorted(ROOT.glob("examples/*.yaml")):
         found[file.relative_to(ROOT).as_posix()] = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    for house, guests in RESIDENTS.items():
+        for space in sorted(_spaces(found[house])):
+            found[house] = [*found[house], *(_moved(one, space) for guest in guests for one in found[guest])]
     return found
+
+
+def _spaces(made: list[Object]) -> set[str]:
+    """Return the namespaces that have a policy which denies what no other allows."""
+    return {one["metadata"]["namespace"] for one in made if one["metadata"]["name"] == "podium-default-deny"}
+
+
+def _moved(one: Object, space: str) -> Object:
+    return {**one, "metadata": {**one["metadata"], "namespace": space}}
 
 
 def _with_pods(made: list[Object]) -> list[Object]:
@@ -69,18 +85,21 @@ def _deployments(one: Object) -> list[Object]:
 
 
 def _of_runtimes(made: list[Object]) -> list[Object]:
-    """Return what the chart `variant` would have KServe make of every runtime here, in a namespace that is closed."""
+    """Return what the chart `variant` makes on every runtime of a platform, with its own policies."""
     found: list[Object] = []
+    racers = {
+        one["metadata"]["namespace"] for one in made if one["kind"] == "PersistentVolumeClaim" or one["kind"] == "Role"
+    }
+    space = min(racers - {"podium-system"}, default="podium")
     for runtime in made:
         if runtime["kind"] != "ClusterServingRuntime":
             continue
-        mode = "knative" if runtime["metadata"]["name"].endswith("-knative") else "standard"
-        served = objects(render("variant", *(path for path in ci_files("variant") if path.stem == f"{mode}-values")))
-        for one in served:
-            if one["kind"] == "InferenceService":
-                name = runtime["metadata"]["name"]
-                one["metadata"]["name"] = one["spec"]["predictor"]["serviceAccountName"] = name
-                found.append(_kserve_deployment(runtime, one))
+        name = runtime["metadata"]["name"]
+        mode = "knative" if name.endswith("-knative") else "standard"
+        (file,) = (path for path in ci_files("variant") if path.stem == f"{mode}-values")
+        served = [_moved(one, space) for one in objects(render("variant", file, release=name))]
+        found += served
+        found += [_kserve_deployment(runtime, one) for one in served if one["kind"] == "InferenceService"]
     return found
 
 
@@ -109,7 +128,8 @@ def _kserve_deployment(runtime: Object, service: Object) -> Object:
         "strategy": settings.get("deploymentStrategy", {"type": "RollingUpdate"}),
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    if "minReplicas" in settings:
+    # A number that somebody scales is theirs.
+    if settings.get("minReplicas") == settings.get("maxReplicas", settings.get("minReplicas")) is not None:
         spec["replicas"] = settings["minReplicas"]
     where = {"namespace": space} if (space := service["metadata"].get("namespace")) else {}
     metadata = {"name": f"{name}-predictor", **where, "labels": labels}
@@ -127,7 +147,11 @@ def _operator_job(run: Object, part: str) -> Object:
         "securityContext": said["securityContext"],
         "containers": [{"name": "k6", "securityContext": said["containerSecurityContext"], **container}],
     }
-    labels = said["metadata"]["labels"]
-    metadata = {"name": f"{run['metadata']['name']}-{part}", "namespace": run["metadata"]["namespace"], "labels": labels}
+    labels = {"k6_cr": run["metadata"]["name"], **said["metadata"]["labels"]}
+    metadata = {
+        "name": f"{run['metadata']['name']}-{part}",
+        "namespace": run["metadata"]["namespace"],
+        "labels": labels,
+    }
     template = {"metadata": {"labels": labels}, "spec": pod}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}}
