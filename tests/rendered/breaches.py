@@ -1,4 +1,4 @@
-"""Breaches that are planted into shapes: one or more for every rule of ours, and the check of checkov that must see it."""
+"""Breaches that are planted into shapes: some for every rule of ours, with the check of checkov that must see it."""
 
 from __future__ import annotations
 
@@ -122,6 +122,8 @@ def _pod_breaches() -> Iterator[Breach]:
     yield Breach("secret-env", _SERVED, f"{_CONTAINER} env +", key, ("CKV_K8S_35",))
     yield Breach("secret-env", _SERVED, f"{_CONTAINER} envFrom", [{"secretRef": {"name": "keys"}}], ("CKV_K8S_35",))
     yield Breach("secret-env", _SERVED, f"{_CONTAINER} env +", {"name": "AWS_SECRET_ACCESS_KEY", "value": "x"})
+    named = {"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "modes", "key": "mode"}}}
+    yield Breach("env-source", _SERVED, f"{_CONTAINER} env +", named)
     yield Breach("kernel", _SERVED, f"{_POD} securityContext sysctls", [{"name": "kernel.msgmax", "value": "1"}])
     yield Breach("kernel", _SERVED, f"{_CONTEXT} procMount", "Unmasked")
     yield Breach("kernel", _SERVED, f"{_POD} securityContext windowsOptions", {"hostProcess": True})
@@ -148,6 +150,8 @@ def _object_breaches() -> Iterator[Breach]:
     yield Breach("rights", _TEAM, "rules +", _role(resources=["pods"], verbs=["create"]))
     yield Breach("rights", _TEAM, "rules +", _role(resources=["events"], verbs=["delete"]))
     yield Breach("rights", _RACER, "rules +", _role(resources=["secrets"]), ("CKV2_K8S_5",))
+    everywhere = ("platform/site", "ClusterRole podium-racer")
+    yield Breach("rights", everywhere, "rules +", _role(verbs=["update"]))
     for verb in ("escalate", "bind"):
         roles = _role(apiGroups=["rbac.authorization.k8s.io"], resources=["roles"], verbs=[verb])
         yield Breach("rights", _TEAM, "rules +", roles, ("CKV_K8S_158",) if verb == "escalate" else ())
@@ -164,6 +168,7 @@ def _object_breaches() -> Iterator[Breach]:
     wrong = f"{_POD} topologySpreadConstraints 0 labelSelector matchLabels app"
     yield Breach("spread", _SERVED, wrong, "isvc.other-predictor")
     scaler = ("variant/standard", "HorizontalPodAutoscaler food11")
+    yield Breach("autoscaler-range", scaler, "spec maxReplicas", 2)
     yield Breach("dangling", scaler, "spec scaleTargetRef name", "food11")
     yield Breach("dangling", ("variant/standard", "Service food11-pods"), "spec selector app", "food11")
     yield Breach("dangling", ("loadtest/alone", "Service food11-results"), "spec ports 0 targetPort", "https")

@@ -1,4 +1,4 @@
-"""What a scanner or a rule of ours says of something that is right as it is: read from a list in which each has its reason."""
+"""What a scanner or a rule of ours says of something that is right as it is: a list, in which each has its reason."""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ def _rights(made: list[Object]) -> Iterator[str]:
             resources, verbs = set(rule.get("resources") or []), set(rule["verbs"])
             makes_pods = "pods" in resources and verbs - _LOOK
             drops_events = "events" in resources and "delete" in verbs
-            if resources & _CLIMBING or verbs & _CLIMBING_VERBS or makes_pods or drops_events:
+            # Whoever may look everywhere may change only at home.
+            changes_all = one["kind"] == "ClusterRole" and verbs - _LOOK
+            if changes_all or resources & _CLIMBING or verbs & _CLIMBING_VERBS or makes_pods or drops_events:
                 yield name_of(one)
                 break
 
@@ -182,6 +184,12 @@ def _forwards(service: Object, made: list[Object]) -> bool:
     return all(port.get("targetPort", port["port"]) in declared for port in service["spec"]["ports"])
 
 
+def _autoscaler_range(made: list[Object]) -> Iterator[str]:
+    for one in made:
+        if one["kind"] == "HorizontalPodAutoscaler" and one["spec"].get("minReplicas", 1) >= one["spec"]["maxReplicas"]:
+            yield name_of(one)
+
+
 def _mismatch(made: list[Object]) -> Iterator[str]:
     for work in workloads(made):
         if work.kind == "Deployment" and not matches(work.made["spec"]["selector"], work.labels):
@@ -279,6 +287,7 @@ OBJECT_RULES: dict[str, Callable[[list[Object]], Iterator[str]]] = {
     "budget-missing": _budget_missing,
     "spread": _spread,
     "dangling": _dangling,
+    "autoscaler-range": _autoscaler_range,
     "mismatch": _mismatch,
     "network-policy": _network_policy,
     "job-end": _job_end,

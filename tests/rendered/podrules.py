@@ -14,7 +14,6 @@ _SENSITIVE = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|(API|ACCESS|PR
 _SOCKETS = ("docker.sock", "containerd.sock", "crio.sock", "cri-dockerd.sock")
 _STANDING = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
-_SAFE_SYSCTLS: frozenset[str] = frozenset()
 
 
 def _has_tag(image: str) -> bool:
@@ -100,13 +99,18 @@ def _tells_secrets(container: Object) -> bool:
     return False
 
 
+def _reads_elsewhere(container: Object) -> bool:
+    """A variable that another object gives is one that the shape does not show, and that no rollout follows."""
+    sources = [variable["valueFrom"] for variable in container.get("env", []) if "valueFrom" in variable]
+    return "envFrom" in container or any({"configMapKeyRef", "secretKeyRef"} & set(source) for source in sources)
+
+
 def _changes_kernel(work: Workload) -> bool:
     general = work.pod.get("securityContext") or {}
-    names = {one["name"] for one in general.get("sysctls") or []}
     contexts = [general, *(_own(one) for one in containers(work.pod))]
     masked = all(one.get("procMount", "Default") == "Default" for one in contexts)
     windows = any((one.get("windowsOptions") or {}).get("hostProcess") for one in contexts)
-    return bool(names - _SAFE_SYSCTLS) or not masked or windows
+    return bool(general.get("sysctls")) or not masked or windows
 
 
 def _has_odd_port(container: Object) -> bool:
@@ -154,6 +158,7 @@ _BROKEN_BY: dict[str, Callable[[Workload], bool]] = {
     "account": lambda work: work.pod.get("serviceAccountName", "default") == "default" or "serviceAccount" in work.pod,
     "token": lambda work: work.pod.get("automountServiceAccountToken") is not False,
     "secret-env": _each(_tells_secrets),
+    "env-source": _each(_reads_elsewhere),
     "kernel": _changes_kernel,
     "ports": _each(_has_odd_port),
     "env-twice": _each(_has_two_of_a_name),

@@ -44,8 +44,9 @@ class Finding(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What a run of checkov said."""
+    """What a run of checkov said; `known` are the checks that it has."""
 
+    known: frozenset[str]
     passed: frozenset[Finding]
     failed: frozenset[Finding]
 
@@ -84,10 +85,9 @@ def scanned(shapes: Mapping[str, list[Object]], folder: Path) -> Scan:
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     sides: dict[str, set[Finding]] = {"passed": set(), "failed": set()}
     told = json.loads(done.stdout)
-    assert len(told) == len(shapes)
-    for name, records in zip(shapes, told.values(), strict=True):
+    for name, records in zip(shapes, told["shapes"].values(), strict=True):
         for one in records:
             # A file that it cannot read, or an annotation that silences it, would pass unseen.
             assert one["outcome"] in sides, (name, one)
             sides[one["outcome"]].add(Finding(name, one["check"], one["resource"]))
-    return Scan(frozenset(sides["passed"]), frozenset(sides["failed"]))
+    return Scan(frozenset(told["checks"]), frozenset(sides["passed"]), frozenset(sides["failed"]))

@@ -1,4 +1,4 @@
-"""All that Podium would apply to a cluster, by the shape that it comes from, with the Deployments that KServe makes of it.
+"""All that Podium would apply to a cluster, by the shape it comes from, with the Deployments that KServe makes of it.
 
 Scanners and policies know Deployments and Jobs and no InferenceService: what KServe and the k6-operator make of theirs
 stands beside it, as far as it follows from what we render.
@@ -14,12 +14,11 @@ import yaml
 
 from tests.rendered.engine import charts, ci_files, objects, render
 from tests.rendered.pods import kserve_pod
-from tests.rendered.test_sites import OVERLAYS, gitops, kustomized, named
+from tests.rendered.sites import OVERLAYS, ROOT, gitops, kustomized, named
 from tests.rendered.workloads import Object
 
 __all__ = ["RESIDENTS", "RUNTIMES", "shape", "shapes"]
 
-ROOT = Path(__file__).parents[2]
 _DIGEST = "@sha256:" + "0f1e2d3c4b5a6978" * 4
 # What the runtimes of a site are, for the shapes that bring none.
 RUNTIMES: Object = {
@@ -137,7 +136,7 @@ def _kserve_deployment(runtime: Object, service: Object) -> Object:
 
 
 def _operator_job(run: Object, part: str) -> Object:
-    """Return what a TestRun says of one of the operator's Jobs; the rest, such as its probes and command, is the operator's."""
+    """Return what a TestRun says of one of the operator's Jobs; the rest, such as its command, is the operator's."""
     said = run["spec"][part]
     container = {key: said[key] for key in ("image", "imagePullPolicy", "env", "resources") if key in said}
     pod = {
