@@ -74,7 +74,7 @@ CLUSTER_ROWS = (
     "S30",
 )
 # Those of charts, images, reports and commands.
-OTHER_ROWS = ("S3", "S4", "S5", "S13", "S18", "S19")
+OTHER_ROWS = ("S3", "S4", "S5", "S13", "S18", "S19", "S32")
 ALL_ROWS = (*(f"R{number}" for number in range(1, 38)), *(f"S{number}" for number in range(1, 33)))
 # Of the rows that no test shows, why; of the others this is not read.
 REASONS = {
@@ -83,7 +83,6 @@ REASONS = {
     **dict.fromkeys(("R33", "S27"), "there is no upload page"),
     "R37": "how often the suite was repeated is not kept",
     "S21": "needs a gateway; what one strict parser refuses is group A of R12",
-    "S32": "no scanner is a gate",
 }
 
 

@@ -137,19 +137,20 @@ def _pod_breaches() -> Iterator[Breach]:
 
 
 def _object_breaches() -> Iterator[Breach]:
-    yield Breach("wildcard", _RACER, "rules +", _role(verbs=["*"]), ("CKV_K8S_49",))
-    yield Breach("wildcard", _TEAM, "rules +", _role(resources=["*"]), ("CKV_K8S_49",))
+    # Checkov looks at the first rule of a Role for wildcards, and for other rights at Roles of a single one.
+    yield Breach("wildcard", _RACER, "rules 0 verbs", ["*"], ("CKV_K8S_49",))
+    yield Breach("wildcard", _TEAM, "rules +", _role(resources=["*"]))
     account = ("tenant/plain", "ServiceAccount podium-deployer")
     yield Breach("cluster-admin", account, "", _bound("cluster-admin"))
     yield Breach("cluster-admin", account, "", _bound("podium-viewer", kind="Group", name="system:authenticated"))
     for inside in ("exec", "attach", "ephemeralcontainers", "portforward"):
         yield Breach("exec", _TEAM, "rules +", _role(resources=[f"pods/{inside}"], verbs=["create"]))
-    yield Breach("exec", _RACER, "rules +", _role(resources=["pods/exec"], verbs=["create"]), ("CKV2_K8S_2",))
+    yield Breach("exec", _RACER, "rules", [_role(resources=["pods/exec"], verbs=["create"])], ("CKV2_K8S_2",))
     for resource in ("secrets", "serviceaccounts/token", "nodes/proxy", "rolebindings", "persistentvolumes"):
         yield Breach("rights", _TEAM, "rules +", _role(resources=[resource], verbs=["create"]))
     yield Breach("rights", _TEAM, "rules +", _role(resources=["pods"], verbs=["create"]))
     yield Breach("rights", _TEAM, "rules +", _role(resources=["events"], verbs=["delete"]))
-    yield Breach("rights", _RACER, "rules +", _role(resources=["secrets"]), ("CKV2_K8S_5",))
+    yield Breach("rights", _RACER, "rules", [_role(resources=["secrets"])], ("CKV2_K8S_5",))
     everywhere = ("platform/site", "ClusterRole podium-racer")
     yield Breach("rights", everywhere, "rules +", _role(verbs=["update"]))
     for verb in ("escalate", "bind"):

@@ -73,10 +73,10 @@ def scanned(shapes: Mapping[str, list[Object]], folder: Path) -> Scan:
         place = folder / f"{number:04}"
         place.mkdir()
         (place / "shape.yaml").write_text(yaml.safe_dump_all(made), encoding="utf-8")
-    # The environment has no key of a platform, nor a home with one.
+    # The environment has no key of a platform, nor a home with one; a process for each of many small files costs more.
     done = subprocess.run(
-        [str(program), "-IB", str(SCANNER), str(folder)],
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **NOBODY},
+        [str(program), "-I", str(SCANNER), str(folder)],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "CHECKOV_PARALLELIZATION_TYPE": "none", **NOBODY},
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,
