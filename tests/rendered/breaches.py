@@ -118,8 +118,8 @@ def _pod_breaches() -> Iterator[Breach]:
     yield Breach("account", _SERVED, f"{_POD} serviceAccount", "food11")
     yield Breach("token", _SERVED, f"{_POD} automountServiceAccountToken", True, ("CKV_K8S_38",))
     yield Breach("token", _RUNNERS, f"{_POD} automountServiceAccountToken", None, ("CKV_K8S_38",))
-    key = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key"}}}
-    yield Breach("secret-env", _SERVED, f"{_CONTAINER} env +", key, ("CKV_K8S_35",))
+    secret = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key"}}}
+    yield Breach("secret-env", _SERVED, f"{_CONTAINER} env +", secret, ("CKV_K8S_35",))
     yield Breach("secret-env", _SERVED, f"{_CONTAINER} envFrom", [{"secretRef": {"name": "keys"}}], ("CKV_K8S_35",))
     yield Breach("secret-env", _SERVED, f"{_CONTAINER} env +", {"name": "AWS_SECRET_ACCESS_KEY", "value": "x"})
     named = {"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "modes", "key": "mode"}}}
