@@ -21,6 +21,8 @@ from podium.nodeclass import read_node_class
 from podium.submission import load_submission
 from predictors.card import load_card
 from predictors.recipes.registry import read_list
+from tests.rendered.exemptions import exemptions
+from tests.rendered.rulemaps import read_rule_map
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,6 +91,9 @@ OURS_WITHOUT_SCHEMA = (
     Kind("values of a chart", "charts/*/values.yaml", "", read_yaml),
     Kind("shape of a chart", "charts/*/ci/*-values.yaml", "", read_yaml),
     Kind("rules of Prometheus", "charts/*/files/*.yaml", "", read_yaml),
+    Kind("exemptions from rules", "tests/rendered/scanners/exemptions.yaml", "", lambda _: exemptions()),
+    Kind("rules of a scanner", "tests/rendered/scanners/k*.yaml", "", read_rule_map),
+    Kind("rules of Polaris", "tests/rendered/scanners/polaris.yaml", "", read_rule_map),
     Kind("tests of alerts", "tests/rendered/alerts/*.yaml", "", read_yaml),
     Kind("template", "charts/*/templates/*.yaml", "", read_template),
     Kind("golden render", "tests/rendered/golden/*/*.yaml", "", read_objects),

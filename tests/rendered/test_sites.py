@@ -1,8 +1,5 @@
 """What a platform team starts from: kustomize overlays, the site's values, the examples for Argo CD and Flux."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +9,11 @@ import yaml
 from podium.nodeclass import read_node_class
 from podium.placement import helm_values
 from podium.submission import load_submission
-from tests.needs import lack
 from tests.rendered.engine import ci_files, objects, render
+from tests.rendered.sites import K8S, OVERLAYS, ROOT, gitops, kustomized, named
 from tests.rendered.validation import faults
 
-ROOT = Path(__file__).parents[2]
-K8S = ROOT / "k8s"
-OVERLAYS = sorted(path.parent for path in K8S.rglob("kustomization.yaml"))
 CLASSES = sorted([*K8S.glob("node-classes/*.yaml"), *K8S.glob("overlays/*/node-classes/*.yaml")])
-
-
-def named(path: Path) -> str:
-    return path.relative_to(K8S).as_posix()
-
-
-def kustomized(folder: Path) -> list[dict[str, Any]]:
-    program = shutil.which("kubectl") or shutil.which("kubectl", path=ROOT / ".podium" / "bin")
-    if program is None:
-        reason = "no kubectl on the path (./scripts/cluster-up puts one into .podium/bin)"
-        lack("cluster", reason)
-    # A proxy that nobody listens at: whatever asks the network fails.
-    offline = {"PATH": os.environ["PATH"], "HOME": os.devnull, "HTTPS_PROXY": "http://127.0.0.1:9"}
-    done = subprocess.run(
-        [program, "kustomize", str(folder)], env=offline, capture_output=True, text=True, timeout=200, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
 @pytest.mark.parametrize("folder", OVERLAYS, ids=named)
@@ -87,23 +63,6 @@ def test_the_annotations_of_a_submission_fit_the_chart(file: Path) -> None:
     ours = {key: value for key, value in annotations.items() if key.startswith("podium.dev/")}
     assert ours
     render("variant", ci_files("variant")[0], values={"annotations": ours})
-
-
-def gitops() -> list[tuple[str, str, str, str, dict[str, Any]]]:
-    """Return file, chart, release, namespace and values of every example."""
-    found = []
-    for file in sorted(K8S.glob("gitops/*/*.yaml")):
-        one = yaml.safe_load(file.read_text())
-        spec = one.get("spec", {})
-        if one["kind"] == "Application":
-            source = spec["source"]
-            helm = source["helm"]
-            place = spec["destination"]["namespace"]
-            found.append((named(file), source["path"], helm["releaseName"], place, helm["valuesObject"]))
-        elif one["kind"] == "HelmRelease":
-            chart = spec["chart"]["spec"]["chart"]
-            found.append((named(file), chart, spec["releaseName"], spec["targetNamespace"], spec["values"]))
-    return found
 
 
 @pytest.mark.parametrize(("file", "chart", "release", "namespace", "values"), gitops(), ids=lambda one: str(one)[:30])
