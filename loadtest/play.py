@@ -15,6 +15,7 @@ from loadtest import k6 as generator
 from loadtest.cores import most
 from loadtest.errors import GeneratorError, ScheduleError
 from loadtest.k6 import Result, Runner, find_k6
+from loadtest.oversaturation import stop_of
 from loadtest.payloads import PayloadSet
 from loadtest.process import Child, Usage, last_lines, scratch, start, throttled_periods, wait_all
 from loadtest.samples import Samples
@@ -135,12 +136,12 @@ def _outcome(
         cores=tuple(sorted(cores)) if cores else (),
         stolen=most(usage.stolen for usage in usages),
     )
-    stops = [result.stopped for result in results if result.stopped]
+    samples = Samples.joined([one for one, _ in parts])
     return Outcome(
-        samples=Samples.joined([samples for samples, _ in parts]),
+        samples=samples,
         planned=sum(result.planned for result in results),
         dropped=sum(result.dropped for result in results),
-        stopped=stops[0] if stops else None,
+        stopped=stop_of(samples, shot, [result.stopped for result in results]),
         generator=facts,
         started=results[0].started,
         seconds=max(result.seconds for result in results),
