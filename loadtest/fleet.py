@@ -26,7 +26,7 @@ from loadtest.k6 import Result
 from loadtest.oversaturation import stop_of
 from loadtest.payloads import PayloadSet
 from loadtest.samples import Samples, read_samples
-from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
+from loadtest.shot import START_S, USER_START_S, Endpoint, GeneratorFacts, Outcome, Shot
 from loadtest.strict import Strict
 from loadtest.vegeta import plan_attack
 
@@ -304,7 +304,7 @@ class Fleet:
         self._bring(payloads)
         self._put(f"/orders/{order.id}", order.model_dump_json().encode())
         # Runners get the order when all of them ask for it, and agree on a start some time later.
-        lead_s = _AGREED_S + 0.01 * shot.users if order.runners > 1 else 0.0
+        lead_s = _AGREED_S + USER_START_S * shot.users if order.runners > 1 else 0.0
         deadline = time.monotonic() + shot.longest_s + lead_s + 3 * START_S
         while not (standing := self._standing(order.id)).done:
             self._guard()

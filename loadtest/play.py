@@ -19,7 +19,7 @@ from loadtest.oversaturation import stop_of
 from loadtest.payloads import PayloadSet
 from loadtest.process import Child, Usage, last_lines, scratch, start, throttled_periods, wait_all
 from loadtest.samples import Samples
-from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
+from loadtest.shot import START_S, USER_START_S, Endpoint, GeneratorFacts, Outcome, Shot
 
 __all__ = ["Endpoint", "GeneratorFacts", "Outcome", "Shot", "find_k6", "play"]
 
@@ -89,7 +89,7 @@ def _run(
     runners: int,
 ) -> list[Usage]:
     # Several runners agree on a start that leaves each time to get ready; one starts when it is.
-    start_unix_ns = time.time_ns() + round((1.5 + 0.01 * shot.users) * _NS) if runners > 1 else 0
+    start_unix_ns = time.time_ns() + round((1.5 + USER_START_S * shot.users) * _NS) if runners > 1 else 0
     with contextlib.ExitStack() as stack:
         children: list[Child] = []
         for index in range(runners):

@@ -8,11 +8,10 @@ can never be one of the five. Two of them, and more than one in five, are a FAIL
 been a hiccup of the machine, or chance where there are many blocks, and five more whole ones excuse it.
 Whether the blocks agree well enough for a figure is a question beside the verdict (rule 9, `stability`).
 
-The risk of a wrong verdict is spent once, over all looks that there can be, whose number is fixed before the hold begins.
-A PASS is looked for when a hold is judged, and its risk is shared among those judgements. A FAIL is looked for after
-each block as well: a fifth of its risk is shared among these early looks, and the judgements share the rest. So clear
-losers are out early, at little cost to the power where it is needed (Lan, DeMets, "Discrete sequential boundaries for
-clinical trials", 1983: any way of spending that adds up to the risk is allowed).
+The risk of a wrong verdict is spent once, over all looks that there can be; their number is fixed before the
+hold begins. A PASS is looked for when a hold is judged, and its risk is shared among those judgements. A
+FAIL is looked for after each block as well: a fifth of its risk is shared among these early looks, and the
+judgements share the rest. So clear losers are out early, at little cost to the power where it is needed.
 """
 
 from __future__ import annotations

@@ -36,8 +36,9 @@ class Waits:
 
     Attributes:
         own_ns: how long after its intended start it left by the generator's fault: without the time in which the
-            server held all users, and 0 where that was most of it. Who must catch up after a stall is not to blame.
-        is_held: it waited for most of the time because the server held all users.
+            server held all users, and 0 where it waited for the server.
+        is_held: it waited for the server, which held all users for most of that time, or for most of the time since
+            somebody last waited for nothing: who catches up after a stall is not to blame, unless that takes longer.
     """
 
     own_ns: Integers
@@ -63,16 +64,32 @@ def waits_in(samples: Samples, users: int, runners: int) -> Waits:
         runners: how many there were.
     """
     held_ns = np.zeros(len(samples), dtype=np.float64)
+    is_held = np.zeros(len(samples), dtype=np.bool_)
     late_ns = samples.lateness_ns
     for index in range(runners):
         mine = samples.n % runners == index
         if late_ns[mine].any():
             part = samples.select(mine)
             times, held = _held(part, len(range(index, users, runners)))
-            held_ns[mine] = np.interp(part.start_ns, times, held) - np.interp(part.intended_ns, times, held)
-    is_held = (late_ns > 0) & (2 * held_ns >= late_ns)
+            began, ended = _queued(part)
+            spent = [
+                np.interp(last, times, held) - np.interp(first, times, held)
+                for first, last in ((part.intended_ns, part.start_ns), (began, ended))
+            ]
+            held_ns[mine] = spent[0]
+            is_held[mine] = (2 * spent[0] >= part.lateness_ns) | (2 * spent[1] >= ended - began)
+    is_held &= late_ns > 0
     own_ns = np.maximum(late_ns - np.round(held_ns).astype(np.int64), 0)
     return Waits(np.where(is_held, 0, own_ns), is_held)
+
+
+def _queued(samples: Samples) -> tuple[Integers, Integers]:
+    """Return from when to when somebody waited to leave, without a break, around each request's own wait."""
+    reached = np.maximum.accumulate(samples.start_ns)
+    firsts = np.concatenate(((True,), samples.intended_ns[1:] > reached[:-1]))
+    lasts = np.concatenate((firsts[1:], (True,)))
+    number = np.cumsum(firsts) - 1
+    return samples.intended_ns[firsts][number], reached[lasts][number]
 
 
 def _held(samples: Samples, users: int) -> tuple[Integers, Floats]:

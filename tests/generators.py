@@ -2,8 +2,8 @@
 
 __all__ = ["PLAYS", "VEGETA"]
 
-# Takes its arrivals as the extension does, and says that each was answered after 10 ms; with SERVICE_MS, that one server
-# worked so long on each arrival of all runners.
+# Takes its arrivals as the extension does, and says that each was answered after 10 ms; with SERVICE_MS, that one
+# server worked so long on each arrival of all runners.
 PLAYS = """
 import json, os, pathlib, shutil, struct, sys
 shot = json.load(open(os.environ["LOADTEST_SHOT"]))

@@ -109,6 +109,23 @@ def test_users_that_the_generator_itself_is_busy_with_are_no_excuse(sent: Payloa
     assert (void, found["dropped"].ok) == ("late", False)
 
 
+@pytest.mark.parametrize(("gap_s", "void"), [(0.01, None), (0.022, "late")])
+def test_catching_up_after_a_stall_is_no_fault_unless_it_takes_longer(
+    gap_s: float, void: str | None, sent: PayloadSet
+) -> None:
+    """The server answers all users at once; the generator needs a moment for each request that was due meanwhile."""
+    users, first, stall_s = 20, 100, 1.9
+    schedule = constant(RATE, SECONDS)
+    starts = schedule / NS + 100e-6
+    ends = starts + 0.002
+    over = starts[first] + stall_s
+    ends[first : first + users] = over
+    starts[first + users :] = departed(np.maximum(starts[first + users :], over), gap_s) - gap_s
+    ends[first + users :] = starts[first + users :] + 0.002
+    outcome = played(starts, ends, schedule, users=users)
+    assert (proofs(outcome, sent)[1], waits_of(outcome).held > 25) == (void, True)
+
+
 def test_a_rate_that_the_server_cannot_keep_up_with_is_not_the_generators_fault(sent: PayloadSet) -> None:
     schedule = poisson(RATE, SECONDS, 5)
     behind = played(*limited(schedule / NS, np.full(len(schedule), 0.04), 20, TIMEOUT_S), schedule, users=20)
