@@ -40,10 +40,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class SentEvidence:
-    """Requests planned and requests that left."""
+    """Requests planned, requests that left, and those that did not because the server held all users to the end."""
 
     planned: int
     sent: int
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +246,10 @@ class RunEvidence:
     Attributes:
         over_saturated: the stop rule ended it: a failed rate, whose growing queue is no fault of the run.
         is_saturating: it took all that the server could give, so that the server's CPU share is what was measured.
-        lateness_ns: actual minus intended start of every request that left.
+        lateness_ns: actual minus intended start of every request that left, without the time in which the server held
+            all users.
         dropped: arrivals that no user took in time.
+        held: arrivals that waited because the server held all users.
         warmup: windows of the warm-up, in order; the last two count.
         in_flight: for each block, times in s and in-flight at those times.
         before: the server's state before the run.
@@ -263,6 +266,7 @@ class RunEvidence:
     lateness_ns: Integers | None = None
     sent: SentEvidence | None = None
     dropped: int | None = None
+    held: int = 0
     generator: GeneratorEvidence | None = None
     isolation: IsolationEvidence | None = None
     clock: ClockEvidence | None = None

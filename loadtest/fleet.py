@@ -23,9 +23,10 @@ from pydantic import Field
 from loadtest.cores import most
 from loadtest.errors import GeneratorError
 from loadtest.k6 import Result
+from loadtest.oversaturation import stop_of
 from loadtest.payloads import PayloadSet
 from loadtest.samples import Samples, read_samples
-from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
+from loadtest.shot import START_S, USER_START_S, Endpoint, GeneratorFacts, Outcome, Shot
 from loadtest.strict import Strict
 from loadtest.vegeta import plan_attack
 
@@ -256,12 +257,12 @@ class Fleet:
             if int(got.sent.sum()) != result.sent:
                 raise GeneratorError(f"k6 says that it sent {result.sent} requests and lists {int(got.sent.sum())}")
         starts = [one.started_unix_ns - report.clock_after_ns for one, report in zip(results, reports, strict=True)]
-        stops = [result.stopped for result in results if result.stopped]
+        joined = Samples.joined(samples)
         return Outcome(
-            samples=Samples.joined(samples),
+            samples=joined,
             planned=sum(result.planned for result in results),
             dropped=sum(result.dropped for result in results),
-            stopped=stops[0] if stops else None,
+            stopped=stop_of(joined, shot, [result.stopped for result in results]),
             generator=_facts(reports, "k6", results[0].version, sum(r.http_requests for r in results), starts),
             started=results[0].started,
             seconds=max(result.seconds for result in results),
@@ -303,7 +304,7 @@ class Fleet:
         self._bring(payloads)
         self._put(f"/orders/{order.id}", order.model_dump_json().encode())
         # Runners get the order when all of them ask for it, and agree on a start some time later.
-        lead_s = _AGREED_S + 0.01 * shot.users if order.runners > 1 else 0.0
+        lead_s = _AGREED_S + USER_START_S * shot.users if order.runners > 1 else 0.0
         deadline = time.monotonic() + shot.longest_s + lead_s + 3 * START_S
         while not (standing := self._standing(order.id)).done:
             self._guard()

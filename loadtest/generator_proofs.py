@@ -35,7 +35,11 @@ _SERIES = frozenset({"intended", "actual"})
 
 
 def late(evidence: RunEvidence, limits: Thresholds) -> Proof:
-    """Prove that requests left when they were meant to: at most 1 % of them, rounded up, later than the limit."""
+    """Prove that requests left when they were meant to: at most 1 % of them, rounded up, later than the limit.
+
+    While the server holds all users nobody is left to send: that wait is a latency of the server, and none of the
+    generator's lateness (`waits`).
+    """
     lateness = evidence.lateness_ns
     if lateness is None or lateness.size == 0:
         return not_measured("late", "no intended starts")
@@ -44,6 +48,8 @@ def late(evidence: RunEvidence, limits: Thresholds) -> Proof:
     count = int(np.count_nonzero(lateness > limit_ms * _MILLISECOND))
     share = count / lateness.size
     text = f"{share:.2%} of {lateness.size:,} sends left more than {limit_ms:g} ms late (p99 {p99_ms:.3g} ms)"
+    if evidence.held:
+        text += f"; {evidence.held:,} more waited while the server held all users"
     used = evidence.generator
     if used is not None and used.stolen is not None and used.stolen >= _NOTABLE_STEAL:
         # Whose fault a late send is decides what helps against it.
@@ -52,23 +58,27 @@ def late(evidence: RunEvidence, limits: Thresholds) -> Proof:
 
 
 def under_offered(evidence: RunEvidence, limits: Thresholds) -> Proof:
-    """Prove that what was planned was sent, unless the server was the cause."""
+    """Prove that what was planned was sent, unless the server was the cause: it fell behind, or held all users."""
     sent = evidence.sent
     if sent is None or sent.planned == 0:
         return not_measured("under-offered", "nothing was planned")
-    share = sent.sent / sent.planned
+    share = (sent.sent + sent.held) / sent.planned
     text = f"{sent.sent:,} of {sent.planned:,} planned requests left"
+    if sent.held:
+        text += f", and for {sent.held:,} the server left no user"
     if evidence.over_saturated:
         return Proof("under-offered", True, share, limits.achieved, f"{text}; the server was the cause")
     return Proof("under-offered", share >= limits.achieved, share, limits.achieved, text)
 
 
 def dropped(evidence: RunEvidence) -> Proof:
-    """Prove that every arrival found a free user."""
-    count = evidence.dropped
-    if count is None:
+    """Prove that every arrival found a user that was free, or that the server held all of them."""
+    if evidence.dropped is None:
         return not_measured("dropped")
-    text = f"{count:,} arrivals found no free user"
+    count = max(0, evidence.dropped - evidence.held)
+    text = f"{evidence.dropped:,} arrivals found no free user"
+    if evidence.dropped and evidence.held:
+        text += f"; the server held all of them when {min(evidence.dropped, evidence.held):,} were due"
     if evidence.over_saturated:
         return Proof("dropped", True, count, 0, f"{text}; the server was the cause")
     return Proof("dropped", count == 0, count, 0, text)

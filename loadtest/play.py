@@ -15,10 +15,11 @@ from loadtest import k6 as generator
 from loadtest.cores import most
 from loadtest.errors import GeneratorError, ScheduleError
 from loadtest.k6 import Result, Runner, find_k6
+from loadtest.oversaturation import stop_of
 from loadtest.payloads import PayloadSet
 from loadtest.process import Child, Usage, check_room, last_lines, scratch, start, throttled_periods, wait_all
 from loadtest.samples import Samples
-from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
+from loadtest.shot import START_S, USER_START_S, Endpoint, GeneratorFacts, Outcome, Shot
 
 __all__ = ["Endpoint", "GeneratorFacts", "Outcome", "Shot", "find_k6", "play"]
 
@@ -90,7 +91,7 @@ def _run(
     runners: int,
 ) -> list[Usage]:
     # Several runners agree on a start that leaves each time to get ready; one starts when it is.
-    start_unix_ns = time.time_ns() + round((1.5 + 0.01 * shot.users) * _NS) if runners > 1 else 0
+    start_unix_ns = time.time_ns() + round((1.5 + USER_START_S * shot.users) * _NS) if runners > 1 else 0
     with contextlib.ExitStack() as stack:
         children: list[Child] = []
         for index in range(runners):
@@ -137,12 +138,12 @@ def _outcome(
         cores=tuple(sorted(cores)) if cores else (),
         stolen=most(usage.stolen for usage in usages),
     )
-    stops = [result.stopped for result in results if result.stopped]
+    samples = Samples.joined([one for one, _ in parts])
     return Outcome(
-        samples=Samples.joined([samples for samples, _ in parts]),
+        samples=samples,
         planned=sum(result.planned for result in results),
         dropped=sum(result.dropped for result in results),
-        stopped=stops[0] if stops else None,
+        stopped=stop_of(samples, shot, [result.stopped for result in results]),
         generator=facts,
         started=results[0].started,
         seconds=max(result.seconds for result in results),

@@ -33,6 +33,7 @@ from loadtest.runrecord import (
 from loadtest.samples import Samples, write_samples
 from loadtest.series import per_second
 from loadtest.shot import Endpoint, Outcome
+from loadtest.waits import waits_of
 from loadtest.wholefile import draft_of
 
 __all__ = [
@@ -98,6 +99,7 @@ def record_from(
             "answered": int(samples.answered.sum()),
             "wrong": int(wrong.sum()),
             "dropped": sum(outcome.dropped for outcome in outcomes),
+            "held": sum(waits_of(outcome).held for outcome in outcomes),
             "stopped": stops[0] if stops else None,
             "blocks": len(outcomes),
             "timeout_s": first.shot.timeout_s,

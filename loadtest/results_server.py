@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import ValidationError
 
 from loadtest.fleet import CHECKSUM, Order, RunnerFacts, Standing
+from loadtest.shot import USER_START_S
 
 __all__ = ["Board", "main", "serve"]
 
@@ -90,7 +91,7 @@ class Board:
                 if order is not None:
                     self._asking[runner] = order.id
                     if all(self._asking.get(one) == order.id for one in range(order.runners)):
-                        lead_ns = round((_LEAD_S + 0.01 * order.users) * _NS) if order.runners > 1 else 0
+                        lead_ns = round((_LEAD_S + USER_START_S * order.users) * _NS) if order.runners > 1 else 0
                         if order.id not in self._handed:
                             self._handed[order.id] = time.time_ns() + lead_ns if lead_ns else 0
                             self._changed.notify_all()

@@ -129,6 +129,7 @@ class RunRecord(Strict):
     answered: _Count
     wrong: _Count = Field(default=0, description="2xx answers whose content was not right.")
     dropped: _Count = Field(default=0, description="Arrivals that found no free user at their time.")
+    held: _Count = Field(default=0, description="Requests that left late because the server held all users.")
     stopped: Literal["over-saturated", "interrupted", "orphaned"] | None = None
     blocks: int = Field(default=1, ge=1)
     timeout_s: float = Field(default=0.0, ge=0)

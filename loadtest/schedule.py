@@ -18,6 +18,7 @@ from loadtest.errors import ScheduleError
 
 __all__ = [
     "MAX_RATE",
+    "MOST_USERS",
     "constant",
     "poisson",
     "read_integers",
@@ -30,6 +31,12 @@ __all__ = [
 Integers = npt.NDArray[np.int64]
 
 MAX_RATE = 20_000.0
+# A user takes 0.2 MB and 0.6 ms of processor time to start: so many are there within a second.
+MOST_USERS = 1000
+# With a request under way it takes 0.3 MB and half as much again as the request: all together leave room in the two
+# gibibytes of a runner.
+_USERS_BYTES = 1_300_000_000
+_USER_BYTES = 300_000
 SCHEDULE_MAGIC = b"PODSCHD1"
 _HEADER = struct.Struct("<8sQ")
 _NS = 1_000_000_000
@@ -73,12 +80,21 @@ def constant(rate: float, seconds: float) -> Integers:
     return np.round(np.arange(count) * (_NS / rate)).astype(np.int64)
 
 
-def users_for(rate: float, timeout_s: float, *, margin: int = 16, cap: int = 400) -> int:
+def users_for(rate: float, timeout_s: float, *, margin: int = 16, cap: int = MOST_USERS, body_bytes: int = 0) -> int:
     """Return how many users an open-loop run must have ready so that none is missing while answers time out.
 
-    At the cap a server that answers nothing in time runs out of users: those arrivals count as dropped.
+    At the cap a server that stalls can come to hold all users. What is due meanwhile waits for one and leaves late: its
+    latency counts from its intended start, and `waits` tells it from what the generator itself sent late.
+
+    Args:
+        rate: arrivals a second.
+        timeout_s: how long a user waits for its answer.
+        margin: users beyond those, for arrivals that come in clumps.
+        cap: the most users.
+        body_bytes: of the largest payload; what is under way must fit into a runner's memory.
     """
-    return max(1, min(math.ceil(rate * timeout_s) + margin, cap))
+    room = _USERS_BYTES // (_USER_BYTES + body_bytes * 3 // 2)
+    return max(1, min(math.ceil(rate * timeout_s) + margin, cap, room))
 
 
 def write_schedule(path: Path, arrivals: Integers) -> None:

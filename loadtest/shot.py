@@ -12,11 +12,13 @@ from loadtest.errors import ScheduleError
 from loadtest.protocols import path_of
 from loadtest.samples import Samples
 
-__all__ = ["START_S", "Endpoint", "GeneratorFacts", "Outcome", "Shot"]
+__all__ = ["START_S", "USER_START_S", "Endpoint", "GeneratorFacts", "Outcome", "Shot"]
 
 _NS = 1_000_000_000
 # How long a generator may take to get ready.
 START_S = 30.0
+# What runners that agree on a start leave for each user: it takes 0.6 ms of a core that is otherwise idle.
+USER_START_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,11 @@ five blocks of its level. A block cut by the over-saturation stop hides what wou
 can never be one of the five. Two of them, and more than one in five, are a FAIL of the rate; one may have
 been a hiccup of the machine, or chance where there are many blocks, and five more whole ones excuse it.
 Whether the blocks agree well enough for a figure is a question beside the verdict (rule 9, `stability`).
+
+The risk of a wrong verdict is spent once, over all looks that there can be; their number is fixed before the
+hold begins. A PASS is looked for when a hold is judged, and its risk is shared among those judgements. A
+FAIL is looked for after each block as well: a fifth of its risk is shared among these early looks, and the
+judgements share the rest. So clear losers are out early, at little cost to the power where it is needed.
 """
 
 from __future__ import annotations
@@ -44,6 +49,8 @@ Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 _BLOCKS: Final = LEVEL_BLOCKS
 _BLOCK_S: Final = LEVEL_BLOCK_S
 _CONFIDENCE: Final[dict[Level, float]] = {"standard": 0.99, "quick": 0.95}
+# The part of the risk of a wrong FAIL that looks after single blocks may spend.
+_EARLY: Final = 0.2
 _CUTS_THAT_FAIL: Final = 2
 _ACHIEVED: Final = 0.99
 # A Poisson schedule at the asked rate plans so few arrivals once in a thousand.
@@ -142,7 +149,8 @@ def is_settled(
     """Say whether a hold may end early: its FAIL is proven and no further block could excuse it.
 
     Looking after each block gives chance as many tries as there are blocks, so that each look may use only its part of
-    the risk (Bonferroni). Two blocks cut by the over-saturation stop are a FAIL without any statistics.
+    what risk the judgements leave (Bonferroni). Whatever is settled is then judged a FAIL, which needs less proof. Two
+    blocks cut by the over-saturation stop are a FAIL without any statistics.
 
     Args:
         blocks: the blocks played so far.
@@ -152,8 +160,9 @@ def is_settled(
         most_blocks: how many blocks there can be at most, and so how many looks.
     """
     sure = _CONFIDENCE[level] if confidence is None else confidence
-    looks = max(_BLOCKS, most_blocks)
-    return any(_clause(blocks, one, level, _Sure(sure, looks), ()).status == "FAIL" for one in slo.clauses)
+    of_a_look = 1 - (1 - sure) * _EARLY / max(_BLOCKS, most_blocks)
+    early = _Sure(sure, of_a_look, of_a_look)
+    return any(_clause(blocks, one, level, early, ()).status == "FAIL" for one in slo.clauses)
 
 
 def judge(
@@ -176,7 +185,9 @@ def judge(
         looks: how often a hold can be judged, fixed before it began; each look uses its part of the risk.
     """
     sure = _CONFIDENCE[level] if confidence is None else confidence
-    clauses = tuple(_clause(blocks, clause, level, _Sure(sure, looks), ready_s) for clause in slo.clauses)
+    risk = (1 - sure) / looks
+    known = _Sure(sure, 1 - risk, 1 - (1 - _EARLY) * risk)
+    clauses = tuple(_clause(blocks, clause, level, known, ready_s) for clause in slo.clauses)
     clauses = tuple(_with_spread(blocks, clause) for clause in clauses)
     statuses = {clause.status for clause in clauses}
     status: Status = "FAIL" if "FAIL" in statuses else "INCONCLUSIVE"
@@ -189,15 +200,11 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class _Sure:
-    """The confidence of a verdict, and how many looks share what risk it leaves."""
+    """The confidence of a verdict, and what one of the looks that share its risk must reach on either side."""
 
     confidence: float
-    looks: int = 1
-
-    @property
-    def of_a_look(self) -> float:
-        """Return the confidence that each look must reach."""
-        return 1 - (1 - self.confidence) / self.looks
+    passing: float
+    failing: float
 
 
 def _with_spread(blocks: Sequence[BlockOutcome], judged: ClauseVerdict) -> ClauseVerdict:
@@ -223,13 +230,13 @@ def _counted(
     blocks: Sequence[BlockOutcome], clause: Clause, allowed: float, level: Level, sure: _Sure
 ) -> ClauseVerdict:
     """Judge a clause that counts requests: rule 11."""
-    confidence = sure.of_a_look
     at = f"at {100 * sure.confidence:g}% confidence"
     misses = [block.misses(clause) for block in blocks]
     requests = sum(one.size for one in misses)
     missed = sum(int(np.count_nonzero(one)) for one in misses)
     shares = batch_shares(misses, BATCH)
     is_over = missed > allowed * requests
+    confidence = sure.failing if is_over else sure.passing
     bound = _share_bound(shares, confidence, "lower" if is_over else "upper")
     missing = _missing(blocks, level)
     said = f"{missed:,} of {requests:,} requests miss {clause}"

@@ -41,7 +41,7 @@ class ElasticMeasurement(Measurement):
         """Play a schedule whose rate changes; the queue may grow and shrink with it."""
         shot = Shot(
             "open",
-            users=users_for(largest_rate(schedule), self.profile.timeout_s),
+            users=users_for(largest_rate(schedule), self.profile.timeout_s, body_bytes=max(self.payloads.sizes)),
             timeout_s=self.profile.timeout_s,
             schedule=schedule,
             seconds=float(schedule[-1]) / _NS,

@@ -31,6 +31,7 @@ from loadtest.profile import Thresholds
 from loadtest.runrecord import ProofRecord
 from loadtest.settled import Window
 from loadtest.shot import Outcome
+from loadtest.waits import waits_of
 from podium.targets.target import ServerFacts
 
 __all__ = ["Scene", "prove"]
@@ -94,6 +95,7 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
     is_steady = is_open and outcome.shot.is_steady
     is_stopped = outcome.stopped == "over-saturated"
     sent = int(samples.sent.sum())
+    waits = waits_of(outcome)
     before = server_state(scene.before.state, scene.before.identity)
     after = server_state(scene.after.state, scene.after.identity)
     is_known = bool(scene.before.identity)
@@ -101,10 +103,15 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
     return RunEvidence(
         over_saturated=is_stopped,
         is_saturating=scene.is_concurrent,
-        lateness_ns=samples.lateness_ns[samples.sent] if is_open else None,
+        lateness_ns=waits.own_ns[samples.sent] if is_open else None,
         # What the stop cut off was never due.
-        sent=SentEvidence(len(samples) if is_stopped else outcome.planned, sent) if is_open else None,
+        sent=SentEvidence(
+            len(samples) if is_stopped else outcome.planned, sent, int((waits.is_held & ~samples.sent).sum())
+        )
+        if is_open
+        else None,
         dropped=outcome.dropped if is_open else None,
+        held=waits.held if is_open else 0,
         generator=GeneratorEvidence(
             facts.cpu_seconds, facts.wall_s, facts.cpus or float(len(facts.cores) or 1), facts.throttled, facts.stolen
         ),
@@ -200,6 +207,10 @@ def _little(outcome: Outcome) -> LittleEvidence | None:
     seconds = outcome.shot.seconds or 0.0
     if not len(samples) or not seconds:
         return None
-    return LittleEvidence(
-        _in_flight(outcome)[1], len(samples) / seconds, float(samples.latency_intended_ns.mean()) / _NS
-    )
+    # What waits longer than the window is seen in flight for the part inside it alone: of a server that stalls near the
+    # end that is the smaller part.
+    window_ns = round(seconds * _NS)
+    is_inside = samples.intended_ns < window_ns
+    ends_ns = np.where(is_inside, np.minimum(samples.end_ns, window_ns), samples.end_ns)
+    latency_s = float((ends_ns - samples.intended_ns).mean()) / _NS
+    return LittleEvidence(_in_flight(outcome)[1], len(samples) / seconds, latency_s)

@@ -223,7 +223,7 @@ class Measurement:
     def _open(self, arrivals: str, rate: float, seconds: float, seed: int, stops: bool) -> Shot:
         return Shot(
             "open",
-            users=users_for(rate, self.profile.timeout_s),
+            users=users_for(rate, self.profile.timeout_s, body_bytes=max(self.payloads.sizes)),
             timeout_s=self.profile.timeout_s,
             schedule=poisson(rate, seconds, seed) if arrivals == "poisson" else constant(rate, seconds),
             seconds=seconds,

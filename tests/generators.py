@@ -2,7 +2,8 @@
 
 __all__ = ["PLAYS", "VEGETA"]
 
-# Takes its arrivals as the extension does, and says that each was answered after 10 ms.
+# Takes its arrivals as the extension does, and says that each was answered after 10 ms; with SERVICE_MS, that one
+# server worked so long on each arrival of all runners.
 PLAYS = """
 import json, os, pathlib, shutil, struct, sys
 shot = json.load(open(os.environ["LOADTEST_SHOT"]))
@@ -18,7 +19,12 @@ if shot["schedule"]:
     mine = [(n, t) for n, t in enumerate(times) if n % shot["runners"] == shot["runner"]]
 else:
     mine = [(n, n * 1000) for n in range(shot["requests"])]
-rows = b"".join(struct.pack("<qqqqi?xH", n, t, t + 100000, t + 10100000, 200, True, 0) for n, t in mine)
+ends = {n: t + 10100000 for n, t in mine}
+if "SERVICE_MS" in os.environ:
+    done = 0
+    for n, t in enumerate(times):
+        done = ends[n] = max(done, t) + int(float(os.environ["SERVICE_MS"]) * 1e6)
+rows = b"".join(struct.pack("<qqqqi?xH", n, t, t + 100000, ends[n], 200, True, 0) for n, t in mine)
 (folder / "samples.bin").write_bytes(b"PODSAMP1" + struct.pack("<Q", len(mine)) + rows)
 result = {"schema": "podium.dev/generator/v1", "kind": shot["kind"], "runner": shot["runner"],
     "runners": shot["runners"], "planned": len(mine), "sent": len(mine), "answered": len(mine), "cut": 0,

@@ -26,6 +26,29 @@ def departed(arrivals: Floats, service_s: float) -> Floats:
     return departures
 
 
+def limited(due: Floats, services_s: Floats, users: int, timeout_s: float) -> tuple[Floats, Floats]:
+    """Return when each arrival is sent and done where a generator has so many users.
+
+    One server, first come first served, works on what it was sent even when nobody waits for it any more. A user is
+    free again once it has its answer, or has waited for it as long as it may.
+
+    Args:
+        due: when each arrival could leave at the earliest, in s, ascending.
+        services_s: time that the server takes for each.
+        users: how many requests can be under way.
+        timeout_s: how long a user waits.
+    """
+    starts, ends = np.array(due, dtype=np.float64), np.empty(due.size)
+    free, done = np.empty(due.size), 0.0
+    for number in range(due.size):
+        if number >= users:
+            starts[number] = max(starts[number], free[number - users])
+        begin = max(starts[number], done)
+        done = ends[number] = begin + services_s[number]
+        free[number] = min(done, starts[number] + timeout_s)
+    return starts, ends
+
+
 def outcome(
     arrivals: Floats, departures: Floats, seconds: float, *, timeout_s: float = 2.0, stops: bool = False
 ) -> BlockOutcome:

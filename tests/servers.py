@@ -14,9 +14,11 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tests.queues import limited
+
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
-Kind = Literal["constant", "exponential", "log-normal", "bimodal", "drifting", "clumped"]
+Kind = Literal["constant", "exponential", "log-normal", "bimodal", "drifting", "clumped", "stalling"]
 
 KINDS: Final[tuple[Kind, ...]] = ("constant", "log-normal", "bimodal", "drifting", "clumped")
 _SIGMA: Final = 0.5
@@ -27,6 +29,9 @@ _PERIOD_S: Final = 24.0
 # Bad moments of a server: now and then every answer is an error for a while.
 _CLUMP_EVERY_S: Final = 40.0
 _CLUMP_S: Final = 0.15
+# Now and then a server answers nobody for longer than the users of a generator may last.
+_STALL_EVERY_S: Final = 8.0
+_STALL_S: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,17 @@ class Server:
         before = np.cumsum(services) - services
         ends: Floats = np.maximum.accumulate(arrivals_s - before) + before + services
         return ends, self._right(ends + at_s, random)
+
+    def answer_limited(
+        self, arrivals_s: Floats, at_s: float, random: np.random.Generator, *, users: int, timeout_s: float
+    ) -> tuple[Floats, Floats, Booleans]:
+        """Return when each arrival left, as `answer` when it was answered, and which answers are right.
+
+        No more requests are under way than there are users, and each user waits so long at most.
+        """
+        services = self._services(arrivals_s + at_s, random)
+        starts, ends = limited(arrivals_s, services, users, timeout_s)
+        return starts, ends, self._right(ends + at_s, random)
 
     def in_turn(self, users: int, requests: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Return starts and ends where each of some users sends its next request once it has its answer."""
@@ -65,6 +81,10 @@ class Server:
                 times = np.where(slow, _SLOW, 1.0) / (1 + _SLOW_SHARE * (_SLOW - 1))
             case "drifting":
                 times = 1 + _DRIFT * np.sin(2 * math.pi * at_s / _PERIOD_S)
+            case "stalling":
+                times = np.ones(count)
+                # The first request after each begin of a stall waits for its end.
+                times[1:] += (_STALL_S / self.mean_s) * (np.diff(at_s // _STALL_EVERY_S) > 0)
             case _:
                 times = np.ones(count)
         return self.mean_s * times

@@ -28,7 +28,7 @@ from podium.measure import Measurement
 from podium.progress import RaceProgress
 from podium.targets.target import Candidate, Deployment, ServerFacts
 from tests.loads import payloads
-from tests.queues import departed
+from tests.queues import departed, limited
 
 NS = 1_000_000_000
 MAX_BATCH = 4
@@ -126,7 +126,9 @@ class SimulatedTarget:
         last_s = float(samples.end_ns.max()) / NS if count else 0.0
         facts = GeneratorFacts("k6", "v2.2.0", 1, 0.1 * last_s, last_s + 0.3, 0, 90_000_000, count, 0, (0,))
         planned = len(shot.schedule) if shot.schedule is not None else shot.requests or 0
-        outcome = Outcome(samples, planned, 0, stopped, facts, "2026-01-02T03:04:05Z", last_s, shot)
+        # An arrival is counted as dropped where no user was free at its time.
+        dropped = int((samples.lateness_ns > 1.01 * _SEND_NS).sum())
+        outcome = Outcome(samples, planned, dropped, stopped, facts, "2026-01-02T03:04:05Z", last_s, shot)
         return self.change(name, shot, outcome)
 
     def room(self, node_class: str) -> int | None:
@@ -250,10 +252,16 @@ def _open(shot: Shot, service_s: float) -> tuple[Samples, str | None]:
         raise ValueError("an open shot has a schedule")
     start = shot.schedule + _SEND_NS
     end = np.round(departed(start / NS, service_s) * NS).astype(np.int64)
+    if bool(np.any(np.minimum(end, start + round(shot.timeout_s * NS))[: -shot.users] > start[shot.users :])):
+        # There would be more requests under way than users.
+        services = np.full(len(start), service_s)
+        start, end = (
+            np.round(one * NS).astype(np.int64) for one in limited(start / NS, services, shot.users, shot.timeout_s)
+        )
     samples = _samples(shot, shot.schedule, start, end)
     if not shot.stop_when_oversaturated:
         return samples, None
-    seen = points(samples.intended_ns, samples.end_ns, samples.answered, round((shot.seconds or 0.0) * NS))
+    seen = points(samples.intended_ns, samples.end_ns, samples.sent, round((shot.seconds or 0.0) * NS))
     stop = stop_time(*seen)
     if stop is None:
         return samples, None

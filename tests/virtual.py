@@ -1,7 +1,8 @@
 """Races in virtual time: a profile is played by the very code that races, against servers that are arithmetic.
 
 What is of the program: the contest with its order, early endings and search, the shots with their schedules, the
-over-saturation stop, the passport, and the judge. What is not: nothing is sent, nothing waits, and runs stay in memory
+over-saturation stop, the passport, and the judge. A load has as many users as its shot says, and what is due while the
+server holds all of them waits. What is not: nothing is sent, nothing waits in real time, and runs stay in memory
 instead of becoming files with histograms, which the verdict does not read.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from loadtest.oversaturation import points, stop_time
 from loadtest.payloads import PayloadSet
@@ -36,9 +38,12 @@ from tests.simulated import SimulatedTarget, candidate
 
 __all__ = ["Arena"]
 
+Floats = npt.NDArray[np.float64]
+
 NS = 1_000_000_000
 _STARTED = "2026-01-02T03:04:05Z"
 _SENT_AFTER_S = 100e-6
+_WAITED_NS = 101_000
 _SETTLED = (Window(0.01, 50), Window(0.01, 50))
 # A user that loads all the time sends at most so many requests a second of a mean service time.
 _MORE = 1.5
@@ -83,7 +88,14 @@ class _VirtualTarget(SimulatedTarget):
             if self._sends is not None:
                 # Each request takes the generator a moment, in which no other leaves.
                 starts_s = departed(starts_s, 1 / self._sends) - 1 / self._sends
+            # Where no user can be missing the result is the same, and a hundred times as soon there.
+            state = random.bit_generator.state
             ends_s, right = server.answer(starts_s, age_s, random)
+            if _are_held(starts_s, np.minimum(ends_s, starts_s + shot.timeout_s), shot.users):
+                random.bit_generator.state = state
+                starts_s, ends_s, right = server.answer_limited(
+                    starts_s, age_s, random, users=shot.users, timeout_s=shot.timeout_s
+                )
         self._age_s[deployment.identity] = age_s + (shot.seconds or float(ends_s[-1]))
         late = ends_s - starts_s > shot.timeout_s
         samples = Samples(
@@ -98,13 +110,20 @@ class _VirtualTarget(SimulatedTarget):
         stop = None
         if shot.stop_when_oversaturated:
             until = round((shot.seconds or 0.0) * NS)
-            stop = stop_time(*points(samples.intended_ns, samples.end_ns, samples.answered, until))
+            stop = stop_time(*points(samples.intended_ns, samples.end_ns, samples.sent, until))
         planned = len(samples)
         if stop is not None:
             samples = samples.select(samples.intended_ns <= stop)
         last_s = float(samples.end_ns.max()) / NS
         facts = GeneratorFacts("k6", "v2.2.0", 1, 0.1 * last_s, last_s + 0.3, 0, 90_000_000, len(samples), 0, (0,))
-        return Outcome(samples, planned, 0, "over-saturated" if stop else None, facts, _STARTED, last_s, shot)
+        # An arrival is counted as dropped where no user was free at its time.
+        waited = 0 if shot.schedule is None or self._sends else int((samples.lateness_ns > _WAITED_NS).sum())
+        return Outcome(samples, planned, waited, "over-saturated" if stop else None, facts, _STARTED, last_s, shot)
+
+
+def _are_held(starts_s: Floats, frees_s: Floats, users: int) -> bool:
+    """Return whether there would have been more requests under way than there are users."""
+    return bool(np.any(frees_s[:-users] > starts_s[users:]))
 
 
 class _VirtualMeasurement(Measurement):

@@ -23,6 +23,7 @@ from loadtest.samples import Samples
 from loadtest.schedule import constant, poisson, users_for
 from loadtest.shot import Endpoint, Shot
 from loadtest.vegeta import attack
+from loadtest.waits import waits_of
 from tests.truth.conftest import GENERATOR_CORES, Serve
 
 SERVICE_S = 0.12
@@ -173,6 +174,26 @@ def test_arrivals_without_a_free_user_are_counted_and_their_wait_is_not_hidden(
     assert expected[-1] <= measured[-1] < 1.5 * expected[-1]
     assert np.median(found.samples.latency_actual_ns) / 1e9 < 1.5 * SERVICE_S
     assert found.samples.lateness_ns[-1] / 1e9 > expected[-1] / 2
+
+
+def test_arrivals_that_a_stalled_server_left_without_a_user_waited_for_the_server(
+    k6: Path, serve: Serve, bodies: PayloadSet, tmp_path: Path
+) -> None:
+    schedule = constant(40.0, 5.0)
+    shot = Shot("open", users=20, timeout_s=TIMEOUT_S, schedule=schedule, seconds=5.0)
+    for _ in range(TRIES):
+        endpoint = serve(service_ms=5, stall_request=STALL_REQUEST, stall_s=STALL_S)
+        found = play(endpoint, shot, bodies, workdir=tmp_path, cores=GENERATOR_CORES, k6=k6)
+        waits = waits_of(found)
+        if np.percentile(waits.own_ns, 97) < 10_000_000:
+            break
+    # Eighty arrivals came in the stall, and the first twenty of them found a user.
+    assert 50 <= found.dropped <= 100
+    assert waits.held >= found.dropped
+    assert np.percentile(waits.own_ns, 97) < 10_000_000
+    assert np.percentile(found.samples.lateness_ns, 80) > 100_000_000
+    expected = 1000 * (STALL_S + 0.005)
+    assert Histogram.of_ns(found.samples.latency_intended_ns).percentile_ms(100) == pytest.approx(expected, rel=0.1)
 
 
 def test_wrong_answers_and_refusals_are_told_apart_and_every_body_is_the_planned_one(

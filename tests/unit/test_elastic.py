@@ -92,6 +92,26 @@ def test_a_growing_queue_voids_a_steady_run_of_the_same_server(spike: Path) -> N
     assert next(proof for proof in bench.passport if proof.check == "growing-queue").ok is False
 
 
+def test_a_spike_that_takes_all_users_is_what_the_server_made_of_it(spike: Path) -> None:
+    """Three times what the server can take: more requests would be under way than there are users."""
+    plan = plan_bench(
+        "http://127.0.0.1:1",
+        profile=str(spike / "spike.yaml"),
+        payloads=spike / "photos",
+        model="model",
+        rate=1000.0,
+        slo="p99<=100ms",
+        name="mine",
+        runs=spike / "runs",
+    )
+    folder, bench = run_bench(plan, target=SimulatedTarget({"mine": 1.0}))
+    (run,) = (read_record(folder / path) for path in bench.runs)
+    assert (bench.status, run.void) == ("MEASURED", None)
+    assert run.dropped > 1000
+    assert run.held >= run.dropped
+    assert run.sent == run.planned.requests
+
+
 def test_a_trace_lies_beside_its_profile(spike: Path) -> None:
     (spike / "day.txt").write_text("".join(f"{number / 10}\n" for number in range(50)))
     text = SPIKE.partition("stages")[0] + "trace: {file: day.txt, speed: 2, rate: 1}\n"

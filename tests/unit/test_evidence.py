@@ -239,6 +239,15 @@ def test_a_series_that_belongs_to_another_run_is_inconsistent(sent: PayloadSet) 
     assert void == "inconsistent"
 
 
+def test_a_server_that_stalls_at_the_end_of_a_run_is_no_contradiction(sent: PayloadSet) -> None:
+    # The answers of the last second come long after the run has ended.
+    outcome = played(constant(40, SECONDS))
+    end = outcome.samples.end_ns
+    stalled = with_samples(outcome, end_ns=np.where(end > 9 * NS, end + 8 * NS, end))
+    found, _ = proofs(stalled, scene(outcome, sent))
+    assert found["inconsistent"].ok is True
+
+
 def test_in_flight_counts_from_the_intended_start(sent: PayloadSet) -> None:
     outcome = played(constant(40, SECONDS))
     waiting = with_samples(outcome, end_ns=outcome.samples.intended_ns + 100_000_000)

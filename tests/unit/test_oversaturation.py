@@ -1,12 +1,15 @@
 """The over-saturation stop: the one rule that two languages share, on vectors and on simulated queues."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from loadtest.oversaturation import holds, points, stop_time
+from loadtest.oversaturation import OVER_SATURATED, holds, points, stop_of, stop_time
+from loadtest.samples import Samples
+from loadtest.shot import Shot
 from tests.queues import hold, md1
 
 VECTORS = Path(__file__).parents[2] / "loadtest" / "xk6-hdr" / "testdata" / "oversaturation.json"
@@ -76,6 +79,14 @@ def test_no_points_are_no_reason_to_stop() -> None:
     assert not holds(np.empty(0, dtype=np.int64), nothing, nothing)
 
 
+def test_what_nobody_waits_for_any_more_is_under_way_no_longer() -> None:
+    """As the generator counts: a time-out frees its user. What was never sent stays due."""
+    intended = np.array([0, 10, 20], dtype=np.int64) * MS
+    end = np.array([250, 260, 300], dtype=np.int64) * MS
+    _, in_flight, _ = points(intended, end, np.array([True, True, False]), 400 * MS)
+    assert in_flight.tolist() == [3.0, 3.0, 1.0, 1.0]
+
+
 def test_points_count_what_is_due_and_age_what_is_unanswered() -> None:
     intended = np.array([0, 50, 150], dtype=np.int64) * MS
     end = np.array([90, 260, 0], dtype=np.int64) * MS
@@ -85,6 +96,53 @@ def test_points_count_what_is_due_and_age_what_is_unanswered() -> None:
     assert in_flight.tolist() == [1.0, 2.0, 1.0]
     # 100 ms: 90 answered, 50 old. 200 ms: 150 and 50 old. 300 ms: 210 answered, 150 old.
     assert (latency / MS).tolist() == [70.0, 100.0, 180.0]
+
+
+def run(load: float, seed: int, service_s: float = 0.025) -> tuple[Samples, Shot]:
+    """Return what became of ten seconds at this share of what a queue can take, and the shot that it was."""
+    arrivals, departures = md1(load / service_s, service_s, 10, np.random.default_rng(seed))
+    intended, end = (arrivals * 1e9).astype(np.int64), (departures * 1e9).astype(np.int64)
+    count = len(intended)
+    zeros, ones = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.bool_)
+    samples = Samples(np.arange(count), intended, intended, end, zeros + 200, ones, zeros)
+    shot = Shot("open", users=4000, timeout_s=9.0, schedule=intended, seconds=10.0, stop_when_oversaturated=True)
+    return samples, shot
+
+
+def alone(samples: Samples) -> int | None:
+    return stop_time(*points(samples.intended_ns, samples.end_ns, samples.sent, 10 * 10**9))
+
+
+@pytest.mark.parametrize("runners", [2, 4, 8])
+def test_any_number_of_runners_is_stopped_where_one_would_be(runners: int) -> None:
+    seen = set()
+    for load in (0.6, 0.9, 1.1, 1.5):
+        for seed in range(6):
+            samples, shot = run(load, seed)
+            one = None if alone(samples) is None else OVER_SATURATED
+            parts = [samples.select(samples.n % runners == index) for index in range(runners)]
+            assert stop_of(Samples.joined(parts), shot, [""] * runners) == one
+            seen.add(one)
+    assert seen == {None, OVER_SATURATED}
+
+
+def test_runners_that_each_looked_at_their_share_would_not_agree_with_one() -> None:
+    """The control: the rule on a share finds another end, or none."""
+    apart = 0
+    for seed in range(6):
+        samples, _ = run(1.1, seed)
+        shares = [alone(samples.select(samples.n % 4 == index)) for index in range(4)]
+        apart += any(share != alone(samples) for share in shares)
+    assert apart >= 5
+
+
+def test_what_a_runner_says_of_its_end_is_believed() -> None:
+    samples, shot = run(1.5, 1)
+    assert stop_of(samples, shot, ["", "interrupted"]) == "interrupted"
+    assert stop_of(samples, shot, [""]) is None
+    assert stop_of(samples, replace(shot, stop_when_oversaturated=False), ["", ""]) is None
+    closed = Shot("closed", users=4, timeout_s=1.0, seconds=1.0, stop_when_oversaturated=True)
+    assert stop_of(samples, closed, ["", ""]) is None
 
 
 @pytest.mark.parametrize("service_s", [0.003, 0.025])

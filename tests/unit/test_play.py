@@ -71,6 +71,26 @@ def test_runners_share_the_arrivals_and_the_users_and_agree_on_a_start(
     assert handed[0]["start_unix_ns"] == handed[1]["start_unix_ns"] > 0
 
 
+@pytest.mark.parametrize(
+    ("service_ms", "stops", "runners", "stopped"),
+    [("25", True, 2, "over-saturated"), ("5", True, 2, None), ("25", False, 2, None), ("25", True, 1, None)],
+)
+def test_several_runners_stop_none_alone_and_are_over_saturated_together(
+    service_ms: str, stops: bool, runners: int, stopped: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is alone says itself whether it stopped; the program in its place never does."""
+    monkeypatch.setenv("KEEP", str(tmp_path / "kept"))
+    monkeypatch.setenv("SERVICE_MS", service_ms)
+    schedule = poisson(60, 6, 3)
+    shot = Shot("open", users=600, timeout_s=9.0, schedule=schedule, seconds=6.0, stop_when_oversaturated=stops)
+    k6 = program(tmp_path, PLAYS)
+    found = play(ENDPOINT, shot, payloads(tmp_path / "p"), workdir=tmp_path / "work", k6=k6, runners=runners)
+    # Whatever was sent stays on record.
+    assert (found.stopped, len(found.samples)) == (stopped, len(schedule))
+    handed = [json.loads((tmp_path / f"kept/{index}/shot.json").read_text()) for index in range(runners)]
+    assert [part["stop_when_oversaturated"] for part in handed] == [stops and runners == 1] * runners
+
+
 def test_a_closed_loop_is_played_by_its_own_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEEP", str(tmp_path / "kept"))
     monkeypatch.setenv("STOPPED", "over-saturated")

@@ -11,6 +11,7 @@ from scipy import stats
 
 from loadtest.errors import ScheduleError
 from loadtest.schedule import (
+    MOST_USERS,
     constant,
     poisson,
     read_integers,
@@ -69,8 +70,17 @@ def test_a_length_that_cannot_be_played_is_refused(seconds: float) -> None:
 def test_users_cover_the_time_out_up_to_the_cap() -> None:
     assert users_for(40.0, 2.0) == 96
     assert users_for(0.1, 2.0) == 17
-    assert users_for(5000.0, 2.0) == 400
-    assert users_for(5000.0, 2.0, cap=1000) == 1000
+    assert users_for(400.0, 2.0) == 816
+    assert users_for(5000.0, 2.0) == MOST_USERS
+    assert users_for(5000.0, 2.0, cap=400) == 400
+
+
+def test_users_with_large_payloads_fit_into_a_runners_memory() -> None:
+    assert users_for(5000.0, 2.0, body_bytes=600_000) == MOST_USERS
+    users = users_for(5000.0, 2.0, body_bytes=4_800_000)
+    assert 100 < users < 2 * 2**30 / 4_800_000
+    assert users_for(1.0, 2.0, body_bytes=4_800_000) == 18
+    assert users_for(5000.0, 2.0, body_bytes=10**10) == 1
 
 
 def test_a_schedule_file_reads_back_and_starts_with_its_word(tmp_path: Path) -> None:

@@ -208,6 +208,31 @@ def test_looking_after_each_block_seldom_fails_a_server_at_its_limit() -> None:
     assert early <= 0.05 * 400
 
 
+def wrong_fails(level: Level, races: int) -> tuple[int, int]:
+    """Return how many races fail a server just at its limit, and how many of them before their last block."""
+    random = np.random.default_rng(3)
+    slo = parse_slo("errors<=10%")
+    early = failed = 0
+    for _ in range(races):
+        blocks: list[BlockOutcome] = []
+        while len(blocks) < 5 and not is_settled(blocks, slo, level=level):
+            errors = random.random(2000) < 0.1
+            blocks.append(BlockOutcome(np.where(errors, 2.0, 0.01), errors, 60.0, 2000, 2000))
+        has_failed = judge(blocks, slo, level=level).status == "FAIL"
+        # Whatever ends a hold early is judged a FAIL as well.
+        assert has_failed or len(blocks) == 5
+        early += has_failed and len(blocks) < 5
+        failed += has_failed
+    return failed, early
+
+
+def test_all_looks_together_fail_a_server_at_its_limit_no_more_often_than_the_level_says() -> None:
+    failed, early = wrong_fails("quick", 1000)
+    # With the whole risk for the looks after each block, and all of it again for the judgement, 63 failed.
+    assert failed <= 0.05 * 1000
+    assert early < failed
+
+
 def test_one_cut_block_may_be_a_hiccup_and_never_passes() -> None:
     cut = block(120, planned=400, cut=True)
     assert not is_settled([cut], FULL, level="quick")
