@@ -117,7 +117,8 @@ class Report(Strict):
     """How a runner's share went; `error` is empty where it was played.
 
     `clock_ns` is by how much its clock was ahead of the results server's before the order, from which it knew when to
-    start, and `clock_after_ns` by how much it was after it, from which it is known when it did.
+    start, and `clock_after_ns` by how much it was after it, from which it is known when it did. `started` is when it
+    did by its own clock, where no result of k6 says so.
     """
 
     facts: RunnerFacts
@@ -131,6 +132,7 @@ class Report(Strict):
     clock_after_ns: int = 0
     version: str = ""
     stolen: float | None = None
+    started: str = ""
 
 
 class Standing(Strict):
@@ -288,7 +290,7 @@ class Fleet:
             dropped=0,
             stopped=None,
             generator=_facts(reports, "vegeta", reports[0].version, len(samples), [0]),
-            started="",
+            started=reports[0].started,
             seconds=float(samples.end_ns.max()) / 1e9 if len(samples) else 0.0,
             shot=shot,
         )

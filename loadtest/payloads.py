@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -47,6 +47,7 @@ class PayloadSet:
         seed: of the choice of a file for each arrival.
         sha256: over names and contents of all files, in order.
         sizes: bytes of each file, in the order of `files`.
+        folder: that the files lie in, by which the checksum names them.
     """
 
     parts: tuple[tuple[Path, ...], ...]
@@ -54,6 +55,7 @@ class PayloadSet:
     seed: int
     sha256: str
     sizes: tuple[int, ...]
+    folder: Path = Path()
 
     @classmethod
     def from_profile(cls, payload: _Payload, folder: Path) -> PayloadSet:
@@ -83,14 +85,19 @@ class PayloadSet:
         total = sum(share for _, share in mix)
         if not total > 0:
             raise ScheduleError("the payload mix has no share above 0", "give at least one part a share")
+        shares = tuple(share / total for _, share in mix)
+        return cls(tuple(parts), shares, seed, "", (), folder).reread()
+
+    def reread(self) -> PayloadSet:
+        """Return the set as its files are now; one that is gone has no bytes."""
         digest = hashlib.sha256()
         sizes = []
-        for path in (path for part in parts for path in part):
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+        for path in self.files:
+            content = path.read_bytes() if path.is_file() else b""
+            digest.update(f"{path.relative_to(self.folder).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)
             sizes.append(len(content))
-        return cls(tuple(parts), tuple(share / total for _, share in mix), seed, digest.hexdigest(), tuple(sizes))
+        return replace(self, sha256=digest.hexdigest(), sizes=tuple(sizes))
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -19,6 +19,7 @@ from loadtest.records import RunIdentity, RunRecord, record_from, write_run
 from loadtest.schedule import constant, poisson, users_for
 from loadtest.settled import Window, settled_after, windows
 from loadtest.shot import Outcome, Shot
+from podium import serverstate
 from podium.errors import MachineError
 from podium.evidence import Scene, prove
 from podium.runbook import RunBook, StoredRun
@@ -105,11 +106,15 @@ def _gone(record: RunRecord) -> str:
 
 @dataclass(slots=True)
 class Course:
-    """One entry on its way through the phases: where it serves, its runs, and the windows of its warm-up."""
+    """One entry on its way through the phases: where it serves, its runs, and the windows of its warm-up.
+
+    `outside_s` is what passes outside the server of a request that is alone, once that was measured.
+    """
 
     deployment: Deployment
     book: RunBook
     warmup: tuple[Window, ...] | None = None
+    outside_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,10 @@ class Measurement:
         phase = self.profile.single_stream
         if phase is None:
             return None
-        return self._kept(course, "single-stream", self._closed(1, requests=phase.requests), rate=None)
+        run = self._kept(course, "single-stream", self._closed(1, requests=phase.requests), rate=None)
+        stages_s, _ = serverstate.stage_seconds([run])
+        course.outside_s = serverstate.outside_seconds([run], stages_s)
+        return run
 
     def offline(self, course: Course) -> StoredRun | None:
         """Play as many requests as the server takes."""
@@ -288,6 +296,9 @@ class Measurement:
             after=after,
             warmup=course.warmup,
             is_concurrent=phase == "offline",
+            sent=self.payloads.reread(),
+            planned=candidate.planned,
+            outside_s=course.outside_s,
         )
         proofs, void = prove(outcome, scene, self.profile.thresholds)
         identity = RunIdentity(

@@ -206,6 +206,7 @@ class ClusterTarget:
             replicas=replicas,
             strangers=self._strangers(name, replicas),
             placement=placement,
+            image=self._platform.images.get(read_variant(deployment.candidate.folder).runtime.name, ""),
         )
 
     def generators_ahead_s(self) -> float:
