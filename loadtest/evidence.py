@@ -231,19 +231,21 @@ class BatchEvidence:
 
 @dataclass(frozen=True, slots=True)
 class AnswerEvidence:
-    """Sampled answers against golden labels, and answers whose number of outputs was wrong.
+    """Answers against those that the variant gives for the same payloads, and answers of a wrong number of outputs.
 
     Attributes:
-        checked: answers that were compared.
+        checked: answers that were compared: those to payloads whose right answer is known for sure.
         wrong: those that differ.
-        allowed_share: what the variant's quality record allows to differ.
-        miscounted: answers with another number of outputs than inputs.
+        allowed_share: what may differ of them all the same.
+        miscounted: answers to other payloads with another number of outputs than inputs.
+        counted: answers whose outputs were only counted.
     """
 
     checked: int
     wrong: int
     allowed_share: float = 0.0
     miscounted: int = 0
+    counted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pydantic import Field
 from loadtest.cores import most
 from loadtest.errors import GeneratorError
 from loadtest.k6 import Result
-from loadtest.payloads import PayloadSet
+from loadtest.payloads import Answer, PayloadSet
 from loadtest.samples import Samples, read_samples
 from loadtest.shot import START_S, Endpoint, GeneratorFacts, Outcome, Shot
 from loadtest.strict import Strict
@@ -74,6 +74,7 @@ class PayloadOrder(Strict):
     shares: tuple[float, ...]
     seed: int
     sizes: tuple[int, ...]
+    answers: tuple[Answer | None, ...] = ()
 
 
 class Order(Strict):
@@ -168,6 +169,7 @@ def order_of(endpoint: Endpoint, shot: Shot, payloads: PayloadSet, *, runners: i
             shares=payloads.shares,
             seed=payloads.seed,
             sizes=payloads.sizes,
+            answers=payloads.answers,
         ),
     )
 
@@ -192,7 +194,7 @@ def payloads_of(order: Order, folder: Path) -> PayloadSet:
     """Return the payloads of an order, whose files lie in a folder."""
     known = order.payload
     parts = tuple(tuple(folder / Path(name).name for name in part) for part in known.parts)
-    return PayloadSet(parts, known.shares, known.seed, known.sha256, known.sizes)
+    return PayloadSet(parts, known.shares, known.seed, known.sha256, known.sizes, folder, known.answers)
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:

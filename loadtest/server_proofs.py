@@ -218,9 +218,20 @@ def wrong_artifact(evidence: RunEvidence) -> Proof:
 
 
 def _is_same_image(one: str, other: str) -> bool:
-    """Return whether two references name one image: by their digests where both have one, else as they are written."""
-    digests = [reference.partition("@")[2] for reference in (one, other)]
-    return digests[0] == digests[1] if all(digests) else one == other
+    """Return whether two references name one image.
+
+    Two digests decide; a digest may stand for any tag of its name, and without one both must be written alike.
+    """
+    names, digests = zip(*(reference.partition("@")[::2] for reference in (one, other)), strict=True)
+    if all(digests):
+        return bool(digests[0] == digests[1])
+    return _untagged(names[0]) == _untagged(names[1]) if any(digests) else one == other
+
+
+def _untagged(name: str) -> str:
+    """Return a name without its tag; the colon of a port stands before a slash."""
+    path, _, tag = name.rpartition(":")
+    return path if path and "/" not in tag else name
 
 
 def preprocessing_skew(evidence: RunEvidence) -> Proof:
@@ -267,12 +278,14 @@ def unbatched(evidence: RunEvidence) -> Proof:
 
 
 def wrong_answers(evidence: RunEvidence) -> Proof:
-    """Prove that answers under load are those of the quality record, one output for each input."""
+    """Prove that answers under load are those of the variant, one output for each input."""
     answers = evidence.answers
-    if answers is None or answers.checked == 0:
+    if answers is None or answers.checked + answers.counted == 0:
         return not_measured("wrong-answers")
-    share = answers.wrong / answers.checked
+    share = answers.wrong / answers.checked if answers.checked else 0.0
     text = f"{answers.wrong:,} of {answers.checked:,} checked answers differ"
+    if not answers.checked:
+        text = f"of {answers.counted:,} answers the outputs are counted; what is right is not known"
     if answers.miscounted:
         text += f"; {answers.miscounted:,} answers have the wrong number of outputs"
     ok = share <= answers.allowed_share and answers.miscounted == 0

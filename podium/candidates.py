@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from loadtest.payloads import Answer, PayloadSet
 from podium.nodeclass import NodeClass
 from podium.targets.target import Candidate, Planned
 from predictors.manifest import Variant, read_variant
@@ -19,10 +20,22 @@ _FULL, _EIGHT = "fp32", "int8"
 _QUANTIZED = ("Quantize", "QLinear", "Integer")
 
 
-def candidates(artifacts: Mapping[Path, str], node_class: NodeClass) -> list[Candidate]:
-    """Return the candidates of a node class, by the folders of their artifacts and their addresses.
+def candidates(
+    artifacts: Mapping[Path, str],
+    node_class: NodeClass,
+    *,
+    payloads: PayloadSet | None = None,
+    known: Mapping[Path, Mapping[str, int]] | None = None,
+) -> list[Candidate]:
+    """Return the candidates of a node class.
 
     The files of an int8 one must differ from those of each fp32 one of its engine.
+
+    Args:
+        artifacts: their folders and addresses.
+        node_class: where they are to run.
+        payloads: what will be sent.
+        known: by folder, the class that an artifact is sure to find in a payload, by the payload's name.
     """
     variants = {folder: read_variant(folder) for folder in artifacts}
     return [
@@ -35,6 +48,7 @@ def candidates(artifacts: Mapping[Path, str], node_class: NodeClass) -> list[Can
             replace(
                 planned(variant),
                 unlike={other.id: _model_digest(other) for other in variants.values() if _is_other(variant, other)},
+                answers=_answers(variant, payloads, (known or {}).get(folder, {})),
             ),
         )
         for folder, variant in variants.items()
@@ -50,6 +64,14 @@ def planned(variant: Variant) -> Planned:
         quantized=quantized if ops and variant.precision == _EIGHT else None,
         file_digest=_model_digest(variant),
     )
+
+
+def _answers(variant: Variant, payloads: PayloadSet | None, known: Mapping[str, int]) -> tuple[Answer | None, ...]:
+    """Return the right answer to each payload; nothing where none is known, or a class has no label."""
+    if payloads is None or not known or max(known.values()) >= len(variant.labels):
+        return ()
+    places = [known.get(path.stem) for path in payloads.files]
+    return tuple(None if place is None else (place, variant.labels[place]) for place in places)
 
 
 def _is_other(variant: Variant, other: Variant) -> bool:

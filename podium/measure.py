@@ -8,7 +8,7 @@ resumed does not play it again, unless there are more generators then. Nothing i
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtest.calm import Calm
@@ -279,9 +279,10 @@ class Measurement:
     def _played(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
         deployment, book = course.deployment, course.book
         candidate = deployment.candidate
+        payloads = replace(self.payloads, answers=candidate.planned.answers)
         with nullcontext() if self.calm is None else self.calm.around():
             before = self.target.observe(deployment)
-            outcome = self.target.load(deployment, shot, self.payloads, self.workdir)
+            outcome = self.target.load(deployment, shot, payloads, self.workdir)
             after = self.target.observe(deployment)
         path = book.next_path(phase)
         scene = Scene(
@@ -290,7 +291,7 @@ class Measurement:
             address=candidate.address,
             preprocessing_hash=candidate.preprocessing_hash,
             generator_cores=self.target.generator_cores,
-            payloads=self.payloads,
+            payloads=payloads,
             race_payloads=self.payload_digest,
             before=before,
             after=after,

@@ -58,7 +58,7 @@ class _Log:
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """A variant in the store, with its quality."""
+    """A variant in the store, with its quality and the classes that it is sure to find in payloads, by their names."""
 
     recipe: RecipePlan
     folder: Path
@@ -66,6 +66,7 @@ class _Built:
     seconds: float | None
     quality: Quality
     rejected: tuple[str, ...]
+    answers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -80,10 +81,12 @@ class _Heat:
     measured: Mapping[str, Measured] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def play(self, items: Sequence[_Built]) -> None:
+    def play(self, items: Sequence[_Built], payloads: PayloadSet) -> None:
         """Measure the variants on this class."""
         began = time.monotonic()
-        self.measured = self.contest.run(candidates({item.folder: item.address for item in items}, self.node_class))
+        known = {item.folder: item.answers for item in items}
+        artifacts = {item.folder: item.address for item in items}
+        self.measured = self.contest.run(candidates(artifacts, self.node_class, payloads=payloads, known=known))
         self.seconds = time.monotonic() - began
 
 
@@ -143,7 +146,7 @@ def play_race(
                 left_s = max(0.0, plan.budget_s - (time.monotonic() - measuring))
                 budget_s = left_s * len(items) / waiting
                 heat = _heat(plan, base, one, folder, budget_s=budget_s, progress=progress, log=log)
-                heat.play(items)
+                heat.play(items, payloads)
                 waiting -= len(items)
                 heats.append(heat)
                 entries += [_entry(item, heat.measured[item.recipe.variant_id], plan, one) for item in items]
@@ -254,7 +257,13 @@ def _build(
             text = f"{how}, {quality.metric} {quality.value:.4f}"
             _say(progress, log, text + (f", REJECTED: {rejected[0]}" if rejected else ""), recipe.variant_id)
             progress.step()
-        payload_folder = builder.payloads(model_folder=model_folder, protocol=plan.profile.protocol)
+        protocol = plan.profile.protocol
+        payload_folder = builder.payloads(model_folder=model_folder, protocol=protocol)
+        for place, item in enumerate(built):
+            known = builder.answers(
+                model_folder=model_folder, artifact=item.folder, fingerprint=mark, protocol=protocol
+            )
+            built[place] = replace(item, answers=known)
         progress.step()
     return built, refused, payload_folder
 

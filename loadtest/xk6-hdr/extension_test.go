@@ -73,12 +73,14 @@ func TestModuleAndOutputShareOneRecorderAndTheOutputWrites(t *testing.T) {
 
 func TestTheExportsAreWhatScriptsImport(t *testing.T) {
 	exports := (&instance{}).Exports().Named
-	for _, name := range []string{"next", "pick", "body", "done", "mark", "headers", "items", "call", "isRightAnswer"} {
+	for _, name := range []string{
+		"next", "pick", "body", "done", "mark", "headers", "items", "call", "isRightAnswer", "label", "holds",
+	} {
 		if exports[name] == nil {
 			t.Errorf("%s is not exported", name)
 		}
 	}
-	if len(exports) != 9 {
+	if len(exports) != 11 {
 		t.Errorf("exports %v", exports)
 	}
 }

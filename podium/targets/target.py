@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
 
-from loadtest.payloads import PayloadSet
+from loadtest.payloads import Answer, PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ class Planned:
 
     `provider` is the execution provider that it was made for, `quantized` the number of operators of an int8 one that
     compute in 8 bits, `file_digest` that of its model files, `unlike` those of others, by name, that it must differ
-    from. `answers` are the classes that it finds in the payloads of the race, in order; None where it is not sure.
+    from. `answers` are place and label of what it finds in the payloads of the race; None where it is not sure.
     """
 
     provider: str | None = None
     quantized: int | None = None
     file_digest: str | None = None
     unlike: Mapping[str, str] = field(default_factory=dict)
-    answers: Sequence[int | None] = ()
+    answers: tuple[Answer | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,7 @@ FAULTS: dict[str, list[Fault]] = {
     "wrong-artifact": [
         on_page(address="0" * 64),
         lambda outcome, healthy: (outcome, replace(healthy, before=facts(outcome, after=False, address="0" * 64))),
-        on_page(image="registry.example/podium/predictor-ort:latest"),
+        on_page(image="registry.example/podium/predictor-openvino:latest"),
         lambda outcome, healthy: (
             outcome,
             replace(healthy, before=replace(healthy.before, image="another"), after=replace(healthy.after, image="")),
@@ -277,9 +277,9 @@ def test_a_healthy_run_is_not_void(sent: PayloadSet) -> None:
 
 def test_requests_of_the_run_before_may_end_in_this_one(sent: PayloadSet) -> None:
     outcome = played(poisson(40, SECONDS, 3))
-    more = {"requests": {"v2 200": 30 + len(outcome.samples) + 3, "http 400": 2}}
+    more = {"v2 200": 30 + len(outcome.samples) + 3, "http 400": 2}
     left = scene(
-        outcome, sent, before=facts(outcome, after=False, in_flight=3), after=facts(outcome, after=True, **more)
+        outcome, sent, before=facts(outcome, after=False, in_flight=3), after=facts(outcome, after=True, requests=more)
     )
     assert proofs(outcome, left)[0]["errors-hidden"].ok is True
     assert proofs(outcome, replace(left, before=facts(outcome, after=False, in_flight=2)))[1] == "errors-hidden"
@@ -291,6 +291,7 @@ def test_what_passes_outside_the_server_is_only_held_against_what_is_known_of_it
     assert proofs(late, healthy)[0]["unexplained-time"].ok is False
     for unknown in ({"outside_s": None}, {"is_concurrent": True}):
         assert proofs(late, replace(healthy, **unknown))[0]["unexplained-time"].ok is True
+    assert proofs(outcome, scene(outcome, sent, outside_s=0.5))[0]["unexplained-time"].ok is True
     # Sums over other answers than those that the generator saw have another mean.
     others = facts(late, after=True, stages=stages(late, after=True, staged=0.9))
     assert proofs(late, replace(healthy, after=others))[0]["unexplained-time"].ok is None

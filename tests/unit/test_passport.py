@@ -324,14 +324,19 @@ def test_operators_that_engines_leave_on_the_cpu_are_no_fallback() -> None:
     few = replace(HEALTHY, after=replace(AFTER, provider_nodes={CPU: 36, "OpenVINO": 4}))
     assert failing(few) == []
     assert "36 of 40 operators run on CPUExecutionProvider, 4 on OpenVINO" in proof(few, "provider-fallback").evidence
-    for silent in ({}, {"provider_nodes": {}}):
-        unknown = replace(HEALTHY, after=replace(AFTER, **silent), artifact=ArtifactEvidence("ab" * 32, "cd" * 32))
-        assert proof(unknown, "provider-fallback").ok is None
+    silent = replace(HEALTHY, after=replace(AFTER, provider_nodes={}))
+    unsaid = replace(HEALTHY, artifact=ArtifactEvidence("ab" * 32, "cd" * 32))
+    assert [proof(one, "provider-fallback").ok for one in (silent, unsaid)] == [None, None]
 
 
 def test_an_image_is_the_same_under_another_name_of_its_digest() -> None:
     elsewhere = f"mirror.example/ort@{IMAGE.partition('@')[2]}"
     assert failing(replace(HEALTHY, after=replace(AFTER, image=elsewhere))) == []
+    for tagged in ("registry.example/podium/predictor-ort:1", "registry.example/podium/predictor-ort"):
+        assert failing(replace(HEALTHY, after=replace(AFTER, image=tagged))) == []
+    assert failing(replace(HEALTHY, after=replace(AFTER, image="registry.example:5000/podium/x:1"))) == [
+        "wrong-artifact"
+    ]
     # Nobody said what it should be, and it changed all the same.
     changed = replace(HEALTHY, artifact=ArtifactEvidence("ab" * 32, "cd" * 32), after=replace(AFTER, image="other:2"))
     assert failing(changed) == ["wrong-artifact"]
