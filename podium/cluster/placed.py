@@ -57,9 +57,9 @@ def image_of(pod: Document) -> str:
     The server itself only repeats what it was told.
     """
     status: Mapping[str, Any] = pod.get("status") or {}
-    pulled = next((one for one in status.get("containerStatuses") or () if one.get("name") == _CONTAINER), {})
-    asked = next((one for one in pod["spec"].get("containers", ()) if one.get("name") == _CONTAINER), {})
-    image, digest = str(asked.get("image") or ""), str(pulled.get("imageID") or "").partition("@")[2]
+    asked = [one.get("image") for one in pod["spec"].get("containers", ()) if one.get("name") == _CONTAINER]
+    pulled = [one.get("imageID") for one in status.get("containerStatuses") or () if one.get("name") == _CONTAINER]
+    image, digest = str((asked or [""])[0] or ""), str((pulled or [""])[0] or "").partition("@")[2]
     # A name without a digest is compared as it is written, and one with it by what was pulled under it.
     return f"{image.partition('@')[0]}@{digest}" if digest and "@" in image else image
 
