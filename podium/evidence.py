@@ -208,11 +208,14 @@ def _parts(
         return None
     parts = {name: (spent - before.stages_s.get(name, 0.0)) / answers for name, spent in after.stages_s.items()}
     whole_s = float(samples.latency_actual_ns[came].mean()) / _NS
+    # What wakes the generator late for a send wakes it late for an answer: up to twice as much in the same runs.
+    late_s = float(samples.lateness_ns[samples.sent].mean()) / _NS if outcome.shot.kind == "open" else 0.0
+    noise_s = _OUTSIDE_NOISE_S + 2 * max(0.0, late_s)
     if scene.outside_s is None or scene.is_concurrent:
-        return PartsEvidence(parts, whole_s, _OUTSIDE_NOISE_S, is_all=False)
+        return PartsEvidence(parts, whole_s, noise_s, is_all=False)
     # A way that has become faster since takes no more than what there is.
     outside_s = min(scene.outside_s, max(0.0, whole_s - sum(parts.values())))
-    return PartsEvidence({**parts, "outside": outside_s}, whole_s, _OUTSIDE_NOISE_S)
+    return PartsEvidence({**parts, "outside": outside_s}, whole_s, noise_s)
 
 
 def _replicas(scene: Scene) -> ReplicaEvidence | None:

@@ -295,6 +295,12 @@ def test_what_passes_outside_the_server_is_only_held_against_what_is_known_of_it
     # Sums over other answers than those that the generator saw have another mean.
     others = facts(late, after=True, stages=stages(late, after=True, staged=0.9))
     assert proofs(late, replace(healthy, after=others))[0]["unexplained-time"].ok is None
+    # A generator that sends late takes notice of answers late.
+    tired = with_samples(
+        outcome, start_ns=outcome.samples.start_ns + 3_000_000, end_ns=outcome.samples.end_ns + 8_000_000
+    )
+    slow = replace(healthy, after=facts(tired, after=True, stages=stages(tired, after=True, outside_s=0.0054)))
+    assert proofs(tired, slow)[0]["unexplained-time"].ok is True
     noise = with_samples(outcome, end_ns=outcome.samples.end_ns + 1_500_000)
     noisy = replace(healthy, after=facts(noise, after=True, stages=stages(noise, after=True, outside_s=0.0019)))
     assert proofs(noise, noisy)[0]["unexplained-time"].ok is True

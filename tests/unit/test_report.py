@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.cures import CURES
 from podium import figures
-from podium.entry import Entry
+from podium.entry import Entry, Proof
 from podium.errors import MachineError
 from podium.racefile import RaceError, read_race, write_race
 from podium.report import render_report, report_html
