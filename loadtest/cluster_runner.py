@@ -160,6 +160,7 @@ def _vegeta(
         clock_ns=clock_ns,
         version=used.version,
         stolen=used.stolen,
+        started=outcome.started,
     )
     with scratch(folder) as place:
         write_samples(place / "samples.bin", outcome.samples)

@@ -7,7 +7,7 @@ decided in `passport`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -107,10 +107,19 @@ class LittleEvidence:
 
 @dataclass(frozen=True, slots=True)
 class PartsEvidence:
-    """Mean seconds of each part of a request, and of the whole."""
+    """Mean seconds of each part of a request, and of the whole.
+
+    Attributes:
+        parts_s: of each part.
+        whole_s: of the whole, from its actual start.
+        noise_s: what the whole may differ by from the sum whatever its length is.
+        is_all: no part is missing; else the sum may only not be longer than the whole.
+    """
 
     parts_s: Mapping[str, float]
     whole_s: float
+    noise_s: float = 50e-6
+    is_all: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,12 @@ class ServerState:
         batches: executed batches by size.
         nr_periods: CPU periods of its cgroup; None where nobody counts.
         nr_throttled: those it was throttled in; None where nobody counts.
-        requests: requests it says it answered; None where it does not say.
+        requests: requests it says it answered or refused; None where it does not say.
+        in_flight: requests that it has not answered yet.
+        provider_nodes: operators by the execution provider that runs them; empty where the engine does not say.
+        image: what it was started from; None where it does not know.
+        stages_s: seconds that all its answers together spent in each stage; empty where it does not say.
+        staged: answers that these are of.
     """
 
     identity: str
@@ -140,6 +154,11 @@ class ServerState:
     nr_throttled: int | None = None
     requests: int | None = None
     workers: int = 1
+    in_flight: int = 0
+    provider_nodes: Mapping[str, int] = field(default_factory=dict)
+    image: str | None = None
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+    staged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +198,9 @@ class ArtifactEvidence:
         unlike: digests that its model file must differ from, by name: for an int8 file that of the fp32 one.
         file_digest: digest of its model file.
         strangers: what else answers under the same name, in words.
+        provider: the execution provider that it was made for; None where nobody said.
+        quantized: operators of its graph that compute in 8 bits, where it is one of int8; None for any other.
+        image: what the server was to be started from; None where nobody said.
     """
 
     address: str
@@ -186,6 +208,9 @@ class ArtifactEvidence:
     unlike: Mapping[str, str] = field(default_factory=dict)
     file_digest: str | None = None
     strangers: frozenset[str] = frozenset()
+    provider: str | None = None
+    quantized: int | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,19 +232,21 @@ class BatchEvidence:
 
 @dataclass(frozen=True, slots=True)
 class AnswerEvidence:
-    """Sampled answers against golden labels, and answers whose number of outputs was wrong.
+    """Answers against those that the variant gives for the same payloads, and answers of a wrong number of outputs.
 
     Attributes:
-        checked: answers that were compared.
+        checked: answers that were compared: those to payloads whose right answer is known for sure.
         wrong: those that differ.
-        allowed_share: what the variant's quality record allows to differ.
-        miscounted: answers with another number of outputs than inputs.
+        allowed_share: what may differ of them all the same.
+        miscounted: answers to other payloads with another number of outputs than inputs.
+        counted: answers whose outputs were only counted.
     """
 
     checked: int
     wrong: int
     allowed_share: float = 0.0
     miscounted: int = 0
+    counted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +331,9 @@ def server_state(document: Mapping[str, object], identity: str) -> ServerState |
     sizes: Mapping[object, object] = batches if isinstance(batches, Mapping) else {}
     hashed = document.get("preprocessing_hash")
     limit = document.get("cpu_limit")
+    image = document.get("image")
+    answers = _integers(document.get("requests"))
+    stages = {name: float(spent) for name, spent in _items(document.get("stages")) if isinstance(spent, int | float)}
     return ServerState(
         identity=identity,
         address=address,
@@ -313,9 +343,22 @@ def server_state(document: Mapping[str, object], identity: str) -> ServerState |
         batches={int(str(size)): number for size, count in sizes.items() if (number := _integer(count))},
         nr_periods=_integer(counters.get("nr_periods")),
         nr_throttled=_integer(counters.get("nr_throttled")),
-        requests=_integer(document.get("requests")),
+        requests=sum(answers.values()) if isinstance(document.get("requests"), Mapping) else None,
         workers=_integer(document.get("workers")) or 1,
+        in_flight=_integer(document.get("in_flight")) or 0,
+        provider_nodes=_integers(document.get("provider_nodes")),
+        image=image if isinstance(image, str) and image else None,
+        staged=round(stages.pop("answers", 0.0)),
+        stages_s=stages,
     )
+
+
+def _items(value: object) -> Iterable[tuple[str, object]]:
+    return value.items() if isinstance(value, Mapping) else ()
+
+
+def _integers(value: object) -> dict[str, int]:
+    return {name: number for name, count in _items(value) if (number := _integer(count)) is not None}
 
 
 def _integer(value: object) -> int | None:

@@ -24,7 +24,7 @@ from loadtest.cores import most
 from loadtest.errors import GeneratorError
 from loadtest.k6 import Result
 from loadtest.oversaturation import stop_of
-from loadtest.payloads import PayloadSet
+from loadtest.payloads import Answer, PayloadSet
 from loadtest.samples import Samples, read_samples
 from loadtest.shot import START_S, USER_START_S, Endpoint, GeneratorFacts, Outcome, Shot
 from loadtest.strict import Strict
@@ -75,6 +75,7 @@ class PayloadOrder(Strict):
     shares: tuple[float, ...]
     seed: int
     sizes: tuple[int, ...]
+    answers: tuple[Answer | None, ...] = ()
 
 
 class Order(Strict):
@@ -118,7 +119,8 @@ class Report(Strict):
     """How a runner's share went; `error` is empty where it was played.
 
     `clock_ns` is by how much its clock was ahead of the results server's before the order, from which it knew when to
-    start, and `clock_after_ns` by how much it was after it, from which it is known when it did.
+    start, and `clock_after_ns` by how much it was after it, from which it is known when it did. `started` is when it
+    did by its own clock, where no result of k6 says so.
     """
 
     facts: RunnerFacts
@@ -132,6 +134,7 @@ class Report(Strict):
     clock_after_ns: int = 0
     version: str = ""
     stolen: float | None = None
+    started: str = ""
 
 
 class Standing(Strict):
@@ -167,6 +170,7 @@ def order_of(endpoint: Endpoint, shot: Shot, payloads: PayloadSet, *, runners: i
             shares=payloads.shares,
             seed=payloads.seed,
             sizes=payloads.sizes,
+            answers=payloads.answers,
         ),
     )
 
@@ -191,7 +195,7 @@ def payloads_of(order: Order, folder: Path) -> PayloadSet:
     """Return the payloads of an order, whose files lie in a folder."""
     known = order.payload
     parts = tuple(tuple(folder / Path(name).name for name in part) for part in known.parts)
-    return PayloadSet(parts, known.shares, known.seed, known.sha256, known.sizes)
+    return PayloadSet(parts, known.shares, known.seed, known.sha256, known.sizes, folder, known.answers)
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
@@ -289,7 +293,7 @@ class Fleet:
             dropped=0,
             stopped=None,
             generator=_facts(reports, "vegeta", reports[0].version, len(samples), [0]),
-            started="",
+            started=reports[0].started,
             seconds=float(samples.end_ns.max()) / 1e9 if len(samples) else 0.0,
             shot=shot,
         )

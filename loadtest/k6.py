@@ -24,7 +24,6 @@ from loadtest.strict import Strict
 
 __all__ = ["ENVIRONMENT", "Result", "Runner", "command", "find_k6", "read_outcome", "write_shot"]
 
-_CLOSED_ORDERS = 10_000
 _ORDER_MAGIC = b"PODORDR1"
 _SHOT = "shot.json"
 _PAYLOADS = "payloads.json"
@@ -111,8 +110,7 @@ def write_shot(folder: Path, endpoint: Endpoint, shot: Shot, payloads: PayloadSe
     """
     if shot.schedule is not None:
         write_schedule(folder / "schedule.bin", shot.schedule)
-    orders = _CLOSED_ORDERS if shot.schedule is None else len(shot.schedule)
-    write_integers(folder / "order.bin", _ORDER_MAGIC, payloads.order(orders))
+    write_integers(folder / "order.bin", _ORDER_MAGIC, payloads.order_of(shot.schedule))
     content = {
         "kind": shot.kind,
         "url": endpoint.target,
@@ -133,14 +131,16 @@ def write_shot(folder: Path, endpoint: Endpoint, shot: Shot, payloads: PayloadSe
         "order": "order.bin",
         "payloads": _PAYLOADS,
     }
-    requests = zip(payloads.files, payloads.requests_as(endpoint.protocol), strict=True)
+    answers = payloads.answers or (None,) * len(payloads.files)
+    requests = zip(payloads.files, payloads.requests_as(endpoint.protocol), answers, strict=True)
     bodies = [
         {
             "path": str(path.resolve()),
             "headers": {**endpoint.headers, **request.headers},
             "items": request.items,
+            "answer": None if answer is None else {"place": answer[0], "label": answer[1]},
         }
-        for path, request in requests
+        for path, request, answer in requests
     ]
     (folder / _PAYLOADS).write_text(json.dumps(bodies, indent=1))
     (folder / _SHOT).write_text(json.dumps(content, indent=1))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from loadtest.cures import cure_of
 from loadtest.errors import VoidRunError
 from loadtest.evidence import RunEvidence
 from loadtest.generator_proofs import (
@@ -31,6 +32,7 @@ from loadtest.server_proofs import (
     inconsistent,
     misplaced,
     preprocessing_skew,
+    provider_fallback,
     restarted,
     scaled,
     thread_mismatch,
@@ -62,6 +64,7 @@ CHECKS: Final = (
     "misplaced",
     "wrong-artifact",
     "preprocessing-skew",
+    "provider-fallback",
     "unbatched",
     "wrong-answers",
     "errors-hidden",
@@ -89,6 +92,7 @@ def passport(evidence: RunEvidence, thresholds: Thresholds) -> tuple[Proof, ...]
         misplaced(evidence),
         wrong_artifact(evidence),
         preprocessing_skew(evidence),
+        provider_fallback(evidence),
         unbatched(evidence),
         wrong_answers(evidence),
         errors_hidden(evidence),
@@ -111,5 +115,5 @@ def require_valid(proofs: Sequence[Proof]) -> None:
             raise VoidRunError(
                 proof.check,
                 f"the run is void:{proof.check}: {proof.evidence}",
-                "remove the cause and run it again",
+                f"{cure_of(proof.check)}; then run it again",
             )

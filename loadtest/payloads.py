@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +18,13 @@ import numpy.typing as npt
 from loadtest.errors import ScheduleError
 from loadtest.protocols import RequestAs, request_as
 
-__all__ = ["PayloadSet"]
+__all__ = ["Answer", "PayloadSet"]
 
 Integers = npt.NDArray[np.int64]
+Answer = tuple[int, str]
+
+# Requests of a closed loop take the same payloads over again after so many.
+_CLOSED_ORDERS = 10_000
 
 
 class _Part(Protocol):
@@ -47,6 +51,9 @@ class PayloadSet:
         seed: of the choice of a file for each arrival.
         sha256: over names and contents of all files, in order.
         sizes: bytes of each file, in the order of `files`.
+        folder: that the files lie in, by which the checksum names them.
+        answers: place and label of the class that a server finds in each file, in the order of `files`; None where
+            that is not known, and nothing where it is known of none. No part of the checksum: each server has its own.
     """
 
     parts: tuple[tuple[Path, ...], ...]
@@ -54,6 +61,8 @@ class PayloadSet:
     seed: int
     sha256: str
     sizes: tuple[int, ...]
+    folder: Path = Path()
+    answers: tuple[Answer | None, ...] = ()
 
     @classmethod
     def from_profile(cls, payload: _Payload, folder: Path) -> PayloadSet:
@@ -83,14 +92,19 @@ class PayloadSet:
         total = sum(share for _, share in mix)
         if not total > 0:
             raise ScheduleError("the payload mix has no share above 0", "give at least one part a share")
+        shares = tuple(share / total for _, share in mix)
+        return cls(tuple(parts), shares, seed, "", (), folder).reread()
+
+    def reread(self) -> PayloadSet:
+        """Return the set as its files are now; one that is gone has no bytes."""
         digest = hashlib.sha256()
         sizes = []
-        for path in (path for part in parts for path in part):
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+        for path in self.files:
+            content = path.read_bytes() if path.is_file() else b""
+            digest.update(f"{path.relative_to(self.folder).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)
             sizes.append(len(content))
-        return cls(tuple(parts), tuple(share / total for _, share in mix), seed, digest.hexdigest(), tuple(sizes))
+        return replace(self, sha256=digest.hexdigest(), sizes=tuple(sizes))
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -119,6 +133,18 @@ class PayloadSet:
                 order[places] = first + np.concatenate(cycle)[: len(places)]
             first += len(files)
         return order
+
+    def order_of(self, schedule: Integers | None) -> Integers:
+        """Return the order that a generator takes the files in: one for each arrival, or for the turns of a loop."""
+        return self.order(_CLOSED_ORDERS if schedule is None else len(schedule))
+
+    def is_known(self, numbers: Integers, schedule: Integers | None) -> npt.NDArray[np.bool_]:
+        """Return whether the right answer to each request is known, by its number; bool `[requests]`."""
+        if not self.answers:
+            return np.zeros(len(numbers), dtype=np.bool_)
+        order = self.order_of(schedule)
+        known = np.array([answer is not None for answer in self.answers], dtype=np.bool_)
+        return known[order[numbers % len(order)]]
 
     def requests_as(self, protocol: str) -> tuple[RequestAs, ...]:
         """Return how each file is sent.

@@ -105,6 +105,7 @@ class ProofRecord(Strict):
     value: _Value = None
     limit: _Value = None
     evidence: str = ""
+    remedy: str = Field(default="", description="What to do about a failing proof; empty for any other.")
 
 
 class RunRecord(Strict):

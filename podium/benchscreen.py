@@ -83,7 +83,10 @@ def show_bench(folder: Path, bench: Bench, output: Output) -> None:
 
 def passport_rows(passport: tuple[Proof, ...]) -> list[tuple[str, str, str]]:
     """Return a row for each proof: its name, how it came out as a sign, and the evidence."""
-    return [(proof.check, _SIGNS[proof.ok], proof.evidence) for proof in passport]
+    return [
+        (proof.check, _SIGNS[proof.ok], f"{proof.evidence}; {proof.remedy}" if proof.remedy else proof.evidence)
+        for proof in passport
+    ]
 
 
 def _confidence(bench: Bench) -> float:

@@ -2,7 +2,7 @@
 
 The engines and training libraries stay out of the racing process, which shares a core with the load
 generator, and one child does all jobs of a race, so that they are imported once. A job is `{"job": "build"
-| "evaluate", ...}`; answers are `progress` lines and then one `done` or `refused`.
+| "evaluate" | "payloads" | "answers", ...}`; answers are `progress` lines and then one `done` or `refused`.
 """
 
 import json
@@ -108,6 +108,20 @@ class Builder:
         job = {"job": "payloads", "model_folder": str(model_folder), "protocol": protocol}
         return Path(self._ask(job)["folder"])
 
+    def answers(self, *, model_folder: Path, artifact: Path, fingerprint: str, protocol: str) -> dict[str, int]:
+        """Return the class that an artifact is sure to find in each payload, by the payload's number as in its name."""
+        return dict(
+            self._ask(
+                {
+                    "job": "answers",
+                    "model_folder": str(model_folder),
+                    "artifact": str(artifact),
+                    "fingerprint": fingerprint,
+                    "protocol": protocol,
+                }
+            )["answers"]
+        )
+
     def _ask(self, job: Mapping[str, object]) -> dict[str, Any]:
         if self._process is None:
             self._process = processes.start(
@@ -171,10 +185,20 @@ def _payloads(job: Mapping[str, Any], _progress: _Emit) -> dict[str, Any]:
     return {"folder": str(payload_folder(Path(job["model_folder"]), job["protocol"]))}
 
 
+def _answers(job: Mapping[str, Any], _progress: _Emit) -> dict[str, Any]:
+    from podium.payloads import sure_answers
+
+    found = sure_answers(
+        Path(job["model_folder"]), Path(job["artifact"]), fingerprint=job["fingerprint"], protocol=job["protocol"]
+    )
+    return {"answers": found}
+
+
 _JOBS: dict[str, Callable[[Mapping[str, Any], _Emit], dict[str, Any]]] = {
     "build": _build,
     "evaluate": _evaluate,
     "payloads": _payloads,
+    "answers": _answers,
 }
 
 

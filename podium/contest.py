@@ -239,7 +239,9 @@ class Contest:
         deployment = self._measurement.target.deploy(measured.candidate)
         known = self._courses.get(measured.candidate.variant_id)
         if known is None or known.deployment.identity != deployment.identity:
-            self._courses[measured.candidate.variant_id] = Course(deployment, measured.book)
+            # Another server at the end of the same way.
+            outside_s = None if known is None else known.outside_s
+            self._courses[measured.candidate.variant_id] = Course(deployment, measured.book, outside_s=outside_s)
             measured.starts_s.append(deployment.ready_seconds)
 
     def _room_for(self, candidates: Sequence[Candidate]) -> int | None:

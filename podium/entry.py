@@ -126,6 +126,7 @@ class Proof(Strict):
     value: float | int | str | None = None
     limit: float | int | str | None = None
     evidence: str = ""
+    remedy: str = Field(default="", description="What to do about a failing proof; empty for any other.")
 
 
 class Clause(Strict):

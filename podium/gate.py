@@ -21,9 +21,10 @@ from predictors.evaluate import Predictions, evaluate
 from predictors.fingerprint import environment, fingerprint
 from predictors.manifest import MEASURED
 from predictors.measured import MeasuredQuality, read_measured, write_measured
+from predictors.models.dataset import Dataset
 from predictors.quality import compare, largest_error
 
-__all__ = ["content_digest", "measure_quality", "quality_mark", "rejections"]
+__all__ = ["content_digest", "data_digest", "kept_predictions", "measure_quality", "quality_mark", "rejections"]
 
 
 def rejections(quality: Quality, gate: QualityGate) -> tuple[str, ...]:
@@ -69,14 +70,17 @@ def measure_quality(
     """
     card = load_card(model_folder)
     split = load_split(card, model_folder, "test", data_root())
-    data = hashlib.sha256(split.labels.tobytes() + content_digest(split.files).encode()).hexdigest()
+    data = data_digest(split)
     known = read_measured(artifact, fingerprint).quality
     if known is not None and known.data == data:
         return known
 
     def predictions(of: Path) -> Predictions:
-        kept = of / MEASURED / f"{fingerprint}-{data[:16]}.npy"
-        return _kept(kept, lambda: evaluate(of, card, model_folder, threads=threads, progress=progress))
+        kept = kept_predictions(of, fingerprint, data)
+        if kept is None:
+            kept = evaluate(of, card, model_folder, threads=threads, progress=progress)
+            _keep(_place(of, fingerprint, data), kept)
+        return kept
 
     expected, found = predictions(source), predictions(artifact)
     compared = compare(found.labels, found.predicted, expected.predicted, card.labels)
@@ -95,18 +99,30 @@ def content_digest(files: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def _kept(path: Path, predict: Callable[[], Predictions]) -> Predictions:
-    """Return labels and logits; kept, because the source's are asked for once for each variant."""
+def data_digest(split: Dataset) -> str:
+    """Name test data by its labels and by what its files hold."""
+    return hashlib.sha256(split.labels.tobytes() + content_digest(split.files).encode()).hexdigest()
+
+
+def kept_predictions(artifact: Path, fingerprint: str, data: str) -> Predictions | None:
+    """Return what an artifact was measured to find in test data of a digest; None where that is not kept."""
     # One that is not whole, or has classes without logits, is made again.
     with suppress(OSError, EOFError, ValueError):
-        table = np.load(path, allow_pickle=False)
+        table = np.load(_place(artifact, fingerprint, data), allow_pickle=False)
         if table.dtype == np.float32 and table.ndim == 2 and len(table):
             logits = table[:, 1:]
             return Predictions(table[:, 0].astype(np.int64), logits.argmax(axis=1).astype(np.int64), logits)
-    found = predict()
+    return None
+
+
+def _place(artifact: Path, fingerprint: str, data: str) -> Path:
+    return artifact / MEASURED / f"{fingerprint}-{data[:16]}.npy"
+
+
+def _keep(path: Path, found: Predictions) -> None:
+    """Keep labels and logits: the source's are asked for once for each variant."""
     path.parent.mkdir(exist_ok=True)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as stream:
         np.save(stream, np.column_stack([found.labels.astype(np.float32), found.logits]))
     draft.replace(path)
-    return found

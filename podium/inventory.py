@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest.cures import cure_of
 from loadtest.errors import RecordError
 from podium.benchfile import CLASS, FILE
 from podium.console import Json
@@ -103,6 +104,7 @@ def list_runs(runs: Path, race: str | None = None) -> Listing:
                     "misses": record.misses,
                     "p99_ms": record.latency.p99_ms,
                     "void": record.void,
+                    "remedy": cure_of(record.void or ""),
                     "file": str(path),
                 }
             )

@@ -8,7 +8,7 @@ resumed does not play it again, unless there are more generators then. Nothing i
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtest.calm import Calm
@@ -19,6 +19,7 @@ from loadtest.records import RunIdentity, RunRecord, record_from, write_run
 from loadtest.schedule import constant, poisson, users_for
 from loadtest.settled import Window, settled_after, windows
 from loadtest.shot import Outcome, Shot
+from podium import serverstate
 from podium.errors import MachineError
 from podium.evidence import Scene, prove
 from podium.runbook import RunBook, StoredRun
@@ -105,11 +106,15 @@ def _gone(record: RunRecord) -> str:
 
 @dataclass(slots=True)
 class Course:
-    """One entry on its way through the phases: where it serves, its runs, and the windows of its warm-up."""
+    """One entry on its way through the phases: where it serves, its runs, and the windows of its warm-up.
+
+    `outside_s` is what passes outside the server of a request that is alone, once that was measured.
+    """
 
     deployment: Deployment
     book: RunBook
     warmup: tuple[Window, ...] | None = None
+    outside_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,10 @@ class Measurement:
         phase = self.profile.single_stream
         if phase is None:
             return None
-        return self._kept(course, "single-stream", self._closed(1, requests=phase.requests), rate=None)
+        run = self._kept(course, "single-stream", self._closed(1, requests=phase.requests), rate=None)
+        stages_s, _ = serverstate.stage_seconds([run])
+        course.outside_s = serverstate.outside_seconds([run], stages_s)
+        return run
 
     def offline(self, course: Course) -> StoredRun | None:
         """Play as many requests as the server takes."""
@@ -271,9 +279,10 @@ class Measurement:
     def _played(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
         deployment, book = course.deployment, course.book
         candidate = deployment.candidate
+        payloads = replace(self.payloads, answers=candidate.planned.answers)
         with nullcontext() if self.calm is None else self.calm.around():
             before = self.target.observe(deployment)
-            outcome = self.target.load(deployment, shot, self.payloads, self.workdir)
+            outcome = self.target.load(deployment, shot, payloads, self.workdir)
             after = self.target.observe(deployment)
         path = book.next_path(phase)
         scene = Scene(
@@ -282,12 +291,15 @@ class Measurement:
             address=candidate.address,
             preprocessing_hash=candidate.preprocessing_hash,
             generator_cores=self.target.generator_cores,
-            payloads=self.payloads,
+            payloads=payloads,
             race_payloads=self.payload_digest,
             before=before,
             after=after,
             warmup=course.warmup,
             is_concurrent=phase == "offline",
+            sent=self.payloads.reread(),
+            planned=candidate.planned,
+            outside_s=course.outside_s,
         )
         proofs, void = prove(outcome, scene, self.profile.thresholds)
         identity = RunIdentity(

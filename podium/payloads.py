@@ -6,18 +6,23 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from loadtest.errors import ScheduleError
-from podium.gate import content_digest
+from podium.gate import content_digest, data_digest, kept_predictions
 from podium.plan import PAYLOAD_PROTOCOLS
 from predictors.card import ModelCard, load_card
 from predictors.data import batches, data_root, load_split
 from predictors.imaging import implementation_hash, preprocessing
+from predictors.manifest import read_variant
 from predictors.models.dataset import made_once
 
-__all__ = ["payload_folder"]
+__all__ = ["payload_folder", "sure_answers"]
 
 _IMAGES = 256
 _TENSOR_BYTES = 64 << 20
+# By how much the logit of the class that is found must be above all others: seven times as likely.
+_SURE = 2.0
 
 
 def payload_folder(model_folder: Path, protocol: str = "v1-image") -> Path:
@@ -33,8 +38,7 @@ def payload_folder(model_folder: Path, protocol: str = "v1-image") -> Path:
         raise ScheduleError(f"test images are no payloads of {protocol}", f"use one of {', '.join(PAYLOAD_PROTOCOLS)}")
     card = load_card(model_folder)
     files = load_split(card, model_folder, "test", data_root()).files
-    count = min(len(files), _IMAGES if protocol == "v1-image" else _tensors(card))
-    chosen = [files[number * len(files) // count] for number in range(count)]
+    chosen = [files[place] for place in _places(card, len(files), protocol)]
 
     def copy(folder: Path) -> None:
         for index, path in enumerate(chosen):
@@ -49,6 +53,36 @@ def payload_folder(model_folder: Path, protocol: str = "v1-image") -> Path:
     contract = json.dumps(card.preprocessing.model_dump(), sort_keys=True) + implementation_hash()
     made = hashlib.sha256(contract.encode()).hexdigest()[:12]
     return made_once(data_root() / card.name / f"payloads-tensors-{made}-{mark}", write)
+
+
+def sure_answers(model_folder: Path, artifact: Path, *, fingerprint: str, protocol: str) -> dict[str, int]:
+    """Return the class that an artifact finds in each payload, by the payload's number as it stands in its name.
+
+    It is known from the evaluation on the test data, which is not repeated: without one there is none. A class that
+    another one comes near is left out: the other payloads that are computed in one batch with it may turn it.
+
+    Raises:
+        DataError: the test data cannot be had.
+    """
+    card = load_card(model_folder)
+    split = load_split(card, model_folder, "test", data_root())
+    found = kept_predictions(artifact, fingerprint, data_digest(split))
+    if found is None:
+        return {}
+    is_probability = read_variant(artifact).outputs[0].name == "probabilities"
+    logits = np.log(np.maximum(found.logits, np.finfo(np.float32).tiny)) if is_probability else found.logits
+    answers = {}
+    for number, place in enumerate(_places(card, len(split.files), protocol)):
+        second, first = np.sort(logits[place])[-2:] if logits.shape[1] > 1 else (-np.inf, logits[place][0])
+        if first - second >= _SURE:
+            answers[f"{number:04d}"] = int(found.predicted[place])
+    return answers
+
+
+def _places(card: ModelCard, files: int, protocol: str) -> list[int]:
+    """Return which of the test images are sent, spread over all."""
+    count = min(files, _IMAGES if protocol == "v1-image" else _tensors(card))
+    return [number * files // count for number in range(count)]
 
 
 def _tensors(card: ModelCard) -> int:

@@ -14,8 +14,10 @@ from pydantic import JsonValue
 from loadtest.calm import Calm
 from loadtest.cores import awake
 from loadtest.payloads import PayloadSet
+from loadtest.profile import Profile
 from podium.builder import Builder, RefusedError
 from podium.calibration import calibrated, calibration_folder
+from podium.candidates import candidates
 from podium.contest import Contest, Measured
 from podium.crosscheck import cross_check
 from podium.entry import Entry, Quality
@@ -29,7 +31,7 @@ from podium.racefolder import agreed_payloads, now
 from podium.ranking import ranked, winner
 from podium.redaction import without_values
 from podium.results import entry_of
-from podium.targets.target import Candidate, Target
+from podium.targets.target import Target
 from predictors.build import RecipePlan
 from predictors.build import plan as plan_recipes
 from predictors.fingerprint import fingerprint
@@ -56,7 +58,7 @@ class _Log:
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """A variant in the store, with its quality."""
+    """A variant in the store, with its quality and the classes that it is sure to find in payloads, by their names."""
 
     recipe: RecipePlan
     folder: Path
@@ -64,6 +66,7 @@ class _Built:
     seconds: float | None
     quality: Quality
     rejected: tuple[str, ...]
+    answers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -73,14 +76,17 @@ class _Heat:
     node_class: NodeClass
     facts: Mapping[str, str | int | float | list[str]]
     mark: str
+    profile: Profile
     contest: Contest
     measured: Mapping[str, Measured] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def play(self, items: Sequence[_Built]) -> None:
+    def play(self, items: Sequence[_Built], payloads: PayloadSet) -> None:
         """Measure the variants on this class."""
         began = time.monotonic()
-        self.measured = self.contest.run([_candidate(item, self.node_class) for item in items])
+        known = {item.folder: item.answers for item in items}
+        artifacts = {item.folder: item.address for item in items}
+        self.measured = self.contest.run(candidates(artifacts, self.node_class, payloads=payloads, known=known))
         self.seconds = time.monotonic() - began
 
 
@@ -140,14 +146,14 @@ def play_race(
                 left_s = max(0.0, plan.budget_s - (time.monotonic() - measuring))
                 budget_s = left_s * len(items) / waiting
                 heat = _heat(plan, base, one, folder, budget_s=budget_s, progress=progress, log=log)
-                heat.play(items)
+                heat.play(items, payloads)
                 waiting -= len(items)
                 heats.append(heat)
                 entries += [_entry(item, heat.measured[item.recipe.variant_id], plan, one) for item in items]
                 if one is not plan.classes[-1]:
                     # Node classes may share hardware, so what was measured makes room for what comes.
-                    for item in items:
-                        target.remove(_candidate(item, one))
+                    for candidate in candidates({item.folder: item.address for item in items}, one):
+                        target.remove(candidate)
         order = ranked(entries, plan.submission.incumbent)
         best = winner(order)
         cross = _crossed(heats, best)
@@ -174,7 +180,8 @@ def play_race(
         quality=str(plan.submission.quality),
         submission=SubmissionText(path=plan.submission.path.name, text=without_values(plan.submission.source)),
         profile_name=plan.profile.name,
-        profile=plan.profile.model_dump(mode="json", by_alias=True),
+        profile=(heats[0].profile if heats else plan.profile).model_dump(mode="json", by_alias=True),
+        thresholds={heat.node_class.name: _thresholds(heat.profile) for heat in heats},
         environment={
             heat.node_class.name: {name: _plain(value) for name, value in heat.facts.items()} for heat in heats
         },
@@ -250,7 +257,13 @@ def _build(
             text = f"{how}, {quality.metric} {quality.value:.4f}"
             _say(progress, log, text + (f", REJECTED: {rejected[0]}" if rejected else ""), recipe.variant_id)
             progress.step()
-        payload_folder = builder.payloads(model_folder=model_folder, protocol=plan.profile.protocol)
+        protocol = plan.profile.protocol
+        payload_folder = builder.payloads(model_folder=model_folder, protocol=protocol)
+        for place, item in enumerate(built):
+            known = builder.answers(
+                model_folder=model_folder, artifact=item.folder, fingerprint=mark, protocol=protocol
+            )
+            built[place] = replace(item, answers=known)
         progress.step()
     return built, refused, payload_folder
 
@@ -277,7 +290,12 @@ def _heat(
         progress=progress,
         event=lambda text, variant: _warn(progress, log, text, variant),
     )
-    return _Heat(node_class, facts, mark, contest)
+    return _Heat(node_class, facts, mark, profile, contest)
+
+
+def _thresholds(profile: Profile) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = profile.thresholds.model_dump(mode="json", by_alias=True)
+    return found
 
 
 def _unraced(plan: RacePlan) -> Mapping[str, str]:
@@ -299,17 +317,6 @@ def _crossed(heats: Sequence[_Heat], best: Entry | None) -> CrossCheck | None:
     real = [heat for heat in heats if not heat.node_class.emulated]
     chosen = next((heat for heat in real if best is None or heat.node_class.name == best.node_class), None)
     return None if chosen is None else cross_check(chosen.contest, chosen.measured, best)
-
-
-def _candidate(item: _Built, node_class: NodeClass) -> Candidate:
-    preprocessing = read_variant(item.folder).preprocessing
-    return Candidate(
-        item.recipe.variant_id,
-        node_class.name,
-        item.address,
-        item.folder,
-        None if preprocessing is None else preprocessing.hash,
-    )
 
 
 def _entry(item: _Built, measured: Measured, plan: RacePlan, node_class: NodeClass) -> Entry:

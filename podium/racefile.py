@@ -130,6 +130,9 @@ class Race(Strict):
     submission: SubmissionText | None = None
     profile_name: str = ""
     profile: dict[str, JsonValue] = Field(default_factory=dict, description="The effective profile.")
+    thresholds: dict[str, dict[str, JsonValue]] = Field(
+        default_factory=dict, description="The passport's limits as they were applied, by node class."
+    )
     environment: dict[str, dict[str, JsonValue]] = Field(
         default_factory=dict, description="What each fingerprint stands for, by node class."
     )

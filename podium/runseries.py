@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest.cures import cure_of
 from loadtest.records import RunRecord, read_record
 from podium.errors import AmbiguousError, UnsettledError, UsageError
 from podium.inventory import run_files
@@ -84,7 +85,8 @@ def series_of(
         raise UsageError(f"{name} has no run of {chosen}", f"phases: {', '.join(dict.fromkeys(known)) or 'none'}")
     runs = tuple(run for run in played if run.record.phase == chosen and (with_void or is_kept(run.record)))
     if not runs:
-        raise UnsettledError(f"all runs of {chosen} in {name} are void", "play it again; a void run proves nothing")
+        void = next((run.record.void or "" for run in reversed(played) if run.record.phase == chosen), "")
+        raise UnsettledError(f"all runs of {chosen} in {name} are void", _hint(void))
     return RunSeries(name, runs, _facts(race_folder, node_class))
 
 
@@ -94,10 +96,14 @@ def _single(file: Path, phase: str | None, *, with_void: bool) -> RunSeries:
         raise UsageError(f"{file} is a run of {record.phase}", f"leave out --phase {phase}")
     if not (with_void or is_kept(record)):
         evidence = next((one.evidence for one in record.passport if one.ok is False), "")
-        raise UnsettledError(f"{file} is void:{record.void} ({evidence})", "play it again; a void run proves nothing")
+        raise UnsettledError(f"{file} is void:{record.void} ({evidence})", _hint(record.void or ""))
     folder = file.resolve().parent
     name = f"{record.race}/{record.id}" if record.race else record.id
     return RunSeries(name, (StoredRun(file, record),), _facts(folder.parent.parent, folder.name))
+
+
+def _hint(void: str) -> str:
+    return f"{cure_of(void)}, and play it again" if cure_of(void) else "play it again; a void run proves nothing"
 
 
 def _one_folder(place: Path, name: str) -> Path:

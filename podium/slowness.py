@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, Literal
 
+from loadtest.server_proofs import FEW_OPERATORS
 from podium.figures import milliseconds
 from podium.signals import FirstRun, Memory, Sidecar
 
@@ -29,8 +30,6 @@ _WAIT_S: Final = 0.001
 _LEAST_ANSWERS: Final = 20
 _LEAST_PARSE_S: Final = 0.0002
 _LEAST_OUTSIDE_S: Final = 0.001
-# Shape and constant operators often stay on the CPU, and cost nothing there.
-_FEW_NODES: Final = 0.1
 _FAR: Final = 0.1
 # Of a new batch size: later runs that its first is held against, and how far beyond the slowest of them it must be.
 _LEAST_LATER: Final = 3
@@ -198,7 +197,7 @@ def _assigned(number: int, name: str, wanted: str, nodes: Mapping[str, int]) -> 
         return Finding(number, name, "healthy", f"all {total} operators of it ran on {wanted}")
     share = sum(off.values()) / total
     sentence = f"{sum(off.values())} of its {total} operators ran on {', '.join(off)} instead of {wanted}"
-    if share <= _FEW_NODES:
+    if share <= FEW_OPERATORS:
         return Finding(number, name, "unknown", f"{sentence}, and what time these take is not on record")
     change = f"change the operators that {wanted} lacks, or declare {next(iter(off))}"
     return Finding(number, name, "cause", sentence, change)

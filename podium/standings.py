@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loadtest.cures import cure_of
 from podium import figures
 from podium.entry import Entry, Status
 from podium.racefile import Race
@@ -97,7 +98,7 @@ def _row(race: Race, entry: Entry) -> Row:
         capacity=figures.capacity(entry.server_max_rps),
         cost=figures.cost(entry.cost_per_million, entry.server_max_rps),
         notes=tuple(_notes(race, entry)),
-        reasons=entry.reasons,
+        reasons=(*entry.reasons, *([f"to do: {cure}"] if (cure := cure_of(entry.void or "")) else ())),
         needs=entry.needs.text if entry.needs else "",
         is_winner=race.winner == entry.key,
     )

@@ -16,8 +16,12 @@ declare module 'k6/x/hdr' {
   export function headers(payload: number): Record<string, string>;
   /** How many results a right answer to a payload holds. */
   export function items(payload: number): number;
+  /** The label of a payload's right answer; empty where it is not known. */
+  export function label(payload: number): string;
+  /** Whether so many bytes of an answer, FP32 scores from a byte on, are largest at a payload's right answer. */
+  export function holds(payload: number, answer: ArrayBuffer, from: number, size: number): boolean;
   /** Send a payload over gRPC; its status as HTTP would name it, 0 for no answer. */
   export function call(payload: number): number;
-  /** Whether the answer of the last call holds all results that the payload asked for. */
+  /** Whether the answer of the last call holds all results that the payload asked for, and the right one where it is known. */
   export function isRightAnswer(payload: number): boolean;
 }

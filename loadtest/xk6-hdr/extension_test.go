@@ -73,12 +73,14 @@ func TestModuleAndOutputShareOneRecorderAndTheOutputWrites(t *testing.T) {
 
 func TestTheExportsAreWhatScriptsImport(t *testing.T) {
 	exports := (&instance{}).Exports().Named
-	for _, name := range []string{"next", "pick", "body", "done", "mark", "headers", "items", "call", "isRightAnswer", "failed"} {
+	for _, name := range []string{
+		"next", "pick", "body", "done", "mark", "headers", "items", "call", "isRightAnswer", "failed", "label", "holds",
+	} {
 		if exports[name] == nil {
 			t.Errorf("%s is not exported", name)
 		}
 	}
-	if len(exports) != 10 {
+	if len(exports) != 12 {
 		t.Errorf("exports %v", exports)
 	}
 }

@@ -2,9 +2,11 @@ package hdr
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -44,15 +46,15 @@ type tensor struct {
 }
 
 // inferRequest makes the gRPC form of a V2 request in its binary HTTP form: a JSON head, then each tensor's bytes.
-func inferRequest(model string, binary []byte) ([]byte, error) {
+func inferRequest(model string, body []byte) ([]byte, error) {
 	var head struct {
 		Inputs []tensor `json:"inputs"`
 	}
-	decoder := json.NewDecoder(bytes.NewReader(binary))
+	decoder := json.NewDecoder(bytes.NewReader(body))
 	if err := decoder.Decode(&head); err != nil {
 		return nil, fmt.Errorf("not a V2 request with binary tensors: %w", err)
 	}
-	rest := binary[decoder.InputOffset():]
+	rest := body[decoder.InputOffset():]
 	message := protowire.AppendTag(nil, requestModel, protowire.BytesType)
 	message = protowire.AppendString(message, model)
 	for _, input := range head.Inputs {
@@ -85,10 +87,12 @@ func inferRequest(model string, binary []byte) ([]byte, error) {
 	return message, nil
 }
 
-// isRightAnswer says whether an answer holds as many results as the request had items, and all their bytes.
-func isRightAnswer(message []byte, items int) bool {
+// isRightAnswer says whether an answer holds as many results as the request had items, all their bytes, and the class
+// that is known to be in the payload.
+func isRightAnswer(message []byte, items int, known *Answer) bool {
 	var outputs []tensor
 	var raw []int64
+	var first []byte
 	err := eachField(message, func(number protowire.Number, value []byte) error {
 		switch number {
 		case responseOutputs:
@@ -96,6 +100,9 @@ func isRightAnswer(message []byte, items int) bool {
 			outputs = append(outputs, output)
 			return err
 		case responseRaw:
+			if len(raw) == 0 {
+				first = value
+			}
 			raw = append(raw, int64(len(value)))
 		}
 		return nil
@@ -115,7 +122,21 @@ func isRightAnswer(message []byte, items int) bool {
 			return false
 		}
 	}
-	return true
+	return len(raw) == 0 || outputs[0].Datatype != "FP32" || holds(first, known)
+}
+
+// holds says whether the scores of one item are largest where the known answer is; true where none is known.
+func holds(scores []byte, known *Answer) bool {
+	if known == nil {
+		return true
+	}
+	largest, place := math.Inf(-1), -1
+	for at := 0; at+4 <= len(scores); at += 4 {
+		if score := float64(math.Float32frombits(binary.LittleEndian.Uint32(scores[at:]))); score > largest {
+			largest, place = score, at/4
+		}
+	}
+	return place == known.Place
 }
 
 func parseTensor(message []byte) (tensor, error) {

@@ -2,6 +2,8 @@ package hdr
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math"
 	"slices"
 	"testing"
 
@@ -101,8 +103,40 @@ func TestAnAnswerIsRightWhenAllItsResultsAreThere(t *testing.T) {
 		{"cut", answer([]uint64{1, 2}, true, whole)[:9], false},
 	}
 	for _, c := range cases {
-		if isRightAnswer(c.message, 1) != c.right {
+		if isRightAnswer(c.message, 1, nil) != c.right {
 			t.Errorf("wrong about: %s", c.name)
 		}
+	}
+}
+
+func scores(values ...float32) []byte {
+	var raw []byte
+	for _, value := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(value))
+	}
+	return raw
+}
+
+func TestAnAnswerIsHeldAgainstTheClassThatIsKnownOfItsPayload(t *testing.T) {
+	nan := float32(math.NaN())
+	cases := []struct {
+		name  string
+		raw   []byte
+		known *Answer
+		right bool
+	}{
+		{"right", scores(0.1, 3, -2), &Answer{Place: 1}, true},
+		{"another", scores(4, 3, -2), &Answer{Place: 1}, false},
+		{"all below zero", scores(-4, -3, -2), &Answer{Place: 2}, true},
+		{"unknown", scores(4, 3, -2), nil, true},
+		{"no numbers", scores(nan, nan, nan), &Answer{Place: 0}, false},
+	}
+	for _, c := range cases {
+		if isRightAnswer(answer([]uint64{1, 3}, true, c.raw), 1, c.known) != c.right {
+			t.Errorf("wrong about: %s", c.name)
+		}
+	}
+	if !isRightAnswer(answer([]uint64{1, 3}, true), 1, &Answer{Place: 1}) {
+		t.Error("an answer without raw bytes is only counted")
 	}
 }

@@ -83,6 +83,7 @@ func (i *instance) Exports() modules.Exports {
 	return modules.Exports{Named: map[string]any{
 		"next": i.next, "pick": i.pick, "body": i.body, "done": i.done, "mark": i.mark,
 		"headers": i.headers, "items": i.items, "call": i.call, "isRightAnswer": i.isRightAnswer, "failed": i.failed,
+		"label": i.label, "holds": i.holds,
 	}}
 }
 
@@ -104,6 +105,23 @@ func (i *instance) headers(payload int) map[string]string {
 // items is how many results a right answer to a payload holds.
 func (i *instance) items(payload int) int { return i.recorder.shot.payloads[payload].Items }
 
+// label is that of a payload's right answer, empty where none is known.
+func (i *instance) label(payload int) string {
+	if known := i.recorder.shot.payloads[payload].Answer; known != nil {
+		return known.Label
+	}
+	return ""
+}
+
+// holds says whether so many bytes of an answer, FP32 scores from a byte on, are largest at a payload's right answer.
+func (i *instance) holds(payload int, body sobek.ArrayBuffer, from, size int) bool {
+	scores := body.Bytes()
+	if from < 0 || size < 0 || from+size > len(scores) {
+		return false
+	}
+	return holds(scores[from:from+size], i.recorder.shot.payloads[payload].Answer)
+}
+
 // call sends a payload over gRPC and returns the status as HTTP would name it, 0 where no answer came.
 func (i *instance) call(payload int) int {
 	shot := i.recorder.shot
@@ -119,7 +137,8 @@ func (i *instance) call(payload int) int {
 
 // isRightAnswer checks the answer of the last call.
 func (i *instance) isRightAnswer(payload int) bool {
-	return i.caller != nil && isRightAnswer(i.caller.answer, i.recorder.shot.payloads[payload].Items)
+	sent := i.recorder.shot.payloads[payload]
+	return i.caller != nil && isRightAnswer(i.caller.answer, sent.Items, sent.Answer)
 }
 
 func (i *instance) done(status int) { i.recorder.done(i.user, int32(status)) } //nolint:gosec // HTTP codes

@@ -44,8 +44,15 @@ type Payload struct {
 	Path    string            `json:"path"`
 	Headers map[string]string `json:"headers"`
 	Items   int               `json:"items"`
+	Answer  *Answer           `json:"answer"`
 
 	body []byte
+}
+
+// Answer is what is known of a payload's right answer: the class that is found in it.
+type Answer struct {
+	Place int    `json:"place"`
+	Label string `json:"label"`
 }
 
 // LoadShot reads the shot file and everything it names; relative paths start at its folder.

@@ -14,7 +14,7 @@ from podium.nodeclass import NodeClass
 from podium.placement import helm_values
 from podium.quantities import parse_quantity
 
-__all__ = ["placement_of", "sidecars_of"]
+__all__ = ["image_of", "placement_of", "sidecars_of"]
 
 _CONTAINER = "kserve-container"
 # As Node Feature Discovery labels what a CPU can do; nodes without such labels do not tell.
@@ -49,6 +49,19 @@ def placement_of(
     elif cores and not shares_machine:
         is_exclusive = True
     return PlacementEvidence(str(pod["spec"].get("nodeName", "")), node_class.name, asked, found, is_exclusive)
+
+
+def image_of(pod: Document) -> str:
+    """Return what the server's container was started from: by its digest where the kubelet knows it; empty if unknown.
+
+    The server itself only repeats what it was told.
+    """
+    status: Mapping[str, Any] = pod.get("status") or {}
+    asked = [one.get("image") for one in pod["spec"].get("containers", ()) if one.get("name") == _CONTAINER]
+    pulled = [one.get("imageID") for one in status.get("containerStatuses") or () if one.get("name") == _CONTAINER]
+    image, digest = str((asked or [""])[0] or ""), str((pulled or [""])[0] or "").partition("@")[2]
+    # A name without a digest is compared as it is written, and one with it by what was pulled under it.
+    return f"{image.partition('@')[0]}@{digest}" if digest and "@" in image else image
 
 
 def _limits(pod: Document) -> Mapping[str, str]:

@@ -87,6 +87,7 @@ class Run:
                 value=proof.value,
                 limit=proof.limit,
                 evidence=proof.evidence,
+                remedy=proof.remedy,
             )
             for proof in self.record.passport
         )

@@ -192,7 +192,7 @@ def build_page(race: Race, sources: Sources, *, style: str, policy: str) -> Page
         matrix=passports.matrix(race, runs),
         environment=tuple(_place(race, name) for name in race.fingerprints),
         rules=_rules(race),
-        profile=yaml.safe_dump(race.profile, sort_keys=False, allow_unicode=True) if race.profile else "",
+        profile=_profile(race),
         events=tuple(_event(event) for event in race.events),
         steps=_steps(race),
         words=WORDS,
@@ -263,6 +263,16 @@ def _plain(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _profile(race: Race) -> str:
+    """Return the profile that was played; where node classes were held to limits of their own, with those of each."""
+    if not race.profile:
+        return ""
+    shown = dict(race.profile)
+    if len({json.dumps(limits, sort_keys=True) for limits in race.thresholds.values()}) > 1:
+        shown["thresholds"] = {name: dict(limits) for name, limits in race.thresholds.items()}
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+
+
 def _rules(race: Race) -> _Pairs:
     pairs = [
         ("SLO", figures.objective(race.slo)),
@@ -310,5 +320,7 @@ def _steps(race: Race) -> tuple[Step, ...]:
     if race.winner:
         best = next(entry for entry in race.variants if entry.key == race.winner)
         exact = f"{best.id}@{best.address[:12]}" if best.address else best.id
-        steps.append(Step("Serve the winner on this machine.", f"podium serve {shlex.quote(exact)} --cpus 1"))
+        cpus = race.environment.get(best.node_class, {}).get("cpus")
+        given = f"{cpus:g}" if isinstance(cpus, int | float) and cpus > 0 else "1"
+        steps.append(Step("Serve the winner on this machine.", f"podium serve {shlex.quote(exact)} --cpus {given}"))
     return tuple(steps)

@@ -38,6 +38,7 @@ class ProofLine:
     value: str
     limit: str
     evidence: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def lines(entry: Entry, runs: Sequence[Run]) -> tuple[ProofLine, ...]:
             value=_shown(worst.value),
             limit=_shown(worst.limit),
             evidence=worst.evidence,
+            remedy=worst.remedy,
         )
         for check, proofs in _by_check(entry, runs).items()
         for worst in [min(proofs, key=_badness)]
@@ -69,6 +71,7 @@ def failures(proofs: Iterable[Proof]) -> tuple[str, ...]:
     return tuple(
         f"{_title(proof.check)}: {_shown(proof.value)}, limit {_shown(proof.limit)}"
         + (f" ({proof.evidence})" if proof.evidence else "")
+        + (f"; {proof.remedy}" if proof.remedy else "")
         for proof in proofs
         if proof.ok is False
     )

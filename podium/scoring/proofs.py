@@ -41,7 +41,7 @@ def passport_of(outcome: Outcome, question: Question, pods: Sequence[PodFacts]) 
     limits = question.profile.thresholds
     proven, void = prove(outcome, scene, limits)
     proofs = [
-        Proof(check=one.check, ok=one.ok, value=one.value, limit=one.limit, evidence=one.evidence)
+        Proof(check=one.check, ok=one.ok, value=one.value, limit=one.limit, evidence=one.evidence, remedy=one.remedy)
         for one in proven
         if one.ok is not None and one.check not in _LEFT_OUT
     ]

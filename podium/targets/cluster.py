@@ -37,7 +37,7 @@ from podium.cluster.kinds import (
     uid_of,
 )
 from podium.cluster.leftovers import RACE_LABEL, race_label, sweep
-from podium.cluster.placed import placement_of, sidecars_of
+from podium.cluster.placed import image_of, placement_of, sidecars_of
 from podium.cluster.release import Served, check_site, install, race_release, remove
 from podium.cluster.site import Node, Platform, node_of, nodes_of, read_nodes
 from podium.nodeclass import NodeClass
@@ -192,6 +192,7 @@ class ClusterTarget:
         node = str(pod["spec"].get("nodeName", ""))
         state = self._state(name_of(pod))
         state |= {"sidecars": sidecars_of(pod)} if state else {}
+        state |= {"image": image} if state and (image := image_of(pod)) else {}
         listed = state.get("cores")
         cores = frozenset(int(str(core)) for core in listed) if isinstance(listed, list) else frozenset[int]()
         neighbors = self._neighbors(node)
@@ -212,6 +213,7 @@ class ClusterTarget:
             replicas=replicas,
             strangers=self._strangers(name, replicas),
             placement=placement,
+            image=self._platform.images.get(read_variant(deployment.candidate.folder).runtime.name, ""),
         )
 
     def generators_ahead_s(self) -> float:

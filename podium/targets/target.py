@@ -12,12 +12,28 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
 
-from loadtest.payloads import PayloadSet
+from loadtest.payloads import Answer, PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot
 
 if TYPE_CHECKING:
     # It brings what judges, which takes a while to import.
     from loadtest.evidence import PlacementEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is known of a planned artifact besides its address; a field without its value where nobody said.
+
+    `provider` is the execution provider that it was made for, `quantized` the number of operators of an int8 one that
+    compute in 8 bits, `file_digest` that of its model files, `unlike` those of others, by name, that it must differ
+    from. `answers` are place and label of what it finds in the payloads of the race; None where it is not sure.
+    """
+
+    provider: str | None = None
+    quantized: int | None = None
+    file_digest: str | None = None
+    unlike: Mapping[str, str] = field(default_factory=dict)
+    answers: tuple[Answer | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +45,7 @@ class Candidate:
     address: str
     folder: Path
     preprocessing_hash: str | None = None
+    planned: Planned = field(default_factory=Planned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,7 @@ class ServerFacts:
     the predictor's `/debug/state`, empty when it did not answer; `cores` are the cores it may use. On a cluster
     `node` is where it runs, `neighbors` are the names of the nodes that are the same machine (itself too),
     `replicas` are its pods, `strangers` says what else its Service sends to, and `placement` is where it runs against
-    what its node class asks for; elsewhere they are empty.
+    what its node class asks for; elsewhere they are empty. `image` is what it was to be started from.
     """
 
     alive: bool
@@ -62,6 +79,7 @@ class ServerFacts:
     replicas: frozenset[str] | None = None
     strangers: frozenset[str] = frozenset()
     placement: "PlacementEvidence | None" = None
+    image: str = ""
 
 
 class Target(Protocol):

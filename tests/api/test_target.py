@@ -94,6 +94,7 @@ def test_a_candidate_serves_under_the_races_label_is_seen_and_goes(
     assert (facts.alive, facts.node, facts.cores) == (True, "worker", frozenset({2, 3}))
     assert facts.replicas == frozenset({pod})
     assert facts.state["address"] == candidate.address
+    assert facts.image == IMAGES["ort"]
     assert (facts.neighbors, facts.strangers) == (frozenset({"worker"}), frozenset())
     other = {"targetRef": {"kind": "Pod", "name": "other"}}
     endpoints = {"endpoints": [{"targetRef": {"kind": "Pod", "name": pod}}, other]}

@@ -7,7 +7,10 @@ const cases = JSON.parse(open(__ENV.CASES));
 for (const one of cases) {
   const body = one.binary ? new Uint8Array(one.body).buffer : one.body;
   const answer = { body, headers: one.headers || {} };
-  if (isRight(one.protocol, answer, one.items) !== one.right) throw new Error(`wrong about: ${one.name}`);
+  // Stands in for what the extension looks at: whether the numbers begin with the one that is known.
+  const holds = (scores, from) => one.known === undefined || new DataView(scores).getFloat32(from, true) === one.known;
+  const known = { label: one.label || '', holds };
+  if (isRight(one.protocol, answer, one.items, known) !== one.right) throw new Error(`wrong about: ${one.name}`);
 }
 
 export default function () {}

@@ -1,8 +1,10 @@
 """The k6 scripts: what they accept as a right answer, and that they refuse a shot they do not understand."""
 
 import json
+import struct
 import subprocess
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -36,6 +38,14 @@ def binary(header: object, tail: int, *, right: bool, length: int | None = None)
     }
 
 
+def scored(first: float, known: float, *, datatype: str = "FP32", right: bool) -> dict[str, object]:
+    """Return a binary answer of one item with two scores, where the first is known."""
+    header = {"outputs": [{"datatype": datatype, "shape": [1, 2], "parameters": {"binary_data_size": 8}}]}
+    case = binary(header, 8, right=right)
+    body = [*cast("list[int]", case["body"])[:-8], *struct.pack("<2f", first, 0.0)]
+    return {**case, "body": body, "items": 1, "known": known, "name": f"{datatype} {first} for {known}"}
+
+
 def tensor(rows: int, size: int) -> dict[str, object]:
     return {"outputs": [{"name": "p", "shape": [rows, 11], "parameters": {"binary_data_size": size}}]}
 
@@ -59,6 +69,12 @@ CASES = [
     binary(tensor(2, 88), 88, right=False, length=10_000),
     binary(tensor(2, 88), 88, right=False, length=3),
     binary({"outputs": []}, 0, right=False),
+    {**text("v1-image", {"predictions": [{"label": "pie"}]}, 1, right=True), "label": "pie"},
+    {**text("v1-image", {"predictions": [{"label": "pie"}]}, 1, right=False), "label": "soup"},
+    {**text("v1-json", {"predictions": [3]}, 1, right=False), "label": "soup"},
+    scored(1.5, 1.5, right=True),
+    scored(1.5, 2.5, right=False),
+    scored(1.5, 2.5, datatype="INT64", right=True),
 ]
 
 

@@ -8,7 +8,7 @@ from loadtest.evidence import RunEvidence
 from loadtest.proof import Proof
 from loadtest.server_proofs import misplaced
 from podium.cluster.kinds import Document
-from podium.cluster.placed import placement_of
+from podium.cluster.placed import image_of, placement_of
 from podium.cluster.site import Node, node_of
 from podium.nodeclass import NodeClass, load_node_class
 
@@ -82,3 +82,19 @@ def test_a_pod_without_cores_of_its_own_is_in_its_place_and_noisy() -> None:
 def test_cores_are_its_own_where_the_node_is_a_machine(shares: bool, known: bool | None) -> None:
     look = placement_of(load_node_class("epyc"), pod(SMALL), node(AMD), cores=frozenset({1}), shares_machine=shares)
     assert look.is_exclusive is known
+
+
+@pytest.mark.parametrize(
+    ("asked", "pulled", "found"),
+    [
+        ("site/ort:1", "", "site/ort:1"),
+        ("site/ort:1", "docker.io/library/import@sha256:aa", "site/ort:1"),
+        ("site/ort@sha256:aa", "", "site/ort@sha256:aa"),
+        ("site/ort@sha256:aa", "mirror/ort@sha256:bb", "site/ort@sha256:bb"),
+        ("", "", ""),
+    ],
+)
+def test_an_image_is_what_the_kubelet_pulled(asked: str, pulled: str, found: str) -> None:
+    containers = [{"name": "queue-proxy", "image": "knative"}, {"name": "kserve-container", "image": asked}]
+    status = {"containerStatuses": [{"name": "kserve-container", "imageID": pulled}]} if pulled else {}
+    assert image_of({"metadata": {}, "spec": {"containers": containers}, "status": status}) == found

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def test_one_runner_sends_at_a_constant_rate_with_vegeta(place: Place, generator
     sent = payloads(tmp_path / "p")
     found = fleet.attack(ENDPOINT, sent, rate=40, seconds=1, timeout_s=1, workdir=tmp_path / "w")
     assert (found.generator.tool, found.planned, len(found.samples)) == ("vegeta", 40, 40)
+    assert datetime.fromisoformat(found.started).tzinfo is not None
     alone = fleet.play(ENDPOINT, SHOT, sent, workdir=tmp_path / "w")
     assert alone.generator.runners == 1
 

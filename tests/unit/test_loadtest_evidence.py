@@ -13,7 +13,11 @@ STATE = {
     "workers": 1,
     "batches": {"1": 90, "4": 10},
     "cgroup": {"nr_periods": 100, "nr_throttled": 3, "throttled_us": 1200},
-    "requests": 130,
+    "requests": {"v1 200": 100, "v2 503": 28, "http 400": 2},
+    "in_flight": 1,
+    "image": "podium/predictor-ort:1",
+    "provider_nodes": {"CPUExecutionProvider": 40},
+    "stages": {"answers": 100.0, "decode": 0.5, "compute": 1.25},
     "pid": 17,
 }
 
@@ -30,6 +34,11 @@ def test_the_state_of_the_contract_is_read_whole() -> None:
         nr_periods=100,
         nr_throttled=3,
         requests=130,
+        in_flight=1,
+        image="podium/predictor-ort:1",
+        provider_nodes={"CPUExecutionProvider": 40},
+        stages_s={"decode": 0.5, "compute": 1.25},
+        staged=100,
     )
 
 

@@ -191,7 +191,7 @@ def test_a_run_is_on_record_with_what_it_was_about_and_its_files(tmp_path: Path)
     assert log["intended"].count == record.sent == len(run.samples)
     assert record.latency.file == "01-hold.hdr"
     unmeasured = {proof.check for proof in record.passport if proof.ok is None}
-    assert unmeasured == {"not-warm", "unexplained-time", "misplaced"}
+    assert unmeasured == {"not-warm", "unexplained-time", "misplaced", "provider-fallback"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from loadtest.cures import CURES, cure_of
 from loadtest.errors import VoidRunError
 from loadtest.evidence import (
     AnswerEvidence,
@@ -46,6 +47,8 @@ def sampled_little(seed: int = 2) -> LittleEvidence:
     return LittleEvidence(in_flight(40, 0.015, seed)[1], arrivals.size / 10, float(np.mean(departures - arrivals)))
 
 
+CPU = "CPUExecutionProvider"
+IMAGE = "registry.example/podium/predictor-ort@sha256:" + "0f" * 32
 BEFORE = ServerState(
     identity="pid 17",
     address="ab" * 32,
@@ -55,6 +58,8 @@ BEFORE = ServerState(
     batches={1: 50},
     nr_periods=1000,
     nr_throttled=20,
+    provider_nodes={CPU: 40},
+    image=IMAGE,
 )
 AFTER = replace(BEFORE, batches={1: 150, 4: 75}, nr_periods=1100, nr_throttled=21)
 PLACED = PlacementEvidence("n1", "epyc", {"node class": "epyc", "cpu": "1"}, {"node class": "epyc", "cpu": "1"})
@@ -77,7 +82,9 @@ HEALTHY = RunEvidence(
     is_alive=True,
     replicas=ReplicaEvidence(frozenset({"a"}), frozenset({"a"})),
     placement=[PLACED, PLACED],
-    artifact=ArtifactEvidence("ab" * 32, "cd" * 32, {"food11-ort-fp32": "01"}, "02"),
+    artifact=ArtifactEvidence(
+        "ab" * 32, "cd" * 32, {"food11-ort-fp32": "01"}, "02", provider=CPU, quantized=12, image=IMAGE
+    ),
     batches=BatchEvidence(max_batch=8, answered=400, sent=400, is_concurrent=True),
     answers=AnswerEvidence(checked=400, wrong=0),
     errors=ErrorEvidence({"503": 3, "0": 1}, counted=5),
@@ -148,6 +155,10 @@ FAULTS: list[tuple[str, RunEvidence]] = [
     ("wrong-artifact", replace(HEALTHY, artifact=replace(HEALTHY.artifact, unlike={"food11-ort-fp32": "02"}))),  # type: ignore[type-var]
     ("preprocessing-skew", replace(HEALTHY, artifact=ArtifactEvidence("ab" * 32, "00" * 32))),
     ("preprocessing-skew", replace(HEALTHY, artifact=ArtifactEvidence("ab" * 32, None))),
+    ("wrong-artifact", replace(HEALTHY, after=replace(AFTER, image=IMAGE[:-1] + "0"))),
+    ("wrong-artifact", replace(HEALTHY, artifact=replace(HEALTHY.artifact, image="podium/predictor-ort:1"))),  # type: ignore[type-var]
+    ("provider-fallback", replace(HEALTHY, after=replace(AFTER, provider_nodes={CPU: 35, "OpenVINO": 5}))),
+    ("provider-fallback", replace(HEALTHY, artifact=replace(HEALTHY.artifact, quantized=0))),  # type: ignore[type-var]
     ("unbatched", replace(HEALTHY, after=replace(AFTER, batches={1: 450}))),
     ("unbatched", replace(HEALTHY, after=replace(AFTER, batches={1: 150, 4: 76}))),
     ("unbatched", replace(HEALTHY, after=replace(AFTER, batches={1: 150, 4: 74}))),
@@ -169,6 +180,13 @@ def test_a_planted_fault_is_called_by_exactly_its_name(name: str, evidence: RunE
         require_valid(proofs)
     assert caught.value.name == name
     assert f"void:{name}" in str(caught.value)
+    assert caught.value.hint == f"{CURES[name]}; then run it again"
+
+
+def test_every_proof_has_a_remedy_of_its_own() -> None:
+    assert set(CURES) == set(CHECKS)
+    assert len(set(CURES.values())) == len(CHECKS)
+    assert cure_of("of-another-release") == ""
 
 
 def test_a_fault_is_planted_for_every_proof() -> None:
@@ -300,6 +318,40 @@ def test_a_server_seen_only_once_may_still_be_known_to_have_lived() -> None:
     assert proof(replace(HEALTHY, after=None), "restarted").ok is True
     assert proof(replace(HEALTHY, after=None, restarts=None, is_alive=None), "restarted").ok is None
     assert proof(replace(HEALTHY, after=None, is_alive=False), "restarted").ok is False
+
+
+def test_operators_that_engines_leave_on_the_cpu_are_no_fallback() -> None:
+    few = replace(HEALTHY, after=replace(AFTER, provider_nodes={CPU: 36, "OpenVINO": 4}))
+    assert failing(few) == []
+    assert "36 of 40 operators run on CPUExecutionProvider, 4 on OpenVINO" in proof(few, "provider-fallback").evidence
+    silent = replace(HEALTHY, after=replace(AFTER, provider_nodes={}))
+    unsaid = replace(HEALTHY, artifact=ArtifactEvidence("ab" * 32, "cd" * 32))
+    assert [proof(one, "provider-fallback").ok for one in (silent, unsaid)] == [None, None]
+
+
+def test_an_image_is_the_same_under_another_name_of_its_digest() -> None:
+    elsewhere = f"mirror.example/ort@{IMAGE.partition('@')[2]}"
+    assert failing(replace(HEALTHY, after=replace(AFTER, image=elsewhere))) == []
+    for tagged in ("registry.example/podium/predictor-ort:1", "registry.example/podium/predictor-ort"):
+        assert failing(replace(HEALTHY, after=replace(AFTER, image=tagged))) == []
+    assert failing(replace(HEALTHY, after=replace(AFTER, image="registry.example:5000/podium/x:1"))) == [
+        "wrong-artifact"
+    ]
+    # Nobody said what it should be, and it changed all the same.
+    changed = replace(HEALTHY, artifact=ArtifactEvidence("ab" * 32, "cd" * 32), after=replace(AFTER, image="other:2"))
+    assert failing(changed) == ["wrong-artifact"]
+    assert "from the image other:2 and not from registry.example" in proof(changed, "wrong-artifact").evidence
+
+
+def test_time_outside_a_server_is_only_missed_where_somebody_knows_it() -> None:
+    half = PartsEvidence({"compute": 0.010}, 0.020)
+    assert failing(replace(HEALTHY, parts=half)) == ["unexplained-time"]
+    assert failing(replace(HEALTHY, parts=replace(half, is_all=False))) == []
+    assert failing(replace(HEALTHY, parts=PartsEvidence({"compute": 0.030}, 0.020, is_all=False))) == [
+        "unexplained-time"
+    ]
+    assert proof(replace(HEALTHY, parts=replace(half, noise_s=0.010)), "unexplained-time").value == 0.0
+    assert proof(replace(HEALTHY, parts=half, over_saturated=True), "unexplained-time").ok is None
 
 
 def test_a_model_that_does_not_batch_is_not_asked_to() -> None:

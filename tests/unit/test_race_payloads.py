@@ -9,9 +9,13 @@ import pytest
 
 from loadtest.errors import ScheduleError
 from loadtest.protocols import request_as
-from podium.payloads import payload_folder
+from podium.gate import data_digest
+from podium.payloads import payload_folder, sure_answers
 from predictors.card import load_card
+from predictors.data import data_root, load_split
 from predictors.imaging import preprocessing
+from predictors.manifest import MEASURED
+from tests.artifacts import vector_artifact
 from tests.sources import stripes_data, stripes_source
 
 
@@ -98,3 +102,19 @@ def test_many_test_images_are_sampled_over_the_whole_split(model: Path) -> None:
     # 4 of 200 files of each label are real images and do not start with their label.
     for label in ("rows", "columns", "plain"):
         assert 82 <= sum(content.startswith(label.encode()) for content in seen) <= 86
+
+
+def test_only_classes_that_were_measured_and_are_clear_are_right_answers(model: Path, tmp_path: Path) -> None:
+    artifact = vector_artifact(tmp_path / "artifact")
+    asked = {"fingerprint": "f00d", "protocol": "v1-image"}
+    assert sure_answers(model, artifact, **asked) == {}
+    split = load_split(load_card(model), model, "test", data_root())
+    logits = np.zeros((len(split.files), 3), dtype=np.float32)
+    logits[:, 1] = 5.0
+    # One that another class comes near, and one of another class.
+    logits[2, 2], logits[4, 0] = 3.5, 9.0
+    kept = artifact / MEASURED / f"f00d-{data_digest(split)[:16]}.npy"
+    kept.parent.mkdir(exist_ok=True)
+    np.save(kept, np.column_stack([split.labels.astype(np.float32), logits]))
+    found = sure_answers(model, artifact, **asked)
+    assert found == {f"{number:04d}": 0 if number == 4 else 1 for number in range(12) if number != 2}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.cures import CURES
 from podium import figures
-from podium.entry import Entry
+from podium.entry import Entry, Proof
 from podium.errors import MachineError
 from podium.racefile import RaceError, read_race, write_race
 from podium.report import render_report, report_html
@@ -197,3 +198,34 @@ def test_report_that_cannot_be_written_is_an_error_with_a_remedy(finished: Path,
 def test_folder_without_a_race_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RaceError):
         render_report(tmp_path)
+
+
+def test_the_winner_is_served_with_as_many_cores_as_it_was_measured_with(race_folder: Path) -> None:
+    race = read_race(race_folder)
+    assert "--cpus 1" in outline(report_html(race_folder)).text
+    wide = {"local": {**race.environment["local"], "cpus": 2.0}}
+    write_race(race_folder, race.model_copy(update={"environment": wide}))
+    page = outline(report_html(race_folder)).text
+    assert "--cpus 2" in page
+    assert "--cpus 1" not in page
+
+
+def test_limits_that_differ_between_node_classes_are_shown_for_each(race_folder: Path) -> None:
+    race = read_race(race_folder)
+    limits = {"local": {"throttled": 0.01}, "epyc": {"throttled": 0.01}}
+    write_race(race_folder, race.model_copy(update={"thresholds": limits}))
+    assert "thresholds: epyc" not in outline(report_html(race_folder)).text
+    limits["epyc"] = {"throttled": 0.03}
+    write_race(race_folder, race.model_copy(update={"thresholds": limits}))
+    page = report_html(race_folder)
+    assert "epyc:\n    throttled: 0.03" in page
+
+
+def test_a_proof_that_failed_says_what_to_do(race_folder: Path) -> None:
+    race = read_race(race_folder)
+    failing = Proof(check="late", ok=False, value=30.0, limit=10.0, evidence="late", remedy="give it more cores")
+    entries = (race.variants[0].model_copy(update={"passport": (failing,), "void": "late"}), *race.variants[1:])
+    write_race(race_folder, race.model_copy(update={"variants": entries}))
+    page = outline(report_html(race_folder)).text
+    assert "give it more cores" in page
+    assert CURES["late"] in page

@@ -1,6 +1,6 @@
 // One user: takes the next request when its time has come, sends it once, says how it ended. Never retries.
 
-import { body, call, done, failed, headers, isRightAnswer, items, mark, next, pick } from 'k6/x/hdr';
+import { body, call, done, failed, headers, holds, isRightAnswer, items, label, mark, next, pick } from 'k6/x/hdr';
 import { sleep } from 'k6';
 import http from 'k6/http';
 
@@ -23,12 +23,24 @@ function paramsFor(shot, payload) {
   return paramsOf[payload];
 }
 
+const knownOf = {};
+
+function knownFor(payload) {
+  if (!knownOf[payload]) {
+    knownOf[payload] = {
+      label: label(payload),
+      holds: (answer, from, size) => holds(payload, answer, from, size),
+    };
+  }
+  return knownOf[payload];
+}
+
 function sendHttp(shot, payload) {
   const answer = http.post(shot.url, body(payload), paramsFor(shot, payload));
   done(answer.status);
   if (answer.status === 0) failed(answer.error_code, answer.error);
   const isAnswer = answer.status >= 200 && answer.status < 300;
-  mark(isAnswer && isRight(shot.protocol, answer, items(payload)));
+  mark(isAnswer && isRight(shot.protocol, answer, items(payload), knownFor(payload)));
   return answer.status;
 }
 

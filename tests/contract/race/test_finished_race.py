@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.passport import CHECKS
 from loadtest.records import read_record
+from podium.calibration import Calibration, calibration_folder, write_calibration
 from podium.entry import Entry
+from podium.gate import quality_mark
 from podium.racefile import Race, read_race
 from tests.contract.race.racing import RACE_S, RATE, WHOLE, Ended, Place, Workshop, records
 
+THROTTLED = 0.045
 RACED = ("ort-fp32", "ort-int8")
 REJECTED = "ort-int8-coarse"
 FILES = re.compile(
@@ -41,7 +45,14 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     place = workshop.place(tmp_path_factory.mktemp("finished"), profile=WHOLE)
-    ended = place.run(place.race_words("-o", "json"))
+    limits = Calibration(
+        node_class="local", fingerprint=quality_mark(), thresholds={"throttled": THROTTLED}, runs=59, made="2026-01-02"
+    )
+    written = write_calibration(calibration_folder(place.store), limits)
+    try:
+        ended = place.run(place.race_words("-o", "json"))
+    finally:
+        written.unlink()
     assert ended.code == 6, ended.err
     return Finished(place, ended, place.folder, read_race(place.folder))
 
@@ -78,6 +89,29 @@ def test_every_run_has_a_record_with_a_passport(finished: Finished, variant: str
         assert record.race == finished.race.race_id
         assert record.address == entry.address
         assert record.fingerprint == finished.race.fingerprints["local"]
+
+
+@pytest.mark.parametrize("variant", RACED)
+def test_a_block_has_evidence_for_every_proof_that_one_machine_can_have(finished: Finished, variant: str) -> None:
+    valid = [record for record in records(finished.folder, f"colors-{variant}", "hold") if record.void is None]
+    assert valid
+    for record in valid:
+        proofs = {proof.check: proof for proof in record.passport}
+        assert tuple(proofs) == CHECKS
+        # There is one place to be, and periods are only counted where a quota is.
+        assert {check for check, proof in proofs.items() if proof.ok is None} <= {"misplaced", "throttled"}
+        assert "9 parts sum to" in proofs["unexplained-time"].evidence
+        found = re.fullmatch(r"0 of ([\d,]+) checked answers differ", proofs["wrong-answers"].evidence)
+        assert found is not None
+        assert int(found[1].replace(",", "")) > 0
+
+
+def test_the_limits_on_record_are_those_that_were_applied(finished: Finished) -> None:
+    race = finished.race
+    thresholds = race.profile["thresholds"]
+    assert isinstance(thresholds, dict)
+    assert thresholds["throttled"] == race.thresholds["local"]["throttled"] == THROTTLED
+    assert f"throttled: {THROTTLED}" in (finished.folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("variant", RACED)
