@@ -204,8 +204,7 @@ def test_looking_after_each_block_seldom_fails_a_server_at_its_limit() -> None:
             if is_settled(blocks, LATENCY, level="quick"):
                 early += 1
                 break
-    # Five looks at 95 % each would end about one in eight of them.
-    assert early <= 0.05 * 400
+    assert early <= 0.05 * 400  # Five looks at 95 % each would end about one in eight of them.
 
 
 def wrong_fails(level: Level, races: int) -> tuple[int, int]:
@@ -218,11 +217,8 @@ def wrong_fails(level: Level, races: int) -> tuple[int, int]:
         while len(blocks) < 5 and not is_settled(blocks, slo, level=level):
             errors = random.random(2000) < 0.1
             blocks.append(BlockOutcome(np.where(errors, 2.0, 0.01), errors, 60.0, 2000, 2000))
-        has_failed = judge(blocks, slo, level=level).status == "FAIL"
-        # Whatever ends a hold early is judged a FAIL as well.
-        assert has_failed or len(blocks) == 5
-        early += has_failed and len(blocks) < 5
-        failed += has_failed
+        failed += judge(blocks, slo, level=level).status == "FAIL"
+        early += len(blocks) < 5
     return failed, early
 
 
