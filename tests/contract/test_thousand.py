@@ -212,7 +212,9 @@ def test_malformed_input_is_refused_and_the_server_goes_on(
 
 
 @pytest.mark.row("R12", "all groups after each other: memory +≤ 20 MiB")
-def test_all_of_them_together_keep_no_memory(start: Starter, vector_folder: Path, image_folder: Path) -> None:
+def test_all_of_them_together_keep_no_memory(
+    start: Starter, vector_folder: Path, image_folder: Path, record_property: Record
+) -> None:
     hosts = {False: start(vector_folder), True: start(image_folder)}
     cases = [(case, b"/tinyimg" in case.data[:100]) for group in GROUPS for case in cases_of(group)]
     costs = {key: Cost(host.process.pid) for key, host in hosts.items()}
@@ -227,6 +229,7 @@ def test_all_of_them_together_keep_no_memory(start: Starter, vector_folder: Path
             break
     assert growth <= GROWTH
     assert hosts[False].is_good()
+    record_property("R12", f"{len(cases)} in all: memory {growth >> 20:+} MiB")
 
 
 @pytest.mark.row("R12", "the same over gRPC")
