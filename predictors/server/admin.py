@@ -75,6 +75,7 @@ class Admin:
                 "node_class": predictor.settings.node_class,
             },
             ready_s=predictor.ready_s,
+            decoder_ends=dict(predictor.images.decoder.ends) if predictor.images else {},
         )
 
     def state(self) -> dict[str, Any]:

@@ -16,7 +16,13 @@ __all__ = ["Decodes", "ImageReader", "InProcess"]
 
 
 class Decodes(Protocol):
-    """What turns encoded images into pixels, somewhere."""
+    """What turns encoded images into pixels, somewhere.
+
+    Attributes:
+        ends: How often a process of it ended, by reason.
+    """
+
+    ends: dict[str, int]
 
     @property
     def is_lost(self) -> bool:
@@ -66,6 +72,7 @@ class InProcess:
     is_lost = False
 
     def __init__(self, preprocessing: Preprocessing) -> None:
+        self.ends: dict[str, int] = {}
         self._cropping = Cropping.of(preprocessing)
 
     def fork(self) -> None:

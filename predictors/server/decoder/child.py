@@ -66,6 +66,7 @@ def live(channel: int, region: Region, cropping: Cropping, parent: int) -> NoRet
 def serve(channel: int, region: Region, cropping: Cropping) -> None:
     """Decode what lies in the region whenever the other end says so."""
     while request := os.read(channel, REQUEST.size):
+        region.begin()
         body = region.body(*REQUEST.unpack(request))
         try:
             # By its class the result is what `Cropping` returns.

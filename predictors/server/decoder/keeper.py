@@ -1,11 +1,12 @@
 """The server's side of the decoder: hand an image over, wait for its pixels, and see to it that there is a decoder.
 
 An image that ends its decoder, or has had it compute for too long, is refused; the others wait for the next one. A
-thread waits for the end of each decoder and starts the next, not more often than a machine can bear. The first is forked
-off a server that has only begun; later ones are started anew, because a process with an engine's threads must not be
-forked.
+thread waits for the end of each decoder and starts the next, not more often than a machine can bear. The first is
+forked off a server that has only begun; later ones are started anew, because a process with an engine's threads must
+not be forked.
 """
 
+import contextlib
 import gc
 import json
 import logging
@@ -17,7 +18,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,10 +42,12 @@ _WALL_S: Final = 10.0
 _LOOK_MS: Final = 50
 _START_S: Final = 20.0
 _PACE_S: Final = 0.25
-_PATIENCE_S: Final = 5.0
+_PATIENCE_S: Final = 10.0
 _LOST_S: Final = 3.0
 _CLOSE_S: Final = 2.0
 _LONGEST: Final = 64
+# One decoder may end of itself just when it is asked; two in a row do not.
+_ATTEMPTS: Final = 2
 # Why a decoder ended: an image took it too long, an image broke it, or neither.
 ENDS: Final = ("time", "image", "idle")
 _START: Final = (
@@ -58,15 +60,14 @@ class _Child:
     """A decoder's process and this end of its channel, which is closed when nobody has it in hand any more.
 
     Attributes:
-        is_busy: Whether an image was handed over and nothing has come back.
-        is_late: Whether it was given up for the time it took.
+        is_busy: Whether an image was handed over and no answer has come back.
         is_over: Whether it has ended and its number may be another process's.
     """
 
     def __init__(self, pid: int, ours: socket.socket) -> None:
         self.pid = pid
         self.channel = ours.detach()
-        self.is_filtered = self.is_busy = self.is_late = self.is_over = False
+        self.is_filtered = self.is_busy = self.is_over = False
 
     def __del__(self) -> None:
         os.close(self.channel)
@@ -79,11 +80,6 @@ class _Child:
         except OSError:
             return None
 
-    @property
-    def end(self) -> str:
-        """Why it ended."""
-        return "time" if self.is_late else "image" if self.is_busy else "idle"
-
 
 class Decoder:
     """Decodes images for one preprocessing in a process of its own.
@@ -95,7 +91,7 @@ class Decoder:
     """
 
     def __init__(self, preprocessing: Preprocessing, body_bytes: int, *, kind: type[Cropping] = Cropping) -> None:
-        self.ends: Counter[str] = Counter()
+        self.ends = dict.fromkeys(ENDS, 0)
         self._preprocessing = preprocessing
         self._kind = kind
         self._region = Region.make(preprocessing, body_bytes)
@@ -185,7 +181,7 @@ class Decoder:
         return {
             "pid": child.pid if child is not None else None,
             "is_filtered": child is not None and child.is_filtered,
-            "ends": {reason: self.ends[reason] for reason in ENDS},
+            "ends": self.ends,
             "cpu_s": round(self.cpu_s(), 3),
         }
 
@@ -204,53 +200,55 @@ class Decoder:
         self._region.close()
 
     def _asked(self, size: int) -> Reply:
-        """Have the decoder look at the region; only what it was told of can have ended it."""
-        while True:
-            child = self._present()
-            spent_s, began = child.cpu_s(), time.monotonic()
-            child.is_busy = True
-            try:
-                os.write(child.channel, REQUEST.pack(size))
-            except OSError:
-                # It was gone before that: the next one is on its way.
-                child.is_busy = False
-                self._part(child)
-                continue
-            return self._heard(child, spent_s, began)
+        """Have the decoder look at the region; only what it has begun with can have ended it.
 
-    def _heard(self, child: _Child, spent_s: float | None, began: float) -> Reply:
+        Raises:
+            InputError: It has ended over this image, or takes too long.
+            NotReadyError: There is none now.
+        """
+        for _ in range(_ATTEMPTS):
+            child = self._present()
+            child.is_busy = True
+            is_late, reply = False, None
+            with contextlib.suppress(OSError):
+                spent_s, began = child.cpu_s(), time.monotonic()
+                os.write(child.channel, REQUEST.pack(size))
+                is_late = not self._is_heard(child, spent_s, began)
+                reply = None if is_late else Reply.read(os.read(child.channel, _LONGEST))
+            if reply is not None and reply.outcome in tuple(Outcome):
+                child.is_busy = False
+                return reply
+            is_guilty = is_late or self._region.is_begun
+            self.ends["time" if is_late else "image" if is_guilty else "idle"] += 1
+            self._forget(child)
+            self._kill(child)
+            if is_late:
+                raise InputError("the image takes too long to decode", "send a smaller or simpler image")
+            if is_guilty:
+                raise InputError("the image cannot be decoded", "send one whole image file as the body")
+        raise NotReadyError("images cannot be decoded now", "come again later")
+
+    def _is_heard(self, child: _Child, spent_s: float | None, began: float) -> bool:
+        """Wait for an answer, or the end; tell whether one came before the image took too long."""
         poll = select.poll()
         poll.register(child.channel, select.POLLIN)
         while not poll.poll(_LOOK_MS):
             now_s, wall_s = child.cpu_s(), time.monotonic() - began
             used_s = wall_s if now_s is None or spent_s is None else now_s - spent_s
             if used_s > CPU_S or wall_s > _WALL_S:
-                child.is_late = True
-                self._part(child)
-                raise InputError("the image takes too long to decode", "send a smaller or simpler image")
-        try:
-            reply = Reply.read(os.read(child.channel, _LONGEST))
-        except OSError:
-            reply = None
-        if reply is None or reply.outcome not in tuple(Outcome):
-            self._part(child)
-            raise InputError("the image cannot be decoded", "send one whole image file as the body")
-        child.is_busy = False
-        return reply
+                return False
+        return True
 
     def _present(self) -> _Child:
         with self._changed:
-            self._changed.wait_for(lambda: self._child is not None or self._is_closing, _PATIENCE_S)
+            patience_s = 0.0 if self.is_lost else _PATIENCE_S
+            self._changed.wait_for(lambda: self._child is not None or self._is_closing, patience_s)
             if self._child is None or self._is_closing:
                 raise NotReadyError("images cannot be decoded now", "come again later")
             return self._child
 
-    def _part(self, child: _Child) -> None:
-        """Part with a decoder, whatever it does; the thread that waits for its end starts the next."""
-        self._forget(child)
-        self._kill(child)
-
     def _forget(self, child: _Child) -> None:
+        """Ask it nothing any more; the thread that waits for its end starts the next."""
         with self._changed:
             if self._child is child:
                 self._child = None
@@ -330,10 +328,11 @@ class Decoder:
             child.is_over = True
         self._spent_s += used.ru_utime + used.ru_stime
         if not self._is_closing:
-            self.ends[child.end] += 1
+            if not child.is_busy:
+                self.ends["idle"] += 1
             code = os.waitstatus_to_exitcode(status)
             told = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-            known = {"process": child.pid, "end": told, "reason": child.end}
+            known = {"process": child.pid, "end": told, "had_an_image": child.is_busy}
             _log.warning("a decoder ended", extra={"fields": known})
 
 

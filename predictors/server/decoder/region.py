@@ -32,7 +32,9 @@ class Region:
     def __init__(self, file: int, preprocessing: Preprocessing, body_bytes: int) -> None:
         channels, height, width = preprocessing.shape
         room = max(channels * height * width, _TEXT_BYTES)
-        self._body_at = -(-room // mmap.PAGESIZE) * mmap.PAGESIZE
+        # Behind the pixels a byte that says whether the decoder has begun; the body begins on a page of its own.
+        self._begun_at = room
+        self._body_at = -(-(room + 1) // mmap.PAGESIZE) * mmap.PAGESIZE
         self._memory = mmap.mmap(file, self._body_at + body_bytes)
         self.file = file
         self.body_bytes = body_bytes
@@ -45,12 +47,22 @@ class Region:
         """Make a new one, which nobody can make smaller under who uses it."""
         file = os.memfd_create("images", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         channels, height, width = preprocessing.shape
-        os.ftruncate(file, channels * height * width + _TEXT_BYTES + mmap.PAGESIZE + body_bytes)
+        os.ftruncate(file, channels * height * width + _TEXT_BYTES + 2 * mmap.PAGESIZE + body_bytes)
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         return cls(file, preprocessing, body_bytes)
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the decoder has begun with the body that was put last."""
+        return self._memory[self._begun_at] != 0
+
+    def begin(self) -> None:
+        """In the decoder: say that what happens from here on is the image's doing."""
+        self._memory[self._begun_at] = 1
+
     def put_body(self, body: bytes) -> None:
         """Write an encoded image of at most `body_bytes`."""
+        self._memory[self._begun_at] = 0
         self._memory[self._body_at : self._body_at + len(body)] = body
 
     def body(self, size: int) -> bytes:
