@@ -23,6 +23,7 @@ from typing import Any
 from PIL import Image
 
 from predictors import imaging
+from predictors.imaging import Preprocessing
 from predictors.runtimes import Array
 from predictors.server import core, images, loading, logs, origin, ports, process, receiver, tensors
 from predictors.server.batcher import Batcher
@@ -110,7 +111,11 @@ def _without_cancel() -> None:
 
 
 def _without_decoder() -> None:
-    core.Decoder = lambda preprocessing, body_bytes: InProcess(preprocessing)  # type: ignore[assignment,attr-defined]
+    def decode_here(preprocessing: Preprocessing, body_bytes: int) -> InProcess:
+        del body_bytes
+        return InProcess(preprocessing)
+
+    core.Decoder = decode_here  # type: ignore[assignment,attr-defined]
 
 
 def _without_digests() -> None:
