@@ -42,7 +42,7 @@ _WALL_S: Final = 10.0
 _LOOK_MS: Final = 50
 _START_S: Final = 20.0
 _PACE_S: Final = 0.25
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 5.0
 _LOST_S: Final = 3.0
 _CLOSE_S: Final = 2.0
 _LONGEST: Final = 64
@@ -125,7 +125,10 @@ class Decoder:
         try:
             pid = os.fork()
         except OSError as error:
-            raise _no_room(error) from error
+            ours.close()
+            theirs.close()
+            told = f"the decoder cannot be started: {error.strerror}"
+            raise WorkerError(told, "give it room for one more process") from error
         if pid == 0:
             live(theirs.fileno(), self._region, self._kind.of(self._preprocessing), parent)
         theirs.close()
@@ -218,6 +221,8 @@ class Decoder:
             if reply is not None and reply.outcome in tuple(Outcome):
                 child.is_busy = False
                 return reply
+            if self._is_closing:
+                break
             is_guilty = is_late or self._region.is_begun
             self.ends["time" if is_late else "image" if is_guilty else "idle"] += 1
             self._forget(child)
@@ -338,7 +343,3 @@ class Decoder:
 
 def _linked() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-
-
-def _no_room(error: OSError) -> WorkerError:
-    return WorkerError(f"the decoder cannot be started: {error.strerror}", "give it room for one more process")
