@@ -4,6 +4,7 @@ It is forked off a server that has only begun, which costs neither time nor memo
 `predictors.server.decoder.keeper` once there is an engine with threads. It ends when the server does.
 """
 
+import ctypes
 import dataclasses
 import gc
 import io
@@ -12,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import NoReturn, Self
+from typing import Final, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,10 @@ from predictors.server.decoder.region import Region
 from predictors.server.decoder.wire import READY, REQUEST, Outcome, Reply
 
 __all__ = ["Cropping", "live", "main", "serve", "warm_decoders"]
+
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+_KEPT_BYTES: Final = 16 << 20
 
 
 class Cropping(Preprocessing):
@@ -50,6 +55,7 @@ def live(channel: int, region: Region, cropping: Cropping, parent: int) -> NoRet
     code = 1
     try:
         sandbox.leave(parent, {channel, region.file})
+        _keep_memory()
         warm_decoders(cropping)
         gc.freeze()
         is_filtered = sandbox.shut_in()
@@ -101,6 +107,14 @@ def warm_decoders(images: Preprocessing) -> None:
         images.decode(b"\xff\xd8\xff")
     except InputError:
         return
+
+
+def _keep_memory() -> None:
+    """Have the allocator of C keep what a usual image needs, which it would fetch anew, page by page, for each."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES // 4)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def main(arguments: Sequence[str], kind: type[Cropping]) -> NoReturn:

@@ -42,8 +42,8 @@ _WALL_S: Final = 10.0
 _LOOK_MS: Final = 50
 _START_S: Final = 20.0
 _PACE_S: Final = 0.25
-_PATIENCE_S: Final = 5.0
-_LOST_S: Final = 3.0
+_PATIENCE_S: Final = 8.0
+_LOST_S: Final = 5.0
 _CLOSE_S: Final = 2.0
 _LONGEST: Final = 64
 # One decoder may end of itself just when it is asked; two in a row do not.
