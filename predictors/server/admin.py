@@ -75,6 +75,7 @@ class Admin:
                 "node_class": predictor.settings.node_class,
             },
             ready_s=predictor.ready_s,
+            decoder_ends=dict(predictor.images.decoder.ends) if predictor.images else {},
         )
 
     def state(self) -> dict[str, Any]:
@@ -82,6 +83,7 @@ class Admin:
         predictor = self._predictor
         settings, model, batcher = predictor.settings, predictor.model, predictor.batcher
         engine = predictor.engine
+        decoder = predictor.images.decoder if predictor.images else None
         throttled = cgroup.throttling()
         place = memory_place()
         assigned = engine.runtime.nodes if engine is not None and isinstance(engine.runtime, Assigned) else {}
@@ -113,7 +115,8 @@ class Admin:
             "requests": self._metrics.requests(),
             "stages": self._metrics.stages(),
             "cgroup": throttled.document() if throttled else None,
-            "cpu_s": round(time.process_time(), 3),
+            "cpu_s": round(time.process_time() + (decoder.cpu_s() if decoder else 0.0), 3),
+            "decoder": decoder.document() if decoder else None,
             "memory": place.document() if place else None,
             "rss_bytes": resident_bytes(),
             "ready_parts": predictor.ready_s,

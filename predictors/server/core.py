@@ -7,17 +7,22 @@ same admission.
 
 import asyncio
 import gc
+import logging
+import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from predictors.errors import NotReadyError
+from predictors.imaging import Preprocessing
 from predictors.runtimes import OwnBatches, Roaming
 from predictors.server.batcher import Batcher, BatchPolicy
+from predictors.server.decoder.keeper import Decoder
+from predictors.server.images import ImageReader
 from predictors.server.job import Job
 from predictors.server.lane import Lane, Outcome
-from predictors.server.loading import Engine
+from predictors.server.loading import Engine, timed
 from predictors.server.memory import return_freed
 from predictors.server.model import ServedModel
 from predictors.server.origin import Origin
@@ -25,6 +30,8 @@ from predictors.server.relay import Relay
 from predictors.server.settings import Settings
 
 __all__ = ["Health", "Predictor", "State"]
+
+_log = logging.getLogger(__name__)
 
 _CLOSE_S = 0.5
 # Health waits no longer than that for an engine that computes on the event loop.
@@ -55,6 +62,7 @@ class Predictor:
     """A model that can be asked, once it is opened (it is known what it takes) and loaded (it is warm).
 
     Attributes:
+        images: Reads encoded images, where the model takes any.
         whole: Of the server that it is one of several processes of. Whoever asks one of them means all.
     """
 
@@ -65,8 +73,11 @@ class Predictor:
         self.ready_s: dict[str, float] = {}
         self.engine: Engine | None = None
         self.batcher: Batcher | Relay | None = None
+        self.images: ImageReader | None = None
         self._origin = origin
         self._model = origin.model
+        if self._model is not None and self._model.preprocessing is not None:
+            self.images = _reader(self._model, self._model.preprocessing)
         self._began = time.monotonic()
         self._refused_since_ns = 0
         self._compute: Lane | None = None
@@ -83,6 +94,7 @@ class Predictor:
     def health(self) -> Health:
         """Of this process alone."""
         is_lost = self.batcher is not None and self.batcher.is_lost
+        is_lost = is_lost or (self.images is not None and self.images.decoder.is_lost)
         stalled_for = self._stalled_for()
         return Health(
             is_live=stalled_for < _HUNG, is_ready=self.state is State.READY and not is_lost and stalled_for < 1
@@ -114,6 +126,15 @@ class Predictor:
         if state is State.LOADING or is_late:
             raise NotReadyError("the model takes no requests now", "come again, or ask another replica")
 
+    def fork(self) -> None:
+        """Make the processes that it needs out of this one, which has one thread and no event loop yet.
+
+        Raises:
+            WorkerError: There is no room for them.
+        """
+        if self.images is not None:
+            self.images.decoder.fork()
+
     async def open(self) -> None:
         """Learn what the model takes and gives, where that is not known already.
 
@@ -128,7 +149,10 @@ class Predictor:
 
         Raises:
             ArtifactError: The model is refused.
+            WorkerError: Images cannot be decoded.
         """
+        if self.images is not None:
+            self.images.decoder.open()
         self.start(await self._in_engine(self._load))
 
     def start(self, engine: Engine) -> None:
@@ -200,11 +224,16 @@ class Predictor:
             self.batcher.close()
             # Its processes end when asked to, whatever they do.
             self.engine.runtime.close()
+        if self.images is not None:
+            self.images.decoder.close()
         lanes = {lane for lane in (self._compute, self._preparation) if lane is not None}
         return all(lane.close(_CLOSE_S) for lane in lanes)
 
     def _load(self) -> Engine:
         engine = self._origin.load()
+        if self.images is not None:
+            with timed(engine.ready_s, "decoder"):
+                self.images.decoder.wait()
         if isinstance(engine.runtime, OwnBatches):
             engine.runtime.gather(engine.gather, self.settings.max_delay_s)
         return_freed()
@@ -225,3 +254,11 @@ class Predictor:
         done: asyncio.Future[Outcome[T]] = asyncio.get_running_loop().create_future()
         self._engine_lane().put(work, done.set_result)
         return (await done).result()
+
+
+def _reader(model: ServedModel, preprocessing: Preprocessing) -> ImageReader:
+    name = model.variant.inputs[0].name
+    if sys.platform != "linux":
+        _log.warning("images are decoded in the server's own process on this system")
+        return ImageReader(preprocessing, name)
+    return ImageReader(preprocessing, name, Decoder(preprocessing, model.body_bytes))

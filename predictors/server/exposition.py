@@ -50,6 +50,14 @@ def _families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield _gauge(variant, "podium_in_flight", "Requests accepted and not answered.", gauges.in_flight)
     yield _gauge(variant, "podium_queue_length", "Items that wait for the engine.", gauges.queue_length)
     yield _batches(variant, gauges.batches)
+    ends = CounterMetricFamily(
+        "podium_decoder_ends",
+        "Processes that decode images and ended: an image took too long, an image broke it, or neither.",
+        labels=["variant", "reason"],
+    )
+    for reason, count in gauges.decoder_ends.items():
+        ends.add_metric([variant, reason], count)
+    yield ends
     yield _limits(variant, metrics.objective)
     info = GaugeMetricFamily("podium_variant_info", "What is served.", labels=list(gauges.info))
     info.add_metric(list(gauges.info.values()), 1)

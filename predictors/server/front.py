@@ -16,7 +16,6 @@ from predictors.server.connection import Exchange
 from predictors.server.core import Predictor
 from predictors.server.door import Door, Tenant
 from predictors.server.head import Head, HttpError
-from predictors.server.images import ImageReader
 from predictors.server.prediction import Prediction
 from predictors.server.responder import Responder
 from predictors.server.v1 import V1
@@ -61,11 +60,8 @@ class FrontEnd:
         readiness = (f"{base}/ready", f"{base}/versions/{model.version}/ready")
         self._open = frozenset(("/v2/health/live", "/v2/health/ready", *readiness))
         self.enter = None if door is None else partial(self._enter, door)
-        images = None
-        if model.preprocessing is not None:
-            images = ImageReader(model.preprocessing, model.variant.inputs[0].name)
-        self._v1 = V1(model, images)
-        self._v2 = V2(model, images)
+        self._v1 = V1(model, predictor.images)
+        self._v2 = V2(model, predictor.images)
         self._routes = self._make_routes()
 
     def __call__(self, exchange: Exchange) -> None:

@@ -1,37 +1,115 @@
 """Encoded images to the model's input tensor, with decoding and preprocessing timed apart."""
 
-import dataclasses
-import threading
 import time
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from predictors.imaging import Preprocessing
 from predictors.server.answer import Tensors
+from predictors.server.decoder.child import Cropping, warm_decoders
 from predictors.server.timing import DECODE, PREPROCESS, Stopwatch
 
-__all__ = ["ImageReader"]
+__all__ = ["Decodes", "ImageReader", "InProcess"]
 
 
-class _Clocked(Preprocessing):
-    """A preprocessing that notes when it is handed the decoded image; it computes the same."""
+class Decodes(Protocol):
+    """What turns encoded images into pixels, somewhere.
 
-    moments = threading.local()
+    Attributes:
+        ends: How often a process of it ended, by reason.
+    """
 
-    def __call__(self, image: Image.Image) -> npt.NDArray[np.float32]:
-        self.moments.decoded_ns = time.monotonic_ns()
-        return Preprocessing.__call__(self, image)
+    ends: dict[str, int]
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is nobody to ask."""
+        ...
+
+    def fork(self) -> None:
+        """Begin while this process has one thread and no event loop."""
+        ...
+
+    def open(self) -> None:
+        """Begin, where `fork` has not."""
+        ...
+
+    def wait(self) -> None:
+        """Wait until images can be decoded.
+
+        Raises:
+            WorkerError: They cannot.
+        """
+        ...
+
+    def decode(self, body: bytes, pixels: npt.NDArray[np.uint8]) -> int:
+        """Decode an image into `pixels` [height, width, channels]; return the moment at which it was decoded, in ns.
+
+        Raises:
+            InputError: It is none that the preprocessing takes.
+        """
+        ...
+
+    def cpu_s(self) -> float:
+        """Tell the processor time that other processes have spent on it, in seconds."""
+        ...
+
+    def document(self) -> dict[str, Any]:
+        """Give what `/debug/state` shows."""
+        ...
+
+    def close(self) -> None:
+        """End."""
+        ...
+
+
+class InProcess:
+    """Decodes in this process, where the kernel offers nothing to shut a decoder in with."""
+
+    is_lost = False
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.ends: dict[str, int] = {}
+        self._cropping = Cropping.of(preprocessing)
+
+    def fork(self) -> None:
+        """Do nothing."""
+
+    def open(self) -> None:
+        """Do nothing."""
+
+    def wait(self) -> None:
+        """Load what the first image would wait for."""
+        warm_decoders(self._cropping)
+
+    def decode(self, body: bytes, pixels: npt.NDArray[np.uint8]) -> int:
+        """Decode an image."""
+        pixels[...] = self._cropping.decode(body)
+        return self._cropping.decoded_ns
+
+    def cpu_s(self) -> float:
+        """Tell of none."""
+        return 0.0
+
+    def document(self) -> dict[str, Any]:
+        """Tell that it is no process."""
+        return {"pid": None}
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class ImageReader:
     """Decodes and preprocesses images for the one input of a model."""
 
-    def __init__(self, preprocessing: Preprocessing, name: str) -> None:
-        fields = {item.name: getattr(preprocessing, item.name) for item in dataclasses.fields(preprocessing)}
-        self._preprocessing = _Clocked(**fields)
+    def __init__(self, preprocessing: Preprocessing, name: str, decoder: Decodes | None = None) -> None:
+        self.decoder: Decodes = decoder or InProcess(preprocessing)
+        self._normalize = preprocessing.normalize
+        channels, height, width = preprocessing.shape
+        self._shape = (height, width, channels)
         self._name = name
 
     def read(self, bodies: Sequence[bytes], watch: Stopwatch) -> Tensors:
@@ -40,9 +118,12 @@ class ImageReader:
         Raises:
             InputError: A body is no image that the preprocessing takes.
         """
-        tensors = []
-        for body in bodies:
-            tensors.append(self._preprocessing.decode(body))
-            watch.mark_at(DECODE, self._preprocessing.moments.decoded_ns)
+        pixels = np.empty((len(bodies), *self._shape), dtype=np.uint8)
+        for place, body in enumerate(bodies):
+            decoded_ns = self.decoder.decode(body, pixels[place])
+            # Another process says so: it counts as far as it fits what this one saw.
+            watch.mark_at(DECODE, min(max(watch.last_ns, decoded_ns), time.monotonic_ns()))
             watch.mark(PREPROCESS)
-        return {self._name: np.stack(tensors) if len(tensors) > 1 else tensors[0][None]}
+        tensor = self._normalize(pixels)
+        watch.mark(PREPROCESS)
+        return {self._name: tensor}

@@ -28,7 +28,6 @@ from predictors.errors import InputError, NotReadyError, PredictorError
 from predictors.server.answer import Call, Encoded, Tensors, no_finite_answer
 from predictors.server.asking import ask
 from predictors.server.core import Predictor, State
-from predictors.server.images import ImageReader
 from predictors.server.inference import GivenTensor, TensorReaders, choose_outputs
 from predictors.server.loading import Engine
 from predictors.server.model import ServedModel
@@ -74,12 +73,13 @@ class KServeModel(Model):  # type: ignore[misc]
             origin = find_origin(self._settings)
             model = origin.open()
             self._engine = origin.load()
-            self._predictor = Predictor(origin, self._settings)
-            images = None
-            if model.preprocessing is not None:
-                images = ImageReader(model.preprocessing, model.variant.inputs[0].name)
-            self._readers = TensorReaders(model, images)
-            self._v1 = V1(model, images)
+            predictor = Predictor(origin, self._settings)
+            if predictor.images is not None:
+                predictor.images.decoder.open()
+                predictor.images.decoder.wait()
+            self._readers = TensorReaders(model, predictor.images)
+            self._v1 = V1(model, predictor.images)
+            self._predictor = predictor
         self.ready = True
         return True
 

@@ -4,7 +4,6 @@ The order is the cheap check first, and no engine touches a file before its dige
 timed, because the time to readiness is what scaling from zero waits for.
 """
 
-import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,14 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Registers WebP; without it Pillow imports all of its forty formats when it first meets one.
-import PIL.WebPImagePlugin  # noqa: F401
-from PIL import Image
-
 from predictors.benchmark import EngineTimer, worthwhile_batch
 from predictors.errors import ArtifactError
 from predictors.golden import check_golden
-from predictors.imaging import FORMATS, Preprocessing, implementation_hash, preprocessing
+from predictors.imaging import Preprocessing, implementation_hash, preprocessing
 from predictors.manifest import Variant, verify_files
 from predictors.runtimes import Runtime, load_runtime, plans_each_size
 from predictors.server.answer import Tensors
@@ -84,7 +79,6 @@ def build_preprocessing(variant: Variant) -> Preprocessing | None:
 def load_engine(
     folder: Path,
     variant: Variant,
-    images: Preprocessing | None,
     *,
     threads: int,
     max_batch: int,
@@ -104,7 +98,6 @@ def load_engine(
     with timed(ready_s, "golden"):
         golden = check_golden(folder, variant, runtime.run)
     with timed(ready_s, "warm_up"):
-        _warm_decoders(images)
         largest = max(len(values) for values in golden.values())
         worth, warmed = warm_up(
             runtime,
@@ -145,15 +138,6 @@ def warm_up(
         timer.warm(size)
     worth = gather or worthwhile_batch([size for size in _CURVE if size <= max_batch], timer.quick)
     return WarmUp(min(worth, max_batch), frozenset({ran, *timer.sizes}))
-
-
-def _warm_decoders(images: Preprocessing | None) -> None:
-    """Decode one image of each format, because Pillow loads its decoders when it first meets a file."""
-    for form in FORMATS if images is not None else ():
-        stream = io.BytesIO()
-        Image.new("RGB", (32, 32)).save(stream, form)
-        if images is not None:
-            images.decode(stream.getvalue())
 
 
 def _tiled(golden: Tensors, size: int) -> Tensors:

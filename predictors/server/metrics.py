@@ -7,7 +7,7 @@ Edges are chosen around objectives from 1 ms to 1 s; the library's own start at 
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +34,7 @@ class Gauges:
     batches: Mapping[int, int]
     info: Mapping[str, str]
     ready_s: Mapping[str, float]
+    decoder_ends: Mapping[str, int] = field(default_factory=dict)
 
 
 class Times:

@@ -86,7 +86,6 @@ class ArtifactOrigin:
         return load_engine(
             self._folder,
             self._variant,
-            self.model.preprocessing,
             threads=settings.threads,
             max_batch=settings.max_batch,
             gather=settings.gather or self._recorded_gather(),

@@ -59,6 +59,7 @@ def run(settings: Settings) -> int:
 
             return lead(origin, settings, sockets)
         predictor = Predictor(origin, settings)
+        predictor.fork()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(_live(predictor, sockets))
         if not predictor.close():

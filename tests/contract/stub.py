@@ -1,13 +1,15 @@
 """The server with an engine of a known speed, or without one of its guards: for load tests and negative controls.
 
-`python -m tests.contract.stub FOLDER [--pace MS] [--late FILE] [--without GUARD]... [flags of the server]`. With
-`--pace` the engine computes the vector model by hand and every batch takes that long; a first value x of 100 or more
-makes its batch take x milliseconds instead, or until the process gets SIGUSR1. With `--late FILE` the worker that makes
-the file loads when it is gone again. The guards are named in `GUARDS`; what is taken out is taken out of the real
-server, so that a control differs from its test in nothing else.
+`python -m tests.contract.stub FOLDER [--pace MS] [--late FILE] [--wild] [--without GUARD]... [flags of the server]`.
+With `--pace` the engine computes the vector model by hand and every batch takes that long; a first value x of 100 or
+more makes its batch take x milliseconds instead, or until the process gets SIGUSR1. With `--late FILE` the worker that
+makes the file loads when it is gone again. With `--wild` images are decoded by `tests.contract.wild`, which does what
+an image says. The guards are named in `GUARDS`; what is taken out is taken out of the real server, so that a control
+differs from its test in nothing else.
 """
 
 import argparse
+import errno
 import logging
 import os
 import signal
@@ -21,13 +23,17 @@ from typing import Any
 from PIL import Image
 
 from predictors import imaging
+from predictors.imaging import Preprocessing
 from predictors.runtimes import Array
-from predictors.server import document, loading, logs, origin, ports, process, receiver, tensors
+from predictors.server import core, document, images, loading, logs, origin, ports, process, receiver, tensors
 from predictors.server.batcher import Batcher
 from predictors.server.core import Predictor, State
+from predictors.server.decoder import keeper
+from predictors.server.decoder.header import format_of
 from predictors.server.front import FrontEnd
 from predictors.server.head import HeadReader, WireLimits
 from predictors.server.http import Port
+from predictors.server.images import InProcess
 from predictors.server.job import Job
 from predictors.server.keyfile import KeyFile
 from predictors.server.loading import Engine
@@ -38,6 +44,7 @@ from predictors.server.settings import Settings, effective, flag_of
 from predictors.server.workers import crew, parent, worker
 from predictors.server.workers.crew import Crew
 from tests.artifacts import WEIGHTS
+from tests.contract.wild import Wild
 from tests.eventually import eventually
 
 __all__ = ["GUARDS", "main"]
@@ -89,12 +96,26 @@ def _late(file: Path) -> None:
     origin.ArtifactOrigin.load = wait  # type: ignore[method-assign]
 
 
+def _wild() -> None:
+    plain = keeper.Decoder
+    core.Decoder = lambda *words: plain(*words, kind=Wild)  # type: ignore[assignment,attr-defined]
+    images.Cropping = Wild  # type: ignore[attr-defined]
+
+
 def _without_cancel() -> None:
     def ignore(self: Predictor, job: Job) -> None:
         return
 
     Predictor.cancel = Predictor.expire = ignore  # type: ignore[method-assign]
     Job.is_late = lambda self, now: False  # type: ignore[method-assign]
+
+
+def _without_decoder() -> None:
+    def decode_here(preprocessing: Preprocessing, body_bytes: int) -> InProcess:
+        del body_bytes
+        return InProcess(preprocessing)
+
+    core.Decoder = decode_here  # type: ignore[assignment,attr-defined]
 
 
 def _without_digests() -> None:
@@ -110,6 +131,7 @@ def _without_fields() -> None:
 
 def _without_header_check() -> None:
     imaging._check_header = lambda image: None
+    keeper.check_header = lambda body: str(format_of(body))  # type: ignore[attr-defined]
     Image.MAX_IMAGE_PIXELS = None
 
 
@@ -175,6 +197,13 @@ def _without_handshake() -> None:
     RpcPort._sweep = lambda self: None  # type: ignore[method-assign]
 
 
+def _without_replacements() -> None:
+    def refuse(self: keeper.Decoder) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    keeper.Decoder._started = refuse  # type: ignore[method-assign,assignment]
+
+
 def _without_rereading() -> None:
     KeyFile.follow = lambda self: None  # type: ignore[method-assign]
 
@@ -216,6 +245,7 @@ GUARDS: Mapping[str, Callable[[], None]] = {
     "cancel": _without_cancel,
     "company": _without_company,
     "consent": _without_consent,
+    "decoder": _without_decoder,
     "digests": _without_digests,
     "fairness": _without_fairness,
     "fields": _without_fields,
@@ -228,6 +258,7 @@ GUARDS: Mapping[str, Callable[[], None]] = {
     "memory": _without_memory,
     "parent": _without_parent,
     "pings": _without_pings,
+    "replacements": _without_replacements,
     "rereading": _without_rereading,
     "sweep": _without_sweep,
 }
@@ -238,6 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("variant")
     parser.add_argument("--pace", type=float, default=0.0)
     parser.add_argument("--late", type=Path)
+    parser.add_argument("--wild", action="store_true")
     parser.add_argument("--without", action="append", choices=sorted(GUARDS), default=[])
     for name in Settings.model_fields:
         if name != "variant":
@@ -247,6 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _paced(pace_ms)
     if file := flags.pop("late"):
         _late(file)
+    if flags.pop("wild"):
+        _wild()
     for name in flags.pop("without"):
         GUARDS[name]()
     signal.signal(signal.SIGUSR1, lambda *_: _RELEASED.set())

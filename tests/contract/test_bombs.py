@@ -154,7 +154,8 @@ def test_bombs_are_refused_before_they_are_decoded(start: Starter, image_folder:
 @pytest.mark.control("S11")
 @pytest.mark.control("S23")
 def test_without_the_check_of_headers_one_bomb_takes_far_more(start: Starter, image_folder: Path) -> None:
-    server = start(image_folder, "--without", "header-check", program="tests.contract.stub")
+    without = ("--without", "header-check", "--without", "decoder")
+    server = start(image_folder, *without, program="tests.contract.stub")
     peak, _ = grown(server, lambda: send(server.http_port, bomb()))
     assert peak > 64 * MIB
 

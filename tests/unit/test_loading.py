@@ -68,8 +68,8 @@ def test_no_more_is_gathered_than_a_batch_holds() -> None:
 
 def test_decoders_are_warm_without_the_formats_that_no_request_may_have() -> None:
     code = (
-        "import sys; from predictors.server import loading; from predictors.imaging import preprocessing;"
-        "loading._warm_decoders(preprocessing('mnist-28'));"
+        "import sys; from predictors.server.decoder.child import warm_decoders;"
+        "from predictors.imaging import preprocessing; warm_decoders(preprocessing('mnist-28'));"
         "print(*sorted(name for name in sys.modules if name.endswith('ImagePlugin')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

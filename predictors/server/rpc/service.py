@@ -20,7 +20,6 @@ from predictors.server.core import Predictor, State
 from predictors.server.door import Door
 from predictors.server.form import BinaryAnswer
 from predictors.server.head import HttpError
-from predictors.server.images import ImageReader
 from predictors.server.inference import TensorReaders, choose_outputs
 from predictors.server.metrics import Metrics
 from predictors.server.prediction import Prediction
@@ -112,10 +111,7 @@ class Service:
     def __init__(self, predictor: Predictor, metrics: Metrics, door: Door | None = None) -> None:
         self._predictor = predictor
         model = predictor.model
-        images = None
-        if model.preprocessing is not None:
-            images = ImageReader(model.preprocessing, model.variant.inputs[0].name)
-        self._readers = TensorReaders(model, images)
+        self._readers = TensorReaders(model, predictor.images)
         self._known = KnownMessages(model.inputs)
         self._responder = RpcResponder(model.identity, metrics)
         self._metadata = self._described()

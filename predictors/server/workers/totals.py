@@ -42,6 +42,7 @@ def joint_metrics(found: Sequence[Mapping[str, Any]], objective: tuple[Limit, ..
         batches={int(size): int(count) for size, count in sizes.items()},
         info=gauges[0]["info"],
         ready_s=_most(one["ready_s"] for one in gauges),
+        decoder_ends={reason: int(count) for reason, count in _added(one["decoder_ends"] for one in gauges).items()},
     )
 
 

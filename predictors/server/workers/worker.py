@@ -33,6 +33,7 @@ T = TypeVar("T")
 def work(origin: Origin, share: Settings, sock: socket.socket, *, has_grpc: bool) -> int:
     """Serve what comes over the link until told to end; return the exit code."""
     predictor = Predictor(origin, share)
+    predictor.fork()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_Worker(predictor, has_grpc).live(sock))
     predictor.close()
