@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,15 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 
 from predictors.manifest import file_entries, read_variant, write_variant
-from predictors.server.rpc import messages
 from tests.artifacts import WEIGHTS, vector_graph
 from tests.bare_models import saved
 from tests.contract.conftest import Starter
+from tests.contract.held import ENTRY, X, channels, clients, rpc_answer
 from tests.contract.procfs import Cost
 from tests.contract.server import FREE, Server, ask_once
 from tests.eventually import eventually
@@ -30,9 +28,6 @@ from tests.running import is_running
 
 TWO = ("--workers", "2")
 STUB = "tests.contract.stub"
-X = np.array([[0.0, 1.0, 2.0, 3.0]], dtype=np.float32)
-ENTRY = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": X.ravel().tolist()}
-READY = b"GET /v2/health/ready HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def two(start: Starter, folder: Path, *flags: str, **options: Any) -> Server:
@@ -50,39 +45,6 @@ def pids(server: Server) -> list[int]:
 
 def held_connections(server: Server, door: str = "http") -> list[int]:
     return sorted(one["connections"][door] for one in server.state()["processes"])
-
-
-@contextmanager
-def clients(server: Server, count: int) -> Iterator[list[socket.socket]]:
-    """Open connections that have been answered once."""
-    opened = []
-    try:
-        for _ in range(count):
-            opened.append(server.connect())
-            opened[-1].sendall(READY)
-            assert opened[-1].recv(4096).startswith(b"HTTP/1.1 200")
-        yield opened
-    finally:
-        for each in opened:
-            each.close()
-
-
-def rpc_answer(channel: grpc.Channel) -> Any:
-    request = messages.ModelInferRequest(model_name="tiny", raw_input_contents=[X.tobytes()])
-    request.inputs.add(name="x", datatype="FP32", shape=[1, 4])
-    raw = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(request.SerializeToString(), timeout=60)
-    return np.frombuffer(messages.ModelInferResponse.FromString(raw).raw_output_contents[0], "<f4")
-
-
-@contextmanager
-def channels(server: Server, count: int) -> Iterator[list[grpc.Channel]]:
-    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-    opened = [grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) for _ in range(count)]
-    try:
-        yield opened
-    finally:
-        for each in opened:
-            each.close()
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from loadtest.waits import waits_in, waits_of
 from podium.evidence import prove
 from tests.loads import payloads
 from tests.queues import departed, limited
+from tests.scenes import scene
 from tests.simulated import NS
-from tests.unit.test_evidence import scene
 
 MS = 1_000_000
 RATE = 40.0
