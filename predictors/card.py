@@ -86,7 +86,7 @@ class ModelCard(StrictYaml):
     data: DataSection = Field(description="Images for training, calibration and test.")
     recipes: str | None = Field(
         default=None,
-        description="Recipe list beside the card, or a shipped one: default, full, trained, compiled, ray; null: default.",
+        description="Recipe list beside the card, or one of default, full, trained, compiled, ray; null: default.",
     )
 
     @field_validator("module")

@@ -34,7 +34,9 @@ def register(app: typer.Typer) -> None:
         ] = "auto",
         recipes: Annotated[
             str | None,
-            typer.Option(help="Recipe list: a file, `default`, `full`, `trained` or `ray`; default: the card's."),
+            typer.Option(
+                help="Recipe list: a file, `default`, `full`, `trained`, `compiled`, `ray`; default: the card's."
+            ),
         ] = None,
         quality: Annotated[
             bool, typer.Option("--quality", help="Measure each variant's quality too; a race then finds it done.")
