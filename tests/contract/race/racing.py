@@ -106,6 +106,12 @@ class Seen:
         return self.words[self.words.index(word) + 1]
 
 
+def _parent_of(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+    return 0
+
+
 @dataclass(frozen=True)
 class Workshop:
     """A model of one's own with its submissions; store and data are shared, so that a variant is built once."""
@@ -194,8 +200,10 @@ class Place:
         return [seen for seen in _marked(self.mark) if seen.has(text)]
 
     def servers(self) -> list[Seen]:
-        """Return the servers that carry the name of the race."""
-        return [seen for seen in self.processes() if "PODIUM_RACE" in seen.environment]
+        """Return the servers that carry the name of the race, without what each has forked."""
+        found = [seen for seen in self.processes() if "PODIUM_RACE" in seen.environment]
+        pids = {seen.pid for seen in found}
+        return [seen for seen in found if _parent_of(seen.pid) not in pids]
 
     def server_of(self, variant: str) -> Seen:
         """Return the server of a variant, found by what it serves."""
