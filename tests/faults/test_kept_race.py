@@ -1,6 +1,6 @@
 """Two races and a serving variant in one namespace: what one of them makes and removes is its own.
 
-Whole races side by side, with a probe of what serves, take minutes: tests/faults/test_two_races.py.
+Whole races side by side, with a probe of what serves: test_two_races.py.
 """
 
 from collections.abc import Callable, Iterator
