@@ -100,7 +100,7 @@ class _VirtualTarget(SimulatedTarget):
         late = ends_s - starts_s > shot.timeout_s
         samples = Samples(
             n=np.arange(starts_s.size),
-            intended_ns=(intended_s * NS).astype(np.int64),
+            intended_ns=np.round(intended_s * NS).astype(np.int64),
             start_ns=(starts_s * NS).astype(np.int64),
             end_ns=(np.minimum(ends_s, starts_s + shot.timeout_s) * NS).astype(np.int64),
             status=np.where(late, NO_ANSWER, np.where(right, 200, 503)).astype(np.int64),
