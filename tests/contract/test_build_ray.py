@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually
-from tests.running import is_running
+from tests.running import is_running, parent_of
 from tests.sources import stripes_source
 
 pytestmark = pytest.mark.timeout(300)
@@ -96,10 +96,6 @@ def drafts(store: Path) -> list[Path]:
     return list(store.glob(".staging/*"))
 
 
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-
-
 def alive(pids: dict[int, str]) -> list[int]:
     return [pid for pid in pids if is_running(pid)]
 
@@ -119,7 +115,7 @@ def test_a_build_on_ray_is_the_serial_one_although_a_worker_died(
     os.kill(first[0], signal.SIGKILL)
     # Then Ray's own process, with the child that it has begun anew.
     eventually(lambda: set(builders(building.pid)) - set(first) != set(), deadline_s=120)
-    os.kill(parent((set(builders(building.pid)) - set(first)).pop()), signal.SIGKILL)
+    os.kill(parent_of((set(builders(building.pid)) - set(first)).pop()), signal.SIGKILL)
     printed, said = building.communicate(timeout=240)
     assert building.returncode == 0, said
     # The kills may meet the same try; that both were survived is what the stores and the answers say.

@@ -11,11 +11,13 @@ import pytest
 from loadtest.errors import GeneratorError
 from loadtest.k6 import find_k6
 from loadtest.payloads import PayloadSet
+from loadtest.profile import Profile, load_profile
 from loadtest.shot import Endpoint
 from loadtest.vegeta import find_vegeta
 from tests.loads import payloads
 from tests.needs import lack
 from tests.priority import going_first
+from tests.virtual import Arena
 
 CORES = sorted(os.sched_getaffinity(0))
 GENERATOR_CORES = frozenset(CORES[:1])
@@ -78,3 +80,17 @@ def serve() -> Iterator[Serve]:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def profile() -> Profile:
+    """Return the profile that virtual races play."""
+    return load_profile("quick")
+
+
+@pytest.fixture(scope="module")
+def arena(profile: Profile) -> Iterator[Arena]:
+    """Races in virtual time, by the shipped profile `quick`."""
+    one = Arena(profile)
+    yield one
+    one.close()

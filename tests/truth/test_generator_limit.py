@@ -4,12 +4,9 @@ The limit is planted below, near and above the largest rate of the server, which
 due, and never more than the server holds; above it the server's own.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
-from loadtest.profile import Profile, load_profile
 from loadtest.search import SearchResult
 from loadtest.slo import parse_slo
 from tests.servers import Server
@@ -20,18 +17,6 @@ pytestmark = pytest.mark.timeout(1200)
 
 _SERVERS = tuple(Server(kind, 0.001) for kind in ("constant", "exponential", "log-normal", "bimodal"))
 _RACES = 12
-
-
-@pytest.fixture(scope="module")
-def profile() -> Profile:
-    return load_profile("quick")
-
-
-@pytest.fixture(scope="module")
-def arena(profile: Profile) -> Iterator[Arena]:
-    one = Arena(profile)
-    yield one
-    one.close()
 
 
 @pytest.fixture(scope="module")

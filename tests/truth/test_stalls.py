@@ -4,11 +4,9 @@ What is due while the server holds all users cannot leave. A run that counted th
 and played again, and the server's worst moments would be thrown away: coordinated omission by the back door.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
-from loadtest.profile import Profile, load_profile
+from loadtest.profile import Profile
 from loadtest.schedule import users_for
 from loadtest.slo import parse_slo
 from loadtest.waits import waits_in
@@ -23,18 +21,6 @@ RACES = 6
 SLO = parse_slo(f"p99<=100ms, errors<=5%, rate>={RATE:g}/s")
 _STALLING = Server("stalling", 0.0005)
 _STEADY = Server("constant", 0.0005)
-
-
-@pytest.fixture(scope="module")
-def profile() -> Profile:
-    return load_profile("quick")
-
-
-@pytest.fixture(scope="module")
-def arena(profile: Profile) -> Iterator[Arena]:
-    one = Arena(profile)
-    yield one
-    one.close()
 
 
 def raced(arena: Arena, server: Server, seed: int, *, sends: float | None = None) -> Measured:

@@ -13,6 +13,7 @@ from pathlib import Path
 from loadtest.records import RunRecord, read_record
 from tests.colors import colors_source
 from tests.ports import free_ports
+from tests.running import parent_of
 
 __all__ = [
     "PORTS",
@@ -106,12 +107,6 @@ class Seen:
         return self.words[self.words.index(word) + 1]
 
 
-def _parent_of(pid: int) -> int:
-    with suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
-    return 0
-
-
 @dataclass(frozen=True)
 class Workshop:
     """A model of one's own with its submissions; store and data are shared, so that a variant is built once."""
@@ -203,7 +198,7 @@ class Place:
         """Return the servers that carry the name of the race, without what each has forked."""
         found = [seen for seen in self.processes() if "PODIUM_RACE" in seen.environment]
         pids = {seen.pid for seen in found}
-        return [seen for seen in found if _parent_of(seen.pid) not in pids]
+        return [seen for seen in found if parent_of(seen.pid) not in pids]
 
     def server_of(self, variant: str) -> Seen:
         """Return the server of a variant, found by what it serves."""
