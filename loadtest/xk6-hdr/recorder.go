@@ -72,14 +72,14 @@ func newRecorder(shot *Shot, newClock func(zero time.Time) clock) *recorder {
 
 // next waits for the next request of the run and returns its number, or -1 when there is none for this user.
 func (r *recorder) next(ctx context.Context, u *user) int {
-	r.enter(u)
-	select {
-	case <-r.started:
-	case <-ctx.Done():
-		return over
-	}
 	if !r.shot.open() {
-		return r.nextClosed(u)
+		r.enter(u)
+		select {
+		case <-r.started:
+			return r.nextClosed(u)
+		case <-ctx.Done():
+			return over
+		}
 	}
 	slot, wait := r.nextOpen(u)
 	if wait {
@@ -95,7 +95,7 @@ func (r *recorder) next(ctx context.Context, u *user) int {
 	return r.begin(u, slot)
 }
 
-// enter starts the run once all users are there: nobody's first request pays for another's start.
+// enter starts a closed run once all users are there: nobody's first request pays for another's start.
 func (r *recorder) enter(u *user) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,23 +103,24 @@ func (r *recorder) enter(u *user) {
 		return
 	}
 	r.present[u] = true
-	if len(r.present) < r.shot.Users && r.shot.StartUnixNS == 0 {
-		return
+	if len(r.present) == r.shot.Users || r.shot.StartUnixNS != 0 {
+		r.start()
+		r.clock.until(0)
+		close(r.started)
 	}
+}
+
+// start sets the run's zero: now, or when the runners agreed upon.
+func (r *recorder) start() {
 	r.zero = time.Now()
 	if r.shot.StartUnixNS != 0 {
 		r.zero = r.zero.Add(time.Duration(r.shot.StartUnixNS - r.zero.UnixNano()))
 	}
 	r.clock = r.newClock(r.zero)
-	if r.shot.open() {
-		go r.dispatch()
-	} else {
-		r.clock.until(0)
-	}
-	close(r.started)
 }
 
-// nextOpen gives the oldest arrival that still waits for a user, or lines the user up for the next one.
+// nextOpen gives the oldest arrival that still waits for a user, or lines the user up for the next one. The run starts
+// when the last user is lined up: the first arrival would find nobody while all still come from their start.
 func (r *recorder) nextOpen(u *user) (slot int, wait bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,10 +130,15 @@ func (r *recorder) nextOpen(u *user) (slot int, wait bool) {
 	case len(r.backlog) > 0:
 		slot, r.backlog = r.backlog[0], r.backlog[1:]
 		return slot, false
-	case r.handed == len(r.numbers):
+	case r.handed == len(r.numbers) && r.clock != nil:
 		return over, false
 	}
 	r.idle = append(r.idle, u)
+	if r.clock == nil && (len(r.idle) == r.shot.Users || r.shot.StartUnixNS != 0) {
+		r.start()
+		close(r.started)
+		go r.dispatch()
+	}
 	return over, true
 }
 

@@ -179,11 +179,29 @@ func TestTheRunStartsWhenAllUsersAreThere(t *testing.T) {
 	}
 }
 
+func TestTheFirstArrivalFindsAllUsersLinedUp(t *testing.T) {
+	for range 50 {
+		shot := openShot(100, 0, 1)
+		shot.Runners, shot.TimeoutS = 1, 1
+		r := newRecorder(shot, func(zero time.Time) clock { return &wallClock{zero: zero, alarm: newAlarm()} })
+		var group sync.WaitGroup
+		for range shot.Users {
+			group.Go(func() {
+				u := newUser()
+				for r.next(context.Background(), u) != over {
+					r.done(u, 200)
+				}
+			})
+		}
+		group.Wait()
+		if _, result := r.outcome(); result.Dropped != 0 || result.Answered != 2 {
+			t.Fatalf("result %+v", result)
+		}
+	}
+}
+
 func TestTheUserThatWasBusyLastTakesTheNextArrival(t *testing.T) {
 	p := newPlayer(t, openShot(3, 10*ms, 20*ms))
-	for user := range 3 {
-		p.r.enter(p.users[user])
-	}
 	for user := range 3 {
 		p.ask(user)
 		p.waitIdle(user + 1)
@@ -246,9 +264,8 @@ func TestAUserWhoseTestEndsStopsWaiting(t *testing.T) {
 		t.Errorf("before the start: %d", n)
 	}
 	ctx, cancel = context.WithCancel(context.Background())
-	p.r.enter(p.users[0])
 	go func() { got <- p.r.next(ctx, p.users[1]) }()
-	p.waitIdle(1)
+	p.waitIdle(2)
 	cancel()
 	if n := <-got; n != over {
 		t.Errorf("while waiting: %d", n)

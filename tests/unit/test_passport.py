@@ -267,6 +267,15 @@ def test_one_block_is_enough_to_see_a_queue_grow_and_a_steady_one_stand() -> Non
     assert steady.count(["growing-queue"]) <= 2
 
 
+def test_a_queue_that_gains_next_to_nothing_does_not_grow() -> None:
+    times = np.arange(100) / 10
+    for gained, names in ((2.9, []), (3.1, ["growing-queue"])):
+        assert failing(replace(HEALTHY, in_flight=[(times, 1 + gained * times / times[-1])])) == names
+        assert failing(replace(HEALTHY, in_flight=[(times, 1 + gained * times / times[-1])] * 5)) == names
+    almost = replace(HEALTHY, in_flight=[(times, 1 + 2 * times / times[-1])])
+    assert "2 requests within a block" in proof(almost, "growing-queue").evidence
+
+
 def test_a_shrinking_queue_and_an_empty_one_are_steady() -> None:
     times, counts = RAMP
     assert failing(replace(HEALTHY, in_flight=[(times, counts[::-1].copy())])) == []
