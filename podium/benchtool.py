@@ -16,6 +16,10 @@ __all__ = ["TOOLS", "Tool", "chosen_tool", "labels_of"]
 Tool = Literal["k6", "vegeta"]
 
 TOOLS: Final[dict[str, Tool]] = {"k6": "k6", "vegeta": "vegeta"}
+_OF_VEGETA: Final = (
+    "vegeta: answers are counted by their status and not looked into, and its sends are late against the most punctual "
+    "of them"
+)
 _ALL: Final = "leave out --tool vegeta: k6 plays it"
 
 
@@ -60,10 +64,7 @@ def labels_of(tool: Tool) -> tuple[str, ...]:
     """Return what must be known beside figures that came from this generator."""
     if tool == "k6":
         return ()
-    return (
-        "vegeta: answers are counted by their status and not looked into, and its sends are late against the most "
-        "punctual of them",
-    )
+    return (_OF_VEGETA,)
 
 
 def _obstacle(phase: Phase) -> str:

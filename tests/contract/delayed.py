@@ -2,8 +2,8 @@
 
     python -m tests.contract.delayed --service-ms 20 [--refuse-every 10]
 
-It prints its port. A GET answers with how often each status was given to requests; those numbered 0, 10, 20 … by their
-coming are the ones refused with `--refuse-every 10`.
+It prints its port. A GET answers with how often each status was given; with `--refuse-every 10` the requests numbered
+0, 10, 20 … as they came are refused.
 """
 
 import argparse

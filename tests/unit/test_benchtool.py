@@ -1,4 +1,4 @@
-"""Which generator a bench takes: what vegeta cannot play is one sentence with the phase and the remedy, before any load."""
+"""Which generator a bench takes: what vegeta cannot play is one sentence with phase and remedy, before any load."""
 
 import json
 from pathlib import Path
