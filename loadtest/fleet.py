@@ -281,7 +281,7 @@ class Fleet:
         Raises:
             GeneratorError: it failed, or does not answer in time.
         """
-        shot, _ = plan_attack(rate, seconds, timeout_s)
+        shot = plan_attack(rate, seconds, timeout_s)
         order = order_of(endpoint, shot, payloads, runners=1).model_copy(
             update={"tool": "vegeta", "rate": rate, "schedule": None}
         )
@@ -292,7 +292,7 @@ class Fleet:
             planned=0 if shot.schedule is None else len(shot.schedule),
             dropped=0,
             stopped=None,
-            generator=_facts(reports, "vegeta", reports[0].version, len(samples), [0]),
+            generator=_facts(reports, "vegeta", reports[0].version, int(samples.sent.sum()), [0]),
             started=reports[0].started,
             seconds=float(samples.end_ns.max()) / 1e9 if len(samples) else 0.0,
             shot=shot,
@@ -390,5 +390,6 @@ def _facts(
         cores=tuple(sorted(cores)),
         cpus=offered,
         nodes=tuple(sorted(nodes)),
+        reads_answers=tool == "k6",
         stolen=most(report.stolen for report in reports),
     )

@@ -120,6 +120,7 @@ class GeneratorFacts:
         cpus: cores that it could use, where that is not their number.
         nodes: names of the nodes that it ran on; empty where there is only one machine.
         stolen: share of its cores' time in which the host ran something else; None where nobody counts.
+        reads_answers: it looked into the answers; else their status is all that is known of them.
     """
 
     tool: str
@@ -135,6 +136,7 @@ class GeneratorFacts:
     cpus: float | None = None
     nodes: tuple[str, ...] = ()
     stolen: float | None = None
+    reads_answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

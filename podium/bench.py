@@ -79,7 +79,7 @@ def run_bench(
         ConfigError: the server refuses the requests.
         KeyboardInterrupt: after everything that was started has ended; finished runs stay.
     """
-    place = target or UrlTarget(plan.endpoint, plan.payloads, runners=plan.runners)
+    place = target or UrlTarget(plan.endpoint, plan.payloads, runners=plan.runners, tool=plan.tool)
     place.check(1)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = plan.runs / f"bench-{plan.name}-{stamp}-{secrets.token_hex(3)}"
@@ -137,6 +137,7 @@ def run_bench(
             ),
             fingerprint=measurement.fingerprint,
             environment={name: _plain(value) for name, value in facts.items()},
+            tool=plan.tool,
             labels=plan.labels,
             started=started,
             finished=now(),

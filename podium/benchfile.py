@@ -11,6 +11,7 @@ from typing import Final, Literal
 from pydantic import ConfigDict, Field, JsonValue, ValidationError
 
 from loadtest.fault import first_fault
+from podium.benchtool import Tool
 from podium.entry import Capacity, Clause, Needs, Proof, RunPath, Strict
 from podium.errors import ConfigError
 from podium.wholefile import write_whole
@@ -67,6 +68,7 @@ class Bench(Strict):
     passport: tuple[Proof, ...] = Field(default=(), description="Proofs over all runs: the worst of each.")
     void: str | None = None
     runs: tuple[RunPath, ...] = ()
+    tool: Tool = Field(default="k6", description="The load generator that sent.")
     seed: int
     payloads: BenchPayloads
     fingerprint: str

@@ -22,6 +22,7 @@ from loadtest.protocols import PROTOCOLS
 from loadtest.reach import require_provable, require_reachable, why_never
 from loadtest.shot import Endpoint
 from loadtest.slo import MAX_RATE, Slo, parse_slo
+from podium.benchtool import Tool, chosen_tool, labels_of
 from podium.document import nearest
 from podium.elastic import WINDOW_S, schedule_of
 from podium.errors import ConfigError, UsageError
@@ -56,6 +57,7 @@ class BenchPlan:
         runs: folder of all races and benches.
         labels: warnings that belong beside every figure.
         schedule: the arrivals of an elastic profile, in ns; None for a steady rate.
+        tool: the generator that sends.
     """
 
     endpoint: Endpoint
@@ -69,6 +71,7 @@ class BenchPlan:
     runs: Path
     labels: tuple[str, ...]
     schedule: Integers | None = None
+    tool: Tool = "k6"
 
     @property
     def estimate(self) -> Estimate:
@@ -95,11 +98,13 @@ def plan_bench(
     runners: int = 1,
     seed: int | None = None,
     runs: Path = Path("runs"),
+    tool: str = "k6",
 ) -> BenchPlan:
     """Check everything that a bench needs.
 
     Raises:
-        UsageError: the URL or an option cannot be read, or two of them contradict each other.
+        UsageError: the URL or an option cannot be read, two of them contradict each other, or the tool cannot play the
+            profile.
         ProfileError, SloError, ScheduleError: profile, SLO or payloads are refused; so is an SLO that the profile can
             never prove.
         ConfigError: the SLO asks for what a bench cannot measure.
@@ -110,6 +115,7 @@ def plan_bench(
         if protocol not in PROTOCOLS:
             raise UsageError(f"--protocol {protocol!r} is not played", nearest(protocol, PROTOCOLS))
         chosen = Profile.model_validate({**chosen.model_dump(by_alias=True), "protocol": protocol})
+    sender = chosen_tool(tool, chosen, runners=runners)
     endpoint = _endpoint(url, chosen.protocol, model, state)
     if key_file is not None:
         endpoint = replace(endpoint, headers={"authorization": f"Bearer {read_key(key_file)}"})
@@ -146,8 +152,9 @@ def plan_bench(
         runners=runners,
         seed=chosen_seed,
         runs=runs,
-        labels=tuple(_labels(chosen, clauses, asked, state)),
+        labels=(*_labels(chosen, clauses, asked, state), *labels_of(sender)),
         schedule=schedule_of(chosen, rate=asked, seed=chosen_seed, folder=Path(profile).parent),
+        tool=sender,
     )
 
 

@@ -23,6 +23,7 @@ def show_bench_plan(plan: BenchPlan, output: Output) -> None:
     document: Json = {
         "url": plan.endpoint.target,
         "protocol": plan.endpoint.protocol,
+        "tool": plan.tool,
         "profile": plan.profile.name,
         "level": plan.profile.level,
         "rate": plan.rate,
@@ -46,7 +47,7 @@ def show_bench_plan(plan: BenchPlan, output: Output) -> None:
         right={"TIMES", "SECONDS", "REQUESTS"},
     )
     asked = "no SLO: figures without a verdict" if plan.slo is None else str(plan.slo)
-    console.print_styled(f"{plan.endpoint.target}: {asked}; profile {plan.profile.name}")
+    console.print_styled(f"{plan.endpoint.target}: {asked}; profile {plan.profile.name}, sent by {plan.tool}")
     console.print_styled(
         f"about {format_duration(guess.seconds)}, {guess.requests:,} requests of {len(plan.payloads.files):,} payloads"
     )
@@ -71,7 +72,7 @@ def show_bench(folder: Path, bench: Bench, output: Output) -> None:
         console.print_styled(f"{SYMBOLS[clause.status]} {clause.text}: {clause.reason}")
     rate = "" if bench.rate is None else f" at {figures.asked_rate(bench.rate)}"
     word = "measured, without a verdict" if bench.status == "MEASURED" else f"{SYMBOLS[bench.status]} {bench.status}"
-    console.print_styled(f"{bench.variant}{rate}: {word} (level {bench.level})")
+    console.print_styled(f"{bench.variant}{rate}: {word} (level {bench.level}, sent by {bench.tool})")
     for reason in bench.reasons:
         console.print_styled(f"  {reason}")
     if bench.needs is not None:

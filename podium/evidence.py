@@ -48,6 +48,7 @@ _HTTP_OK = range(200, 300)
 # valid runs of healthy servers, on two shared cores here and through a cluster's Service; this is twice as much.
 _OUTSIDE_NOISE_S = 0.002
 _SAME_ANSWERS = 0.01
+_OF_ANSWERS = frozenset({"wrong-answers", "errors-hidden"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def prove(outcome: Outcome, scene: Scene, thresholds: Thresholds) -> tuple[tuple
             ok=p.ok,
             value=p.value,
             limit=p.limit,
-            evidence=_told(p.check, p.evidence, scene),
+            evidence=_told(p.check, p.evidence, outcome, scene),
             remedy=cure_of(p.check) if p.ok is False else "",
         )
         for p in proofs
@@ -103,7 +104,9 @@ def prove(outcome: Outcome, scene: Scene, thresholds: Thresholds) -> tuple[tuple
     return records, void_name(proofs)
 
 
-def _told(check: str, evidence: str, scene: Scene) -> str:
+def _told(check: str, evidence: str, outcome: Outcome, scene: Scene) -> str:
+    if check in _OF_ANSWERS and not outcome.generator.reads_answers:
+        return f"{evidence}; {outcome.generator.tool} looks into no answer of status 2xx"
     # How the process ended is what a person wants to know of a restart.
     return f"{evidence}: {scene.after.ending}" if check == "restarted" and scene.after.ending else evidence
 
@@ -230,8 +233,10 @@ def _replicas(scene: Scene) -> ReplicaEvidence | None:
     return None if before is None or after is None else ReplicaEvidence(before, after)
 
 
-def _answers(outcome: Outcome, scene: Scene) -> AnswerEvidence:
+def _answers(outcome: Outcome, scene: Scene) -> AnswerEvidence | None:
     """Count right and wrong answers apart by whether the class in their payload is known, or their outputs alone."""
+    if not outcome.generator.reads_answers:
+        return None
     samples = outcome.samples
     known = scene.payloads.is_known(samples.n, outcome.shot.schedule)
     came, wrong = (samples.status >= 200) & (samples.status < 300), _wrong(outcome)

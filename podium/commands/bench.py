@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
             Path | None, typer.Option("--key-file", help="File with the key that the server asks for.")
         ] = None,
         runners: Annotated[int, typer.Option(min=1, max=16, help="Load generators that share the schedule.")] = 1,
+        tool: Annotated[str, typer.Option(help="What sends: k6, or vegeta for constant rates over HTTP.")] = "k6",
         seed: Annotated[
             int | None, typer.Option(min=0, help="Of the schedule; the same question has the same.")
         ] = None,
@@ -62,6 +63,7 @@ def register(app: typer.Typer) -> None:
             runners=runners,
             seed=seed,
             runs=runs,
+            tool=tool,
         )
         if dry_run:
             show_bench_plan(plan, output)

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
+from loadtest import vegeta
 from loadtest.k6 import find_k6
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot, play
-from loadtest.vegeta import attack
+from podium.benchtool import Tool
 from podium.errors import ConfigError, MachineError
 from podium.targets.ahead import sidecars_ahead
 from podium.targets.listener import cores_of, is_local, listeners
@@ -53,15 +54,16 @@ class _Seen:
 
 
 class UrlTarget:
-    """Loads one endpoint with `runners` generator processes."""
+    """Loads one endpoint with `runners` processes of k6, or with one of vegeta."""
 
     name = "local"
 
-    def __init__(self, endpoint: Endpoint, payloads: PayloadSet, *, runners: int = 1) -> None:
+    def __init__(self, endpoint: Endpoint, payloads: PayloadSet, *, runners: int = 1, tool: Tool = "k6") -> None:
         parts = urlsplit(endpoint.url)
         self._endpoint = endpoint
         self._payloads = payloads
         self.runners = runners
+        self._tool = tool
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._is_here = is_local(self._host)
@@ -75,10 +77,13 @@ class UrlTarget:
         Raises:
             MachineError: nobody answers, or generator and server share cores.
             ConfigError: the server knows no such model, or takes no such payload.
-            GeneratorError: k6 is missing.
+            GeneratorError: the generator is missing.
         """
         del candidates
-        find_k6()
+        if self._tool == "vegeta":
+            vegeta.find_vegeta()
+        else:
+            find_k6()
         try:
             socket.create_connection((self._host, self._port), timeout=_LOOK_S).close()
         except OSError as error:
@@ -113,14 +118,12 @@ class UrlTarget:
 
     def load(self, deployment: Deployment, shot: Shot, payloads: PayloadSet, workdir: Path) -> Outcome:
         """Run the generators on their own cores against the endpoint."""
-        outcome = play(
-            deployment.endpoint,
-            shot,
-            payloads,
-            workdir=workdir,
-            cores=set(self.generator_cores),
-            runners=min(self.runners, shot.users),
-        )
+        endpoint, cores = deployment.endpoint, set(self.generator_cores)
+        if self._tool == "vegeta":
+            outcome = vegeta.play(endpoint, shot, payloads, workdir=workdir, cores=cores)
+        else:
+            runners = min(self.runners, shot.users)
+            outcome = play(endpoint, shot, payloads, workdir=workdir, cores=cores, runners=runners)
         if self._is_here:
             return outcome
         return replace(outcome, generator=replace(outcome.generator, nodes=(socket.gethostname(),)))
@@ -137,7 +140,7 @@ class UrlTarget:
     ) -> Outcome:
         """Run vegeta on the generators' cores against the endpoint."""
         cores = self.generator_cores
-        return attack(
+        return vegeta.attack(
             deployment.endpoint,
             rate=rate,
             seconds=seconds,

@@ -376,3 +376,16 @@ def test_a_generator_held_on_no_cores_is_counted_as_one_core(sent: PayloadSet) -
     assert proofs(free, scene(outcome, sent))[0]["generator-limited"].value == pytest.approx(0.5)
     two = replace(outcome, generator=replace(outcome.generator, cores=(0, 2), cpu_seconds=5.15))
     assert proofs(two, scene(outcome, sent))[0]["generator-limited"].value == pytest.approx(0.25)
+
+
+def test_of_a_generator_that_looks_into_no_answer_nothing_is_claimed_of_them(sent: PayloadSet) -> None:
+    outcome = played(constant(40, SECONDS))
+    known, _ = proofs(outcome, scene(outcome, sent))
+    blind = replace(outcome, generator=replace(outcome.generator, tool="vegeta", reads_answers=False))
+    found, void = proofs(blind, scene(blind, sent))
+    assert void is None
+    assert {name for name in found if found[name].ok != known[name].ok} == {"wrong-answers"}
+    assert (known["wrong-answers"].ok, found["wrong-answers"].ok) == (True, None)
+    for name in ("wrong-answers", "errors-hidden"):
+        assert found[name].evidence.endswith("; vegeta looks into no answer of status 2xx")
+        assert "vegeta" not in known[name].evidence

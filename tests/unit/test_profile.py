@@ -65,7 +65,7 @@ def test_quick_is_that_of_the_contract() -> None:
 
 def test_every_packaged_profile_is_called_as_its_file() -> None:
     elastic = {"bursts", "diurnal", "ramp", "spike", "staircase", "step"}
-    assert set(packaged_profiles()) == {"quick", "quick-grpc", "standard"} | elastic
+    assert set(packaged_profiles()) == {"constant", "quick", "quick-grpc", "standard"} | elastic
     for name in packaged_profiles():
         assert load_profile(name).name == name
 

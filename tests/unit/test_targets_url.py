@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.errors import GeneratorError
 from loadtest.payloads import PayloadSet
 from loadtest.shot import Endpoint
 from podium.errors import ConfigError, MachineError
@@ -94,6 +95,22 @@ def test_a_server_that_may_use_every_core_is_refused_with_what_helps(port: int, 
     with pytest.raises(MachineError, match="would measure itself") as refused:
         UrlTarget(endpoint(port), photos).check(1)
     assert str(os.getpid()) in refused.value.hint or "another machine" in refused.value.hint
+
+
+def test_the_generator_that_is_asked_for_must_be_there_and_no_other(
+    photos: PayloadSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_VEGETA", str(tmp_path / "missing"))
+    with pytest.raises(GeneratorError, match="there is no vegeta"):
+        UrlTarget(endpoint(9), photos, tool="vegeta").check(1)
+    monkeypatch.setenv("PODIUM_VEGETA", str(tmp_path / "k6"))
+    monkeypatch.setenv("PODIUM_K6", str(tmp_path / "missing"))
+    with pytest.raises(GeneratorError, match="there is no k6"):
+        UrlTarget(endpoint(9), photos).check(1)
+    with socket.socket() as unbound:
+        unbound.bind(("127.0.0.1", 0))
+        with pytest.raises(MachineError, match="nothing answers"):
+            UrlTarget(endpoint(unbound.getsockname()[1]), photos, tool="vegeta").check(1)
 
 
 def test_an_address_where_nobody_listens_is_refused(photos: PayloadSet) -> None:
