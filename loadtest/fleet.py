@@ -79,8 +79,8 @@ class PayloadOrder(Strict):
 class Order(Strict):
     """One shot for all runners.
 
-    `schedule` holds little-endian 64-bit nanoseconds as base64; `start_unix_ns` is set when it is handed out. `ways` are
-    what the tool `turns` asks along.
+    `schedule` holds little-endian 64-bit nanoseconds as base64; `start_unix_ns` is set when it is handed out. The tool
+    `turns` asks along `ways`.
     """
 
     id: str = Field(pattern=r"^[0-9a-f]{32}$")

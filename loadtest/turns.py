@@ -1,9 +1,9 @@
 """One server asked along several ways by turns: what each way takes of the same requests at the same time.
 
 One request at a time, at a low fixed rate, so that nothing queues: a round sends one payload along every way, in an
-order that turns about, and whatever else happens falls on all alike. Each way keeps its connection, as the load does. No
-request is sent twice: a way that fails ends with a sentence, and the others go on. Standard library only, over HTTP; what
-the times say is decided elsewhere.
+order that turns about, and whatever else happens falls on all alike. Each way keeps its connection, as the load does.
+No request is sent twice: a way that fails ends with a sentence, and the others go on. Over plain HTTP; what the times
+say is decided elsewhere.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The proxy tax of a candidate: what each path from the load generator to its server takes more than the pod's own.
 
-Asked once, after the warm-up, where the place has several paths. It judges nothing and ends nothing: what goes wrong is a
-sentence in its place.
+Asked once, after the warm-up, where the place has several paths. It judges nothing and ends nothing: what goes wrong
+is a sentence in its place.
 """
 
 from collections.abc import Sequence

@@ -59,7 +59,7 @@ def _ingress(cluster: Cluster, name: str) -> tuple[Way, ...]:
 
 def _address(ingress: Mapping[str, Any]) -> str:
     known = ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    return next((str(one.get("ip") or one.get("hostname")) for one in known if one.get("ip") or one.get("hostname")), "")
+    return next((str(address) for one in known if (address := one.get("ip") or one.get("hostname"))), "")
 
 
 def _host(address: str) -> str:

@@ -1,4 +1,4 @@
-"""The proxy tax as texts: one line for each path to the server of each entry, and a sentence where there is no figure."""
+"""The proxy tax as texts: a line for each path to the server of each entry, or a sentence where there is no figure."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def tax_block(race: Race) -> TaxBlock | None:
     ]
     _, first = asked[0]
     sentence = (
-        f"The same requests along every path by turns, one at a time, {figures.number(first.rate)} rounds a second from "
-        f"the load generator, after the warm-up; intervals at {figures.percent(first.confidence, 0)}. No verdict rests "
-        "on it."
+        f"The same requests along every path by turns, one at a time, {figures.number(first.rate)} rounds a second "
+        f"from the load generator, after the warm-up; intervals at {figures.percent(first.confidence, 0)}. No verdict "
+        "rests on it."
     )
     return TaxBlock(sentence, tuple(lines))
 

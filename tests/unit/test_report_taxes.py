@@ -1,4 +1,4 @@
-"""The proxy tax in the report: a line for each path, a sentence where there is no figure, and nothing for a machine alone."""
+"""The proxy tax in the report: a line for each path, a sentence where there is no figure, and nothing elsewhere."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Asking a server along several ways by turns, against small servers on loopback and a clock that only sleeping moves."""
+"""Asking along several ways by turns, against small servers on loopback and a clock that only sleeping moves."""
 
 import threading
 import time
