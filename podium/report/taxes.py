@@ -44,7 +44,7 @@ def tax_block(race: Race) -> TaxBlock | None:
     ]
     _, first = asked[0]
     sentence = (
-        f"The same requests along every path by turns, one at a time, {figures.number(first.rate)} rounds a second "
+        f"The same requests along every path by turns, one at a time, {first.rate:g} rounds a second "
         f"from the load generator, after the warm-up; intervals at {figures.percent(first.confidence, 0)}. No verdict "
         "rests on it."
     )

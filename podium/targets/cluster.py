@@ -198,9 +198,7 @@ class ClusterTarget:
             raise ClusterError(f"no pod of {name} runs")
         ways = ways_to(self._cluster, name, running[0], deployment.endpoint.url)
         return self._alive(
-            lambda fleet: fleet.ask_by_turns(
-                deployment.endpoint, ways, payloads, timeout_s=timeout_s, workdir=workdir
-            )
+            lambda fleet: fleet.ask_by_turns(deployment.endpoint, ways, payloads, timeout_s=timeout_s, workdir=workdir)
         )
 
     def observe(self, deployment: Deployment) -> ServerFacts:

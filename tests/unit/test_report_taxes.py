@@ -41,8 +41,8 @@ def test_every_path_is_a_line_with_what_it_takes_more_than_the_pod(race_folder: 
     block = tax_block(race)
     assert block is not None
     assert [(line.path, line.cells, line.problem) for line in block.lines] == [
-        ("pod", ("95", "5 ms", "5 ms", "–", "–"), ""),
-        ("service", ("95", "5.25 ms", "6.5 ms", "+250 µs (-10 to +310)", "+1,500 µs (+1,200 to +2,000)"), ""),
+        ("pod", ("95", "5.00 ms", "5.00 ms", "–", "–"), ""),
+        ("service", ("95", "5.25 ms", "6.50 ms", "+250 µs (-10 to +310)", "+1,500 µs (+1,200 to +2,000)"), ""),
         ("ingress", (), "request 1 was not answered: timed out"),
         ("–", (), "the paths could not be asked: runner 0: killed"),
     ]

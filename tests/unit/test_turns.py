@@ -69,7 +69,8 @@ class Servers:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 number = sum(one[0] == name for one in servers.asked)
                 servers.asked.append((name, self.path, body, dict(self.headers)))
-                status = servers.does.get(name, lambda _number: 200)(number)
+                does = servers.does.get(name)
+                status = 200 if does is None else does(number)
                 answer = b'{"error": "the queue is full"}'
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
