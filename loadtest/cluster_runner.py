@@ -20,15 +20,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadtest import interrupt
+from loadtest.archive import pack, unpack
 from loadtest.bounds import Bounds
 from loadtest.errors import LoadtestError, PlanError
-from loadtest.fleet import CHECKSUM, Order, Report, RunnerFacts, pack, payloads_of, shot_of, unpack
+from loadtest.fleet import CHECKSUM, Order, Report, RunnerFacts, payloads_of, shot_of
 from loadtest.k6 import Runner, command, find_k6, read_outcome, shot_environment, write_shot
 from loadtest.keyfile import read_key
 from loadtest.payloads import PayloadSet
 from loadtest.process import cpu_quota, last_lines, scratch, start, throttled_periods, wait_all
 from loadtest.samples import write_samples
 from loadtest.shot import START_S, Endpoint
+from loadtest.turns import Told, Way, ask_by_turns
 from loadtest.vegeta import attack
 
 __all__ = ["Played", "main", "play_order"]
@@ -93,9 +95,7 @@ def play_order(
     headers = {**order.headers, "authorization": f"Bearer {key}"} if key else order.headers
     endpoint = Endpoint(order.url, order.protocol, order.model, headers=headers)
     try:
-        report, files = (_k6 if order.tool == "k6" else _vegeta)(
-            order, number, endpoint, payloads, folder, clock_ns, facts
-        )
+        report, files = _TOOLS[order.tool](order, number, endpoint, payloads, folder, clock_ns, facts)
     except LoadtestError as error:
         return Report(facts=facts, error=str(error), log=error.hint, clock_ns=clock_ns), {}
     after = throttled_periods()
@@ -167,6 +167,55 @@ def _vegeta(
         return report, {"samples.bin": (place / "samples.bin").read_bytes()}
 
 
+def _turns(
+    order: Order,
+    _number: int,
+    endpoint: Endpoint,
+    payloads: PayloadSet,
+    _folder: Path,
+    _clock_ns: int,
+    facts: RunnerFacts,
+) -> Played:
+    began = time.monotonic()
+    found = ask_by_turns(
+        order.ways,
+        endpoint,
+        payloads,
+        rate=order.rate or 0.0,
+        seconds=order.seconds or 0.0,
+        timeout_s=order.timeout_s,
+    )
+    report = Report(facts=facts, wall_s=time.monotonic() - began)
+    return report, {"ways.json": Told(ways=found).model_dump_json().encode()}
+
+
+_TOOLS = {"k6": _k6, "vegeta": _vegeta, "turns": _turns}
+
+
+def _allowed(order: Order, bounds: Bounds) -> Order:
+    """Return an order within the bounds; of several ways only those beyond are left out, each with its refusal.
+
+    Raises:
+        PlanError: the order as a whole goes beyond.
+    """
+    if order.tool == "turns":
+        rate = (order.rate or 0.0) * len(order.ways)
+        return order.model_copy(update={"ways": tuple(_allowed_way(way, rate, bounds) for way in order.ways)})
+    if order.tool == "vegeta":
+        bounds.check(order.url, rate=order.rate, players=1)
+    else:
+        bounds.check(order.url, schedule=shot_of(order).schedule, seconds=order.seconds, players=order.runners)
+    return order
+
+
+def _allowed_way(way: Way, rate: float, bounds: Bounds) -> Way:
+    try:
+        bounds.check(way.url, rate=rate, players=1)
+    except PlanError as error:
+        return way.model_copy(update={"refused": error.sentence})
+    return way
+
+
 def _payloads(server: _Server, order: Order, folder: Path) -> PayloadSet:
     place = folder / "payloads" / order.payload.sha256
     if not place.is_dir():
@@ -201,10 +250,7 @@ def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds, key_f
         order = Order.model_validate_json(body)
         clock_ns = server.clock_ns() if order.runners > 1 else 0
         try:
-            if order.tool == "vegeta":
-                bounds.check(order.url, rate=order.rate, players=1)
-            else:
-                bounds.check(order.url, schedule=shot_of(order).schedule, seconds=order.seconds, players=order.runners)
+            order = _allowed(order, bounds)
             payloads = _payloads(server, order, folder)
             key = "" if key_file is None else read_key(key_file)
             report, files = play_order(order, number, payloads, folder, clock_ns, facts, key=key)

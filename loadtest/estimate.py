@@ -7,12 +7,13 @@ undecided (`maxBlocks`) are played from what is left of the budget, and not coun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadtest.phases import Hold, Offline, Phase, Search, SingleStream, Warmup
 from loadtest.profile import Profile
+from loadtest.turns import OVERHEAD_S, RATE, SECONDS
 
-__all__ = ["Estimate", "PhaseEstimate", "estimate"]
+__all__ = ["Estimate", "PhaseEstimate", "estimate", "with_turns"]
 
 # Mean number of probes in the simulated searches that `search` speaks of, rounded up.
 _PROBES = 6
@@ -67,6 +68,13 @@ def estimate(
     starts = variants * (hold.blocks if hold is not None and hold.restart else 1)
     phases = tuple(_phase(phase, rate, latency_s, variants, starts) for phase in profile.phases)
     return Estimate(phases, starts * start_s)
+
+
+def with_turns(found: Estimate, *, variants: int, ways: int = 2) -> Estimate:
+    """Return an estimate with what it takes to ask each variant once along its ways by turns (`loadtest.turns`)."""
+    requests = round(variants * ways * RATE * SECONDS)
+    asked = PhaseEstimate("proxy-tax", variants, variants * (SECONDS + OVERHEAD_S), requests)
+    return replace(found, phases=(*found.phases, asked))
 
 
 def _phase(phase: Phase, rate: float, latency_s: float, variants: int, starts: int) -> PhaseEstimate:

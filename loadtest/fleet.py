@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
-import tarfile
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +16,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from loadtest.archive import pack, unpack
 from loadtest.cores import most
 from loadtest.errors import GeneratorError
 from loadtest.k6 import Result
@@ -28,6 +27,7 @@ from loadtest.payloads import Answer, PayloadSet
 from loadtest.samples import Samples, read_samples
 from loadtest.shot import START_S, USER_START_S, Endpoint, GeneratorFacts, Outcome, Shot
 from loadtest.strict import Strict
+from loadtest.turns import RATE, SECONDS, Told, Way, WayTimes
 from loadtest.vegeta import plan_attack
 
 __all__ = [
@@ -40,10 +40,8 @@ __all__ = [
     "Send",
     "Standing",
     "order_of",
-    "pack",
     "payloads_of",
     "shot_of",
-    "unpack",
 ]
 
 CHECKSUM = "X-Podium-Sha256"
@@ -81,11 +79,12 @@ class PayloadOrder(Strict):
 class Order(Strict):
     """One shot for all runners.
 
-    `schedule` holds little-endian 64-bit nanoseconds as base64; `start_unix_ns` is set when it is handed out.
+    `schedule` holds little-endian 64-bit nanoseconds as base64; `start_unix_ns` is set when it is handed out. The tool
+    `turns` asks along `ways`.
     """
 
     id: str = Field(pattern=r"^[0-9a-f]{32}$")
-    tool: Literal["k6", "vegeta"] = "k6"
+    tool: Literal["k6", "vegeta", "turns"] = "k6"
     runners: int = Field(ge=1, le=64)
     url: str
     protocol: str
@@ -103,6 +102,7 @@ class Order(Strict):
     rate: float | None = None
     payload: PayloadOrder
     start_unix_ns: int = 0
+    ways: tuple[Way, ...] = ()
 
 
 class RunnerFacts(Strict):
@@ -198,36 +198,6 @@ def payloads_of(order: Order, folder: Path) -> PayloadSet:
     return PayloadSet(parts, known.shares, known.seed, known.sha256, known.sizes, folder, known.answers)
 
 
-def pack(files: Mapping[str, bytes]) -> bytes:
-    """Put named contents into one archive; the same contents give the same bytes."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in sorted(files):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(files[name])
-            archive.addfile(entry, io.BytesIO(files[name]))
-    return buffer.getvalue()
-
-
-def unpack(archive: bytes) -> dict[str, bytes]:
-    """Return the named contents of an archive.
-
-    Raises:
-        GeneratorError: it is none, or holds more than plain files with plain names.
-    """
-    found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-            for entry in opened:
-                stream = opened.extractfile(entry) if entry.isreg() else None
-                if stream is None or Path(entry.name).name != entry.name:
-                    raise GeneratorError(f"an archive of the load generators holds {entry.name!r}")
-                found[entry.name] = stream.read()
-    except tarfile.TarError as error:
-        raise GeneratorError("an archive of the load generators cannot be read") from error
-    return found
-
-
 class Fleet:
     """The runners of one race, as whoever wants load sees them.
 
@@ -298,6 +268,31 @@ class Fleet:
             shot=shot,
         )
 
+    def ask_by_turns(
+        self,
+        endpoint: Endpoint,
+        ways: Sequence[Way],
+        payloads: PayloadSet,
+        *,
+        timeout_s: float,
+        workdir: Path,
+        rate: float = RATE,
+        seconds: float = SECONDS,
+    ) -> tuple[WayTimes, ...]:
+        """Let the first runner ask a server along several ways by turns.
+
+        Raises:
+            GeneratorError: it failed, or does not answer in time.
+        """
+        shot = plan_attack(rate, seconds, timeout_s)
+        changed = {"tool": "turns", "rate": rate, "schedule": None, "ways": tuple(ways)}
+        order = order_of(endpoint, shot, payloads, runners=1).model_copy(update=changed)
+        _, parts = self._played(order, shot, payloads, workdir)
+        try:
+            return Told.model_validate_json(parts[0]["ways.json"]).ways
+        except (KeyError, ValidationError) as error:
+            raise GeneratorError("the load generator brought no times of the ways") from error
+
     def end(self) -> None:
         """Tell the runners that no order will come."""
         self._send("POST", "/end", body=b"", timeout_s=_WAIT_S)
@@ -306,7 +301,8 @@ class Fleet:
         self, order: Order, shot: Shot, payloads: PayloadSet, workdir: Path
     ) -> tuple[list[Report], list[dict[str, bytes]]]:
         self._bring(payloads)
-        self._put(f"/orders/{order.id}", order.model_dump_json().encode())
+        # What an order leaves as it is, a results server of a former image need not know.
+        self._put(f"/orders/{order.id}", order.model_dump_json(exclude_defaults=True).encode())
         # Runners get the order when all of them ask for it, and agree on a start some time later.
         lead_s = _AGREED_S + USER_START_S * shot.users if order.runners > 1 else 0.0
         deadline = time.monotonic() + shot.longest_s + lead_s + 3 * START_S

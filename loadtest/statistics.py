@@ -22,6 +22,7 @@ __all__ = [
     "batch_shares",
     "coefficient_of_variation",
     "percentile",
+    "percentile_difference",
     "percentile_interval",
     "refutes",
     "requests_needed",
@@ -35,6 +36,7 @@ Booleans = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 _ROUNDING: Final = 1e-9
+_RESAMPLES: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,37 @@ def percentile_interval(values: Floats, quantile: float, confidence: float) -> I
         return None
     ordered = np.sort(values)
     return Interval(percentile(values, quantile), float(ordered[low - 1]), float(ordered[high - 1]))
+
+
+def percentile_difference(
+    values: Floats, others: Floats, quantile: float, confidence: float, *, seed: int
+) -> Interval | None:
+    """Return by how much a percentile of values is above that of others, with its bootstrap percentile interval.
+
+    Value and other of one place are a pair, drawn together, so that what fell on both does not widen the interval. The
+    pairs are taken as independent. None for fewer than two.
+
+    Source: Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    """
+    if values.size < 2:
+        return None
+
+    def difference(ones: Floats, twos: Floats, axis: int = -1) -> Floats:
+        high, low = (np.quantile(one, quantile, axis=axis, method="inverted_cdf") for one in (ones, twos))
+        return np.asarray(high - low)
+
+    found = stats.bootstrap(
+        (values, others),
+        difference,
+        paired=True,
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    value = percentile(values, quantile) - percentile(others, quantile)
+    return Interval(value, min(float(found.low), value), max(float(found.high), value))
 
 
 def slope(times: Floats, values: Floats, confidence: float) -> Interval | None:

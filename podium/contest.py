@@ -22,6 +22,7 @@ from podium.errors import MachineError
 from podium.measure import CandidateGoneError, Course, Measurement, VoidError
 from podium.measured import Measured, block_of, verdict_of
 from podium.progress import RaceProgress
+from podium.proxytax import proxy_tax
 from podium.runbook import RunBook, StoredRun
 from podium.search import RatePlay
 from podium.targets.target import Candidate
@@ -82,7 +83,7 @@ class Contest:
             turn
             for one in everyone.values()
             for turn in (
-                _Turn(one, "warm-up", self._warm),
+                _Turn(one, "warm-up", self._warm_first),
                 _Turn(one, "single-stream", self._single_stream, needed=False),
                 _Turn(one, "offline", self._offline, needed=False),
             )
@@ -273,6 +274,12 @@ class Contest:
     def _warm(self, measured: Measured) -> None:
         self._enter(measured)
         self._measurement.warm_up(self._course(measured))
+
+    def _warm_first(self, measured: Measured) -> None:
+        """Warm up and, where several paths lead to the server, look at once what each takes: no run is on then."""
+        self._warm(measured)
+        if measured.proxy_tax is None and not self._is_over():
+            measured.proxy_tax = proxy_tax(self._measurement, self._course(measured))
 
     def _single_stream(self, measured: Measured) -> None:
         self._enter(measured)

@@ -21,8 +21,10 @@ __all__ = [
     "Interval",
     "Money",
     "Needs",
+    "PathTax",
     "Probe",
     "Proof",
+    "ProxyTax",
     "Quality",
     "RunPath",
     "Status",
@@ -129,6 +131,34 @@ class Proof(Strict):
     remedy: str = Field(default="", description="What to do about a failing proof; empty for any other.")
 
 
+class PathTax(Strict):
+    """What one path to the server takes of requests that went along all paths by turns."""
+
+    name: str = Field(min_length=1, description="pod, service, gateway or ingress.")
+    url: str = ""
+    requests: int = Field(default=0, ge=0, description="Requests that were timed.")
+    p50_ms: float | None = Field(default=None, ge=0)
+    p90_ms: float | None = Field(default=None, ge=0)
+    above_pod_p50_ms: Interval | None = Field(
+        default=None, description="Its p50 less that of the pod's path, with its bootstrap interval; null for the pod."
+    )
+    above_pod_p90_ms: Interval | None = Field(default=None, description="The same of the p90.")
+    error: str = Field(default="", description="Why it has no figures.")
+
+
+class ProxyTax(Strict):
+    """What stands between the load generator and the pod, path by path; `note` says why there is nothing.
+
+    One request at a time from the load generator's pod, between the warm-up and the first run. It is no proof and
+    bears on no verdict.
+    """
+
+    rate: float = Field(gt=0, description="Rounds a second; each sends one request along every path.")
+    confidence: float = Field(gt=0, lt=1, description="Of the intervals.")
+    paths: tuple[PathTax, ...] = ()
+    note: str = ""
+
+
 class Clause(Strict):
     """How one clause of the SLO came out at the asked rate."""
 
@@ -199,6 +229,7 @@ class Entry(Strict):
     precision: str = ""
     build_s: float | None = Field(default=None, ge=0, description="Build time; null when taken from the store.")
     ready_s: float | None = Field(default=None, ge=0, description="Start to ready.")
+    proxy_tax: ProxyTax | None = Field(default=None, description="On a cluster; null where there is one path only.")
     hold: Hold | None = None
     clauses: tuple[Clause, ...] = ()
     probes: tuple[Probe, ...] = ()

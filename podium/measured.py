@@ -7,6 +7,7 @@ from loadtest.profile import Profile
 from loadtest.search import SearchResult
 from loadtest.slo import Slo
 from loadtest.verdict import Verdict, judge
+from podium.entry import ProxyTax
 from podium.measure import BeyondGeneratorError
 from podium.runbook import RunBook, StoredRun
 from podium.targets.target import Candidate
@@ -33,6 +34,7 @@ class Measured:
     unsent: list[BeyondGeneratorError] = field(default_factory=list)
     lost: int = 0
     search: SearchResult | None = None
+    proxy_tax: ProxyTax | None = None
     trouble: str = ""
     cut: str = ""
     void: str | None = None

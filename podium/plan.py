@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loadtest.errors import SloError
-from loadtest.estimate import Estimate, estimate
+from loadtest.estimate import Estimate, estimate, with_turns
 from loadtest.profile import Profile, load_profile
 from loadtest.reach import require_reachable, why_never
 from podium.document import nearest
@@ -180,6 +180,8 @@ def plan_race(
         site=found.name,
     )
     guess = estimate(chosen, rate=plan.rate or 1.0, variants=len(plan.entries))
+    if target == "cluster" and chosen.protocol != "grpc":
+        guess = with_turns(guess, variants=len(plan.entries))
     return replace(plan, estimate=guess)
 
 

@@ -24,7 +24,7 @@ __all__ = ["Row", "csv_text", "load_results", "run_rows", "variant_rows"]
 Row: TypeAlias = "dict[str, Value]"
 
 # Long parts of an entry that have rows, files or pictures of their own.
-_LEFT_OUT = {"runs", "passport", "clauses", "probes"}
+_LEFT_OUT = {"runs", "passport", "clauses", "probes", "proxy_tax"}
 _RUN_LEFT_OUT = {"series", "server", "passport", "codes", "schema", "generator", "target"}
 
 

@@ -81,6 +81,7 @@ def entry_of(
         precision=precision,
         build_s=build_s,
         ready_s=measured.ready_s,
+        proxy_tax=measured.proxy_tax,
         hold=_hold(measured.holds, slo.rate or 0.0),
         clauses=tuple(clause_of(one) for one in verdict.clauses),
         probes=tuple(_probe(run, slo) for run in measured.probes),

@@ -14,6 +14,7 @@ __all__ = [
     "EVENT",
     "HPA",
     "INFERENCE_SERVICE",
+    "INGRESS",
     "JOB",
     "KNATIVE_SERVICE",
     "MUTATING_WEBHOOK",
@@ -62,6 +63,7 @@ DEPLOYMENT = Kind("apps/v1", "Deployment")
 REPLICA_SET = Kind("apps/v1", "ReplicaSet")
 JOB = Kind("batch/v1", "Job")
 HPA = Kind("autoscaling/v2", "HorizontalPodAutoscaler")
+INGRESS = Kind("networking.k8s.io/v1", "Ingress")
 ENDPOINT_SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 VALIDATING_WEBHOOK = Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")

@@ -26,6 +26,8 @@ from podium.report.costs import CostBlock, cost_block
 from podium.report.drawings import Figure, drawings, entry_name
 from podium.report.evidence import Run
 from podium.report.passports import Matrix
+from podium.report.taxes import COLUMNS as TAX_COLUMNS
+from podium.report.taxes import TaxBlock, tax_block
 from podium.report.words import WORDS
 from podium.report.workings import (
     STAGES,
@@ -138,6 +140,8 @@ class Page:
     gate: str
     classes: Table
     matrix: Matrix
+    tax_columns: tuple[str, ...]
+    taxes: TaxBlock | None
     environment: tuple[Place, ...]
     rules: _Pairs
     profile: str
@@ -190,6 +194,8 @@ def build_page(race: Race, sources: Sources, *, style: str, policy: str) -> Page
         gate=figures.objective(race.quality),
         classes=_classes(race),
         matrix=passports.matrix(race, runs),
+        tax_columns=TAX_COLUMNS,
+        taxes=tax_block(race),
         environment=tuple(_place(race, name) for name in race.fingerprints),
         rules=_rules(race),
         profile=_profile(race),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -19,6 +20,7 @@ from loadtest.errors import GeneratorError
 from loadtest.fleet import Fleet
 from loadtest.payloads import PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot
+from loadtest.turns import WayTimes
 from podium.cluster.adapter import Cluster
 from podium.cluster.diagnosis import diagnose, is_leaving, pods_of
 from podium.cluster.errors import ClusterError
@@ -40,6 +42,7 @@ from podium.cluster.leftovers import RACE_LABEL, race_label, sweep
 from podium.cluster.placed import image_of, placement_of, sidecars_of
 from podium.cluster.release import Served, check_site, install, race_release, remove
 from podium.cluster.site import Node, Platform, node_of, nodes_of, read_nodes
+from podium.cluster.ways import ways_to
 from podium.nodeclass import NodeClass
 from podium.quantities import parse_quantity
 from podium.targets.runners import RunnerPods
@@ -47,6 +50,8 @@ from podium.targets.target import Candidate, Deployment, ServerFacts
 from predictors.manifest import read_variant
 
 __all__ = ["RACE_LABEL", "ClusterTarget", "race_label"]
+
+T = TypeVar("T")
 
 READY_DEADLINE_S = 180.0
 _METRICS_PORT = 8082
@@ -178,6 +183,24 @@ class ClusterTarget:
             )
         )
 
+    def ask_by_turns(
+        self, deployment: Deployment, payloads: PayloadSet, *, timeout_s: float, workdir: Path
+    ) -> Sequence[WayTimes]:
+        """Let one runner ask the pod, the Service and the ingress where there is one, by turns.
+
+        Raises:
+            GeneratorError: it cannot.
+            ClusterError: the ways cannot be found.
+        """
+        name = self._release_name(deployment.candidate)
+        running = [pod for pod in pods_of(self._cluster, name) if _is_running(pod)]
+        if not running:
+            raise ClusterError(f"no pod of {name} runs")
+        ways = ways_to(self._cluster, name, running[0], deployment.endpoint.url)
+        return self._alive(
+            lambda fleet: fleet.ask_by_turns(deployment.endpoint, ways, payloads, timeout_s=timeout_s, workdir=workdir)
+        )
+
     def observe(self, deployment: Deployment) -> ServerFacts:
         """Look at the pods behind a deployment, and at the state page of the one that serves."""
         name = self._release_name(deployment.candidate)
@@ -262,7 +285,7 @@ class ClusterTarget:
         listed = ", ".join(sorted(up))
         return f"kept on the cluster: {listed}; {shlex.join(words)} removes it" if up else "nothing was up to be kept"
 
-    def _alive(self, task: Callable[[Fleet], Outcome]) -> Outcome:
+    def _alive(self, task: Callable[[Fleet], T]) -> T:
         fleet = self._runners.fleet()
         try:
             return task(fleet)

@@ -8,12 +8,13 @@ InferenceServices and Jobs.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
 from loadtest.payloads import Answer, PayloadSet
 from loadtest.play import Endpoint, Outcome, Shot
+from loadtest.turns import WayTimes
 
 if TYPE_CHECKING:
     # It brings what judges, which takes a while to import.
@@ -132,4 +133,15 @@ class Target(Protocol):
 
     def cleanup(self) -> Sequence[str]:
         """Remove everything of this race that is left, and say what it was."""
+        ...
+
+
+@runtime_checkable
+class ManyWays(Protocol):
+    """A place whose servers are reached along several ways: a cluster, and no machine alone."""
+
+    def ask_by_turns(
+        self, deployment: Deployment, payloads: PayloadSet, *, timeout_s: float, workdir: Path
+    ) -> Sequence[WayTimes]:
+        """Send the same requests along every way by turns and return how long each took, the shortest way first."""
         ...

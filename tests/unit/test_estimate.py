@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.estimate import estimate
+from loadtest.estimate import estimate, with_turns
 from loadtest.profile import load_profile
 
 
@@ -49,3 +49,13 @@ def test_a_profile_without_a_hold_starts_each_variant_once() -> None:
     cost = estimate(profile.model_copy(update={"phases": phases}), rate=40, variants=2, start_s=1)
     assert cost.start_seconds == 2
     assert [phase.kind for phase in cost.phases] == ["warmup", "single-stream", "offline", "search"]
+
+
+def test_asking_along_the_ways_by_turns_is_a_phase_more() -> None:
+    cost = estimate(load_profile("quick"), rate=40, variants=3)
+    more = with_turns(cost, variants=3)
+    assert more.phases[:-1] == cost.phases
+    asked = more.phases[-1]
+    assert (asked.kind, asked.plays, asked.requests) == ("proxy-tax", 3, 600)
+    assert 5 <= asked.seconds / 3 <= 10
+    assert more.seconds == pytest.approx(cost.seconds + asked.seconds)

@@ -21,12 +21,14 @@ import numpy as np
 import pytest
 
 from loadtest import fleet as fleets
+from loadtest.archive import pack, unpack
 from loadtest.cluster_runner import main as run_runner
 from loadtest.errors import GeneratorError
-from loadtest.fleet import CHECKSUM, Fleet, RunnerFacts, order_of, pack, unpack
+from loadtest.fleet import CHECKSUM, Fleet, RunnerFacts, order_of
 from loadtest.results_server import Board, serve
 from loadtest.schedule import poisson
 from loadtest.shot import Endpoint, Shot
+from loadtest.turns import Way
 from tests.eventually import eventually
 from tests.generators import PLAYS, VEGETA
 from tests.loads import payloads, program
@@ -121,6 +123,63 @@ def test_a_runner_that_is_bound_refuses_an_order_beyond(
         fleet.play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path / "work")
     with pytest.raises(GeneratorError, match=told.replace(" a second", "")):
         fleet.attack(ENDPOINT, payloads(tmp_path / "p"), rate=40, seconds=1, timeout_s=1, workdir=tmp_path / "w")
+
+
+WAYS = (Way(name="pod", url="http://127.0.0.1:9"), Way(name="service", url="http://pie.invalid"))
+
+
+def test_a_runner_asks_along_every_way_by_turns(place: Place, tmp_path: Path) -> None:
+    place.begin(0)
+    fleet = Fleet(place.send, runners=1)
+    ways = (Way(name="pod", url=place.url), *WAYS[1:])
+    asked: dict[str, Any] = {"rate": 20.0, "seconds": 1.0, "timeout_s": 5.0, "workdir": tmp_path / "work"}
+    pod, service = fleet.ask_by_turns(ENDPOINT, ways, payloads(tmp_path / "p"), **asked)
+    # The results server stands for a predictor: whatever is posted there, it answers 200.
+    assert (pod.name, pod.url, pod.error) == ("pod", place.url, "")
+    assert len(pod.times_ns) <= 15
+    assert all(time_ns > 0 for time_ns in pod.times_ns)
+    assert (service.name, service.times_ns) == ("service", ())
+    assert service.error.startswith("request 1 was not answered: ")
+    assert list((tmp_path / "data/results").iterdir()) == []
+
+
+def test_only_the_ways_beyond_its_bounds_are_refused_by_a_runner(place: Place, tmp_path: Path) -> None:
+    place.begin(0, LOADTEST_NAMESPACE="invalid")
+    fleet = Fleet(place.send, runners=1)
+    asked: dict[str, Any] = {"rate": 20.0, "seconds": 0.5, "timeout_s": 5.0, "workdir": tmp_path / "work"}
+    pod, service = fleet.ask_by_turns(ENDPOINT, WAYS, payloads(tmp_path / "p"), **asked)
+    assert "http://127.0.0.1:9 is no Service of the namespace invalid" in pod.error
+    assert "was not answered" in service.error
+
+
+def test_a_runner_that_brings_no_times_is_told(place: Place, generators: None, tmp_path: Path) -> None:
+    def as_attack(method: str, path: str, *, body: bytes | None = None, **more: Any) -> bytes:
+        if method == "PUT" and "/orders/" in path and body is not None:
+            body = json.dumps({**json.loads(body), "tool": "vegeta"}).encode()
+            more["headers"] = {CHECKSUM: hashlib.sha256(body).hexdigest()}
+        return place.send(method, path, body=body, **more)
+
+    place.begin(0)
+    with pytest.raises(GeneratorError, match="brought no times of the ways"):
+        Fleet(as_attack, runners=1).ask_by_turns(
+            ENDPOINT, WAYS, payloads(tmp_path / "p"), rate=20.0, seconds=0.5, timeout_s=1.0, workdir=tmp_path / "work"
+        )
+
+
+def test_an_order_names_only_what_it_changes(place: Place, generators: None, tmp_path: Path) -> None:
+    """So that the results server of a former image takes the loads that it knows."""
+    orders: list[dict[str, Any]] = []
+
+    def noting(method: str, path: str, *, body: bytes | None = None, **more: Any) -> bytes:
+        if method == "PUT" and "/orders/" in path:
+            orders.append(json.loads(body or b""))
+        return place.send(method, path, body=body, **more)
+
+    place.begin(0)
+    Fleet(noting, runners=1).play(ENDPOINT, SHOT, payloads(tmp_path / "p"), workdir=tmp_path / "work")
+    (order,) = orders
+    assert {"id", "url", "schedule"} <= set(order)
+    assert not {"ways", "tool", "rate"} & set(order)
 
 
 def test_a_key_is_sent_as_its_file_has_it_and_kept_nowhere(place: Place, generators: None, tmp_path: Path) -> None:

@@ -97,6 +97,16 @@ def serving(incumbent: str) -> Callable[[object], RaceSite]:
     return lambda _submission: RaceSite((load_node_class("local"),), context="kind-podium", incumbent=incumbent)
 
 
+def test_a_race_on_a_cluster_is_planned_with_what_its_paths_take(folder: Path) -> None:
+    site = serving("")
+    here, there = (planned(folder, profile="quick", target=target, site=site) for target in ("local", "cluster"))
+    kinds = [phase.kind for phase in here.estimate.phases]
+    assert "proxy-tax" not in kinds
+    assert [phase.kind for phase in there.estimate.phases] == [*kinds, "proxy-tax"]
+    assert there.estimate.seconds - here.estimate.seconds == pytest.approx(there.estimate.phases[-1].seconds)
+    assert here.digest == there.digest
+
+
 def test_what_serves_now_races_too_unless_it_is_left_out(folder: Path) -> None:
     asked = ('"auto"', '"ort-fp32"')
     site = serving("stripes-openvino-int8")

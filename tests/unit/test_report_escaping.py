@@ -35,6 +35,8 @@ def hostile(race: Race) -> dict[str, Any]:
         "passport": (Proof(check=HOSTILE, ok=False, value=HOSTILE, limit=HOSTILE, evidence=HOSTILE),),
         "cost_per_million": {"value": 1, "currency": HOSTILE},
     }
+    path = {"name": HOSTILE, "url": HOSTILE, "error": HOSTILE}
+    entry["proxy_tax"] = {"rate": 20, "confidence": 0.95, "paths": [path], "note": HOSTILE}
     entry["quality"] |= {"metric": HOSTILE, "per_class": {HOSTILE: 0.5}}
     entry["clauses"] = [{"text": HOSTILE, "status": "PASS", "unit": HOSTILE, "value": 1, "reason": HOSTILE}]
     entry["server_max_rps"] |= {"binding": HOSTILE}

@@ -1,15 +1,18 @@
 """The statistics: published tables, exact cases, and properties that must hold for any counts."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from loadtest.statistics import (
+    Interval,
     batch_shares,
     coefficient_of_variation,
     percentile,
+    percentile_difference,
     percentile_interval,
     refutes,
     requests_needed,
@@ -203,3 +206,60 @@ def test_a_constant_series_has_a_slope_of_exactly_zero() -> None:
 def test_two_points_or_one_instant_have_no_slope() -> None:
     assert slope(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.95) is None
     assert slope(np.zeros(5), np.arange(5.0), 0.95) is None
+
+
+def pairs(more: float, seed: int, count: int = 95) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return what two ways took in the same rounds: what fell on both, and what fell on each alone."""
+    random = np.random.default_rng(seed)
+    both = random.lognormal(1.0, 0.5, count)
+    return both + more + random.exponential(0.2, count), both + random.exponential(0.2, count)
+
+
+def test_a_constant_difference_is_found_exactly() -> None:
+    _, others = pairs(0.0, 1)
+    for quantile in (0.5, 0.9):
+        found = percentile_difference(others + 3.0, others, quantile, 0.95, seed=1)
+        assert found is not None
+        assert (found.value, found.low, found.high) == pytest.approx((3.0, 3.0, 3.0))
+    same = percentile_difference(np.ones(20), np.ones(20), 0.5, 0.95, seed=1)
+    assert same == Interval(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("quantile", "more"), [(0.5, 0.0), (0.5, 1.0), (0.9, 1.0)])
+def test_the_interval_of_a_difference_holds_the_truth_as_often_as_it_says(quantile: float, more: float) -> None:
+    held = 0
+    for seed in range(60):
+        found = percentile_difference(*pairs(more, seed), quantile, 0.95, seed=seed)
+        assert found is not None
+        assert found.low <= found.value <= found.high
+        held += found.low <= more <= found.high
+    assert held >= 52
+
+
+def test_a_difference_is_told_from_none_and_none_from_a_difference() -> None:
+    there = percentile_difference(*pairs(2.0, 3), 0.5, 0.95, seed=3)
+    absent = percentile_difference(*pairs(0.0, 3), 0.5, 0.95, seed=3)
+    assert there is not None
+    assert absent is not None
+    assert there.low > 0
+    assert absent.low < 0 < absent.high
+
+
+def test_the_interval_of_a_difference_is_the_seeds_and_needs_two_pairs() -> None:
+    def found(seed: int) -> Interval | None:
+        return percentile_difference(*pairs(1.0, 5), 0.5, 0.95, seed=seed)
+
+    assert found(7) == found(7)
+    assert len({found(seed) for seed in range(8)}) > 1
+    assert percentile_difference(np.ones(1), np.ones(1), 0.5, 0.95, seed=1) is None
+
+
+def test_drawing_pairs_apart_would_hide_a_difference() -> None:
+    """The control: the same values in another order, so that what fell on both widens the interval."""
+    values, others = pairs(0.3, 11)
+    paired = percentile_difference(values, others, 0.5, 0.95, seed=1)
+    apart = percentile_difference(values, np.random.default_rng(2).permutation(others), 0.5, 0.95, seed=1)
+    assert paired is not None
+    assert apart is not None
+    assert paired.value == apart.value
+    assert paired.high - paired.low < 0.7 * (apart.high - apart.low)
