@@ -142,7 +142,8 @@ def test_the_command_that_is_told_names_a_kubeconfig_that_the_flag_takes(
     target.deploy(candidate)
     file = cluster.kubeconfig
     assert file is not None
-    monkeypatch.setattr(cluster, "kubeconfig", os.pathsep.join([file] * 2) if is_several else os.path.relpath(file))
+    monkeypatch.chdir(Path(file).parent)
+    monkeypatch.setattr(cluster, "kubeconfig", os.pathsep.join([file] * 2) if is_several else Path(file).name)
     target.cleanup()
     words = shlex.split(said[0])
     assert words.count("--kubeconfig") == (not is_several)

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -203,10 +203,10 @@ def test_an_image_that_takes_the_processor_is_refused_for_good(monkeypatch: pyte
 class Counted:
     """A decoder that says how much it has spent, `each_s` for an image."""
 
-    ends: ClassVar[dict[str, int]] = {}
     is_lost = False
 
     def __init__(self, each_s: float, then: Callable[[], None] = lambda: None) -> None:
+        self.ends: dict[str, int] = {}
         self.decoded = 0
         self._each_s = each_s
         self._then = then
