@@ -7,6 +7,7 @@ Everything that it makes carries the race's label, and nothing without that labe
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -281,7 +282,9 @@ class ClusterTarget:
         up = {name_of(one) for kind in _KEPT for one in self._cluster.list(kind, labels=f"{RACE_LABEL}={self._label}")}
         words = ["podium", "delete", "--race", self._label, "-n", self._cluster.namespace]
         words += ["--context", self._cluster.context]
-        words += ["--kubeconfig", self._cluster.kubeconfig] if self._cluster.kubeconfig else []
+        # Several files cannot be named by the flag: they are those of KUBECONFIG, which the shell still has.
+        files = self._cluster.kubeconfig
+        words += ["--kubeconfig", str(Path(files).absolute())] if files and os.pathsep not in files else []
         listed = ", ".join(sorted(up))
         return f"kept on the cluster: {listed}; {shlex.join(words)} removes it" if up else "nothing was up to be kept"
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 import orjson
@@ -10,7 +10,7 @@ import orjson
 from predictors.errors import InputError
 from predictors.server.timing import Stopwatch
 
-__all__ = ["Call", "Encoded", "Labeler", "Tensors", "no_finite_answer"]
+__all__ = ["Call", "Encoded", "Labeler", "Tensors", "Waiting", "no_finite_answer"]
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -23,6 +23,20 @@ class Encoded(NamedTuple):
     extra: bytes = b""
 
 
+class Waiting(Protocol):
+    """A request that tensors are made for."""
+
+    watch: Stopwatch
+
+    def check(self) -> None:
+        """Go on, as somebody waits for it.
+
+        Raises:
+            DeadlineError: Nobody does.
+        """
+        ...
+
+
 class Call(NamedTuple):
     """A request that was understood: its tensors, and what turns the engine's outputs into the answer.
 
@@ -32,7 +46,7 @@ class Call(NamedTuple):
     encode: Callable[[Tensors], Encoded]
     inputs: Tensors | None = None
     items: int = 1
-    prepare: Callable[[Stopwatch], Tensors] | None = None
+    prepare: Callable[[Waiting], Tensors] | None = None
 
 
 def no_finite_answer() -> InputError:

@@ -7,7 +7,6 @@ are the same.
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 
 from predictors.errors import DeadlineError
 from predictors.server.answer import Call, Tensors
@@ -45,7 +44,7 @@ async def ask(predictor: Predictor, understand: Callable[[], Call], watch: Stopw
         lambda job: None if done.done() else done.set_result(job),
         watch,
         inputs=call.inputs,
-        prepare=None if call.prepare is None else partial(call.prepare, watch),
+        prepare=call.prepare,
         deadline_ns=time.monotonic_ns() + int(limit_s * 1e9),
     )
     predictor.submit(job)

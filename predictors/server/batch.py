@@ -31,7 +31,8 @@ def has_inputs(job: Job, began: int) -> bool:
     job.watch.mark(QUEUE)
     outcome: Outcome[Tensors] = Outcome()
     with outcome:
-        job.inputs = job.prepare()
+        job.check()
+        job.inputs = job.prepare(job)
     job.error = outcome.error
     return job.error is None
 

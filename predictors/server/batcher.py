@@ -21,15 +21,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from predictors.errors import DeadlineError, OverloadError
+from predictors.errors import OverloadError
 from predictors.server.answer import Tensors
 from predictors.server.batch import batch_shapes, gathered, hand_out, has_inputs
 from predictors.server.firstruns import FirstRuns
-from predictors.server.job import Job
+from predictors.server.job import Job, late
 from predictors.server.lane import Lane, Outcome
 from predictors.server.timing import BATCH, COMPUTE, QUEUE
 
-__all__ = ["BatchPolicy", "Batcher", "batch_shapes", "late"]
+__all__ = ["BatchPolicy", "Batcher", "batch_shapes"]
 
 _SMOOTHING = 0.1
 # So many requests in a row that nothing came beside, before the next is computed on the event loop.
@@ -165,7 +165,7 @@ class Batcher:
         job.watch.mark(QUEUE)
         if job.is_canceled or job.is_late(time.monotonic_ns()) or job.prepare is None:
             return None
-        return job.prepare()
+        return job.prepare(job)
 
     def _prepared(self, job: Job, outcome: Outcome[Tensors | None]) -> None:
         if outcome.error is not None:
@@ -292,7 +292,13 @@ class Batcher:
     def _compute(self, batch: list[Job]) -> _Ran:
         """In the engine's thread: run one batch and give each job its part of the outputs."""
         began = time.monotonic_ns()
-        good = [job for job in batch if has_inputs(job, began)]
+        good = []
+        for job in batch:
+            if has_inputs(job, began):
+                good.append(job)
+            if job.prepare is not None:
+                # The engine has not begun yet: what several images take is not how long it stands still.
+                self._since_ns = time.monotonic_ns()
         items = sum(job.items for job in good)
         if not items:
             return _Ran()
@@ -323,8 +329,3 @@ class Batcher:
         for job in batch:
             if not job.is_canceled:
                 job.settle(job.error or outcome.error)
-
-
-def late() -> DeadlineError:
-    """Say that a deadline passed."""
-    return DeadlineError("the deadline passed before the answer was there", "allow more time")

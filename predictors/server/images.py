@@ -2,17 +2,22 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from predictors.errors import InputError
 from predictors.imaging import Preprocessing
-from predictors.server.answer import Tensors
+from predictors.server.answer import Tensors, Waiting
 from predictors.server.decoder.child import Cropping, warm_decoders
-from predictors.server.timing import DECODE, PREPROCESS, Stopwatch
+from predictors.server.decoder.keeper import CPU_S
+from predictors.server.timing import DECODE, PREPROCESS
 
 __all__ = ["Decodes", "ImageReader", "InProcess"]
+
+# Of the decoder's processor time for all images of a request, which the next request waits for.
+_MOST_S: Final = 2 * CPU_S
 
 
 class Decodes(Protocol):
@@ -112,14 +117,19 @@ class ImageReader:
         self._shape = (height, width, channels)
         self._name = name
 
-    def read(self, bodies: Sequence[bytes], watch: Stopwatch) -> Tensors:
+    def read(self, bodies: Sequence[bytes], waiting: Waiting) -> Tensors:
         """Return one tensor [images, channels, height, width].
 
         Raises:
-            InputError: A body is no image that the preprocessing takes.
+            InputError: A body is no image that the preprocessing takes, or all together take too long.
+            DeadlineError: Nobody waits for them any more.
         """
+        watch, spent_s = waiting.watch, self.decoder.cpu_s()
         pixels = np.empty((len(bodies), *self._shape), dtype=np.uint8)
         for place, body in enumerate(bodies):
+            waiting.check()
+            if place and self.decoder.cpu_s() - spent_s > _MOST_S:
+                raise InputError("the images take too long to decode", "send fewer or smaller images in one request")
             decoded_ns = self.decoder.decode(body, pixels[place])
             # Another process says so: it counts as far as it fits what this one saw.
             watch.mark_at(DECODE, min(max(watch.last_ns, decoded_ns), time.monotonic_ns()))

@@ -105,10 +105,9 @@ class Prediction(Generic[A]):
             return Job(1, self._settled, watch, prepare=parse, is_sized=False)
         call = self._call = understand(self._exchange.body)
         watch.mark(DECODE)
-        prepare = None if call.prepare is None else partial(call.prepare, watch)
-        return Job(call.items, self._settled, watch, inputs=call.inputs, prepare=prepare)
+        return Job(call.items, self._settled, watch, inputs=call.inputs, prepare=call.prepare)
 
-    def _understand(self, understand: Callable[[bytes], Call]) -> Tensors:
+    def _understand(self, understand: Callable[[bytes], Call], job: Job) -> Tensors:
         """In the preparation's thread."""
         call = self._call = understand(self._exchange.body)
         self._watch.mark(DECODE)
@@ -116,7 +115,7 @@ class Prediction(Generic[A]):
             return call.inputs
         if call.prepare is None:
             raise PredictorError("a request was understood to hold nothing")
-        return call.prepare(self._watch)
+        return call.prepare(job)
 
     def _settled(self, job: Job) -> None:
         if self._timer is not None:

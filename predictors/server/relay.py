@@ -10,9 +10,9 @@ import time
 
 from predictors.errors import OverloadError
 from predictors.runtimes import OwnBatches
-from predictors.server.batcher import BatchPolicy, late
+from predictors.server.batcher import BatchPolicy
 from predictors.server.firstruns import FirstRuns
-from predictors.server.job import Job
+from predictors.server.job import Job, late
 from predictors.server.lane import Lane, Outcome
 from predictors.server.timing import BATCH, COMPUTE, QUEUE
 
@@ -162,4 +162,4 @@ def _prepared(job: Job) -> None:
     if job.is_late(time.monotonic_ns()):
         raise late()
     if not job.is_canceled and job.prepare is not None:
-        job.inputs = job.prepare()
+        job.inputs = job.prepare(job)

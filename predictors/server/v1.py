@@ -7,6 +7,7 @@ probabilities.
 
 import base64
 import binascii
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class V1:
             raise InputError("this model takes no images", "send JSON")
         if not body:
             raise InputError("the body is empty", "send one JPEG, PNG or WebP image")
-        return Call(encode=self.encode, prepare=lambda watch: images.read([body], watch))
+        return Call(encode=self.encode, prepare=partial(images.read, [body]))
 
     def json(self, body: bytes) -> Call:
         """Understand a JSON body.
@@ -98,7 +99,7 @@ class V1:
         if images is None:
             raise InputError("instances[0].b64: this model takes no images", field="instances[0].b64")
         bodies = [_from_base64(instance, place) for place, instance in enumerate(instances)]
-        return Call(encode=self.encode, items=len(bodies), prepare=lambda watch: images.read(bodies, watch))
+        return Call(encode=self.encode, items=len(bodies), prepare=partial(images.read, bodies))
 
     def _tensors(self, instances: list[Any], booleans: bool) -> Tensors:
         readers = self._model.inputs

@@ -1,5 +1,6 @@
 """The cluster target and its load generators, with Helm and our charts, against an API server with KServe's answers."""
 
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_what_is_to_be_kept_stays_in_the_end_and_goes_by_the_command_that_is_tol
     assert cli.run(shlex.split(command)[1:]) == 0
     assert f"release {NAME} deleted" in capsys.readouterr().out
     assert (kserve.names("inferenceservices"), kserve.pods(), kserve.names("secrets")) == ([], [], [])
+
+
+@pytest.mark.parametrize("is_several", [True, False], ids=["several", "one"])
+def test_the_command_that_is_told_names_a_kubeconfig_that_the_flag_takes(
+    kserve: KServe, cluster: Cluster, candidate: Candidate, monkeypatch: pytest.MonkeyPatch, is_several: bool
+) -> None:
+    said: list[str] = []
+    target = place(cluster, keep=said.append)
+    target.deploy(candidate)
+    file = cluster.kubeconfig
+    assert file is not None
+    monkeypatch.chdir(Path(file).parent)
+    monkeypatch.setattr(cluster, "kubeconfig", os.pathsep.join([file] * 2) if is_several else Path(file).name)
+    target.cleanup()
+    words = shlex.split(said[0])
+    assert words.count("--kubeconfig") == (not is_several)
+    assert is_several or str(Path(file).absolute()) in words
 
 
 def test_a_pod_that_was_replaced_is_another_server(kserve: KServe, target: ClusterTarget, candidate: Candidate) -> None:

@@ -160,6 +160,41 @@ def test_without_the_check_of_headers_one_bomb_takes_far_more(start: Starter, im
     assert peak > 64 * MIB
 
 
+def many_scans(count: int) -> bytes:
+    """Make a progressive JPEG of so many scans out of a usual one, whose last scan comes again and again."""
+    stream = io.BytesIO()
+    # Of one color: a scan that says so of all blocks is a few bytes long.
+    Image.new("L", (2000, 2000), 90).save(stream, "JPEG", progressive=True)
+    body = stream.getvalue()
+    last = body[body.rindex(b"\xff\xda") : -2]
+    return body[:-2] + last * (count - body.count(b"\xff\xda")) + body[-2:]
+
+
+@pytest.mark.row("S23", "a JPEG of 300 scans: 400 that names them before it is decoded; a usual progressive one: 200")
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(pictures: Server, record_property: Record) -> None:
+    kind = {"content-type": "image/jpeg"}
+    bomb, usual = many_scans(300), many_scans(0)
+    before = pictures.state()["decoder"]["cpu_s"]
+    answer = pictures.ask("POST", IMAGE_PATH, bomb, kind)
+    spent = pictures.state()["decoder"]["cpu_s"] - before
+    assert answer.status == 400
+    assert b"the image has 300 scans, and at most 32 are decoded" in answer.body
+    assert spent <= 0.01
+    assert pictures.ask("POST", IMAGE_PATH, usual, kind).status == 200
+    record_property("S23", f"400, {spent * 1000:.0f} ms of the decoder's; the usual one is answered")
+
+
+@pytest.mark.control("S23")
+def test_without_the_check_of_headers_every_scan_is_decoded(start: Starter, image_folder: Path) -> None:
+    server = start(image_folder, "--without", "header-check", program="tests.contract.stub")
+    spent = []
+    for count in (0, 300):
+        before = server.state()["decoder"]["cpu_s"]
+        server.ask("POST", IMAGE_PATH, many_scans(count), {"content-type": "image/jpeg"})
+        spent.append(server.state()["decoder"]["cpu_s"] - before)
+    assert spent[1] > 5 * spent[0]
+
+
 @pytest.mark.row("R14", "declared: 413 before it is read; 100 bodies of 2 MiB at once: +≤ 64 MiB of 200 in all")
 def test_bodies_beyond_the_limit_are_not_held(pictures: Server, record_property: Record) -> None:
     limit = 10 * MIB

@@ -58,7 +58,7 @@ class Bench:
             settled.set_result,
             Stopwatch(time.monotonic_ns()),
             inputs=inputs,
-            prepare=prepare,
+            prepare=None if prepare is None else lambda _: prepare(),
             deadline_ns=deadline,
         )
         self.last = job

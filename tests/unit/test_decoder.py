@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -14,10 +15,11 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from predictors.errors import InputError, NotReadyError, WorkerError
+from predictors.errors import DeadlineError, InputError, NotReadyError, WorkerError
 from predictors.imaging import MAX_SIDE, Preprocessing, preprocessing
 from predictors.server.decoder import child, keeper
 from predictors.server.decoder.child import Cropping
@@ -25,7 +27,9 @@ from predictors.server.decoder.keeper import Decoder
 from predictors.server.decoder.region import Region
 from predictors.server.decoder.wire import REQUEST, Reply
 from predictors.server.images import ImageReader
+from predictors.server.job import Job
 from predictors.server.timing import DECODE, PREPROCESS, Stopwatch
+from tests.contract import wild
 from tests.eventually import eventually
 
 FOOD = preprocessing("imagenet-center-crop", {"resize": 256})
@@ -109,9 +113,13 @@ def decoder() -> Iterator[Decoder]:
         yield made
 
 
+def waiting(**options: Any) -> Job:
+    return Job(1, lambda _: None, Stopwatch(time.monotonic_ns()), **options)
+
+
 def reading(decoder: Decoder, whole: Preprocessing) -> Callable[[bytes], Any]:
     reader = ImageReader(whole, "x", decoder)
-    return lambda body: reader.read([body], Stopwatch(time.monotonic_ns()))["x"][0]
+    return lambda body: reader.read([body], waiting())["x"][0]
 
 
 @pytest.mark.row(
@@ -136,8 +144,9 @@ def test_every_image_gives_what_it_gives_in_place(whole: Preprocessing, record_p
 
 def test_several_images_are_one_tensor_and_their_time_is_told_apart(decoder: Decoder) -> None:
     bodies = seeds(random.Random(SEED))[:3]
-    watch = Stopwatch(time.monotonic_ns())
-    tensor = ImageReader(FOOD, "x", decoder).read(bodies, watch)["x"]
+    job = waiting()
+    watch = job.watch
+    tensor = ImageReader(FOOD, "x", decoder).read(bodies, job)["x"]
     assert np.array_equal(tensor, np.stack([FOOD.decode(body) for body in bodies]))
     assert tensor.dtype == np.float32
     assert watch.spent_ns[DECODE] > 0
@@ -166,18 +175,140 @@ def test_an_image_beyond_the_bound_of_bytes_is_not_handed_over(decoder: Decoder)
         reading(decoder, FOOD)(body + bytes(BODY_BYTES))
 
 
-def test_a_decoder_that_waits_is_given_up(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_image_of_a_decoder_without_a_processor_may_come_again(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = seeds(random.Random(SEED))[0]
     there = reading(decoder, FOOD)
     monkeypatch.setattr(keeper, "_WALL_S", 0.2)
-    pid, before = decoder.document()["pid"], decoder.ends["time"]
+    pid, before = decoder.document()["pid"], dict(decoder.ends)
     os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(InputError, match="too long"):
+    with pytest.raises(NotReadyError, match="cannot be decoded now"):
         there(body)
     monkeypatch.undo()
-    assert decoder.ends["time"] == before + 1
+    assert decoder.ends == before | {"idle": before["idle"] + 1}
     assert np.array_equal(there(body), FOOD.decode(body))
     assert decoder.document()["pid"] != pid
+
+
+def test_an_image_that_takes_the_processor_is_refused_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "CPU_S", 0.1)
+    body = seeds(random.Random(SEED))[0]
+    with closing(opened(FOOD, wild.Wild)) as decoder:
+        with pytest.raises(InputError, match="too long"):
+            reading(decoder, FOOD)(wild.told(body, "for-ever"))
+        assert decoder.ends == {"time": 1, "image": 0, "idle": 0}
+
+
+class Counted:
+    """A decoder that says how much it has spent, `each_s` for an image."""
+
+    is_lost = False
+
+    def __init__(self, each_s: float, then: Callable[[], None] = lambda: None) -> None:
+        self.ends: dict[str, int] = {}
+        self.decoded = 0
+        self._each_s = each_s
+        self._then = then
+
+    def fork(self) -> None: ...
+
+    def open(self) -> None: ...
+
+    def wait(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def decode(self, body: bytes, pixels: npt.NDArray[np.uint8]) -> int:
+        self.decoded += 1
+        pixels[...] = len(body)
+        self._then()
+        return time.monotonic_ns()
+
+    def cpu_s(self) -> float:
+        return 7.0 + self.decoded * self._each_s
+
+    def document(self) -> dict[str, Any]:
+        return {}
+
+
+def test_the_images_of_one_request_have_a_bound_together() -> None:
+    slow, usual = Counted(1.9), Counted(0.4)
+    with pytest.raises(InputError, match="the images take too long to decode"):
+        ImageReader(DIGITS, "x", slow).read([b"x"] * 8, waiting())
+    assert slow.decoded == 3
+    assert len(ImageReader(DIGITS, "x", usual).read([b"x"] * 8, waiting())["x"]) == 8
+
+
+@pytest.mark.parametrize("why", ["canceled", "late"])
+def test_nothing_more_is_decoded_once_nobody_waits(why: str) -> None:
+    job = waiting()
+
+    def end() -> None:
+        job.is_canceled, job.deadline_ns = (True, 0) if why == "canceled" else (False, 1)
+
+    leaving, staying = Counted(0.1, end), Counted(0.1)
+    with pytest.raises(DeadlineError):
+        ImageReader(DIGITS, "x", leaving).read([b"x"] * 8, job)
+    assert leaving.decoded == 1
+    ImageReader(DIGITS, "x", staying).read([b"x"] * 8, waiting())
+    assert staying.decoded == 8
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["", "control"])
+def test_closing_ends_the_decoder_that_is_being_started(monkeypatch: pytest.MonkeyPatch, is_killed: bool) -> None:
+    monkeypatch.setattr(keeper, "_START", "import time; time.sleep(600)")
+    monkeypatch.setattr(keeper, "_CLOSE_S", 20.0 if is_killed else 0.1)
+    decoder = Decoder(DIGITS, BODY_BYTES)
+    decoder.open()
+    eventually(lambda: decoder._latest is not None)
+    starting, thread = decoder._latest, decoder._thread
+    assert starting is not None
+    assert thread is not None
+    kill = decoder._kill
+    if not is_killed:
+        monkeypatch.setattr(decoder, "_kill", lambda child: None)
+    decoder.close()
+    assert thread.is_alive() is not is_killed
+    assert starting.is_over is is_killed
+    kill(starting)
+    thread.join(20)
+    assert starting.is_over
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, 40])
+def test_a_decoder_that_any_signal_ends_is_replaced(decoder: Decoder, number: int) -> None:
+    body = seeds(random.Random(SEED))[0]
+    there = reading(decoder, FOOD)
+    there(body)
+    pid = decoder.document()["pid"]
+    os.kill(pid, number)
+    eventually(lambda: decoder.document()["pid"] not in (None, pid))
+    assert np.array_equal(there(body), FOOD.decode(body))
+
+
+SHUT_IN = """
+import os, sys
+from pathlib import Path
+from predictors.server.decoder import sandbox
+def refused(path, text, **options):
+    raise PermissionError(path)
+Path.write_text = refused
+import mmap
+held = mmap.mmap(-1, 1 << 30)
+sandbox.shut_in(int(sys.argv[1]))
+try:
+    bytearray(64 << 20)
+except MemoryError:
+    os._exit(3)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("mebibytes", "code"), [(512, 0), (16, 3)], ids=["", "control"])
+def test_memory_is_bounded_rightly_where_the_kernel_takes_no_word_on_its_end(mebibytes: int, code: int) -> None:
+    ended = subprocess.run([sys.executable, "-c", SHUT_IN, str(mebibytes)], check=False)
+    assert ended.returncode == code
 
 
 def test_what_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

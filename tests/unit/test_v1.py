@@ -12,6 +12,7 @@ from predictors.errors import InputError
 from predictors.imaging import preprocessing
 from predictors.manifest import TensorSpec
 from predictors.server.answer import Labeler
+from predictors.server.job import Job
 from predictors.server.model import ServedModel
 from predictors.server.timing import DECODE, PREPROCESS, Stopwatch
 from predictors.server.v1 import V1
@@ -69,7 +70,7 @@ def test_v1_takes_one_image_as_it_is(pictures: ServedModel) -> None:
     call = V1(pictures, images_of(pictures)).image(jpeg(1))
     assert call.prepare is not None
     watch = Stopwatch(0)
-    inputs = call.prepare(watch)
+    inputs = call.prepare(Job(1, print, watch))
     assert inputs["x"].shape == (1, 1, 28, 28)
     assert watch.spent_ns[DECODE] > 0
     assert watch.spent_ns[PREPROCESS] > 0
@@ -79,7 +80,7 @@ def test_v1_takes_images_as_base64(pictures: ServedModel) -> None:
     images = [{"b64": base64.b64encode(jpeg(seed)).decode()} for seed in (1, 2)]
     call = V1(pictures, images_of(pictures)).json(json.dumps({"instances": images}).encode())
     assert call.prepare is not None
-    inputs = call.prepare(Stopwatch(0))
+    inputs = call.prepare(Job(1, print, Stopwatch(0)))
     single = preprocessing("mnist-28", {}).decode(jpeg(2))
     np.testing.assert_array_equal(inputs["x"][1], single)
     assert call.items == 2

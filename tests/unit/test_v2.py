@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from predictors.errors import InputError
 from predictors.manifest import TensorSpec
+from predictors.server.job import Job
 from predictors.server.model import ServedModel
 from predictors.server.timing import Stopwatch
 from predictors.server.v2 import V2
@@ -80,7 +81,7 @@ def test_v2_takes_images_as_bytes(pictures: ServedModel) -> None:
     ).encode()
     call = V2(pictures, images_of(pictures)).understand(head + raw, str(len(head)))
     assert call.prepare is not None
-    assert call.prepare(Stopwatch(0))["x"].shape == (2, 1, 28, 28)
+    assert call.prepare(Job(1, print, Stopwatch(0)))["x"].shape == (2, 1, 28, 28)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def state(**changes: Any) -> dict[str, Any]:
         "rss_bytes": 100,
         "computing_s": 0.1,
         "gather": 4,
+        "decoder": None,
         "batches": {"10": 1, "2": 3},
         "requests": {"v1-json 200": 3},
         "stages": {"answers": 3.0, "send": 0.25},
@@ -131,3 +132,13 @@ def test_the_whole_is_as_far_as_its_last(states: tuple[str, str], whole: str) ->
 def test_what_nobody_knows_stays_unknown() -> None:
     found = joint_state([state(memory=None, gather=None), state(memory=None, gather=None)])
     assert (found["memory"], found["gather"]) == (None, None)
+
+
+def test_the_decoders_of_all_workers_are_added() -> None:
+    ends = ({"time": 0, "idle": 1}, {"time": 2, "idle": 3})
+    decoders = [
+        {"pid": number, "is_filtered": number == 0, "ends": one, "cpu_s": 0.5} for number, one in enumerate(ends)
+    ]
+    found = joint_state([state(decoder=one) for one in decoders])["decoder"]
+    assert found == {"is_filtered": False, "ends": {"time": 2, "idle": 4}, "cpu_s": 1.0}
+    assert joint_state([state(), state()])["decoder"] is None

@@ -1,9 +1,10 @@
-"""What an encoded image says of itself in its first bytes, read without a decoder: its format and its size.
+"""What an encoded image says of itself, read without a decoder: its format, its size, and of a JPEG its scans.
 
-It refuses what is none of our formats or says that it is too large. Where the bytes say nothing clear the decoder's
-process decides, which reads the header again, and the frames, before it decodes a pixel.
+It refuses what is none of our formats, says that it is too large, or would be gone over too often. Where the bytes say
+nothing clear the decoder's process decides, which reads the header again, and the frames, before it decodes a pixel.
 """
 
+import re
 import struct
 from typing import Final
 
@@ -18,6 +19,12 @@ _WEBP_KINDS: Final = (b"VP8 ", b"VP8L", b"VP8X")
 _JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _MOST_SEGMENTS: Final = 256
+# A decoder goes over the whole image for each, be it empty; what is in use has 6 to 14.
+_MOST_SCANS: Final = 32
+_SCAN: Final = b"\xff\xda"
+# What has a length or ends the image. In the data of a scan a zero is put behind each 255, so that none of it is there.
+_JPEG_PIECE: Final = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
+_MOST_PIECES: Final = 4096
 
 
 def format_of(body: bytes) -> str | None:
@@ -35,11 +42,15 @@ def check_header(body: bytes) -> str:
     """Return the format of an image.
 
     Raises:
-        InputError: It is none that is decoded here, or says that it is larger than the limits.
+        InputError: It is none that is decoded here, or says that it is larger or has more scans than the limits.
     """
     form = format_of(body)
     if form is None:
         raise InputError("the body is no readable JPEG, PNG or WebP image", "send one whole image file as the body")
+    if form == "JPEG" and (scans := _scans(body)) > _MOST_SCANS:
+        raise InputError(
+            f"the image has {scans} scans, and at most {_MOST_SCANS} are decoded", "send it as a plain JPEG"
+        )
     try:
         width, height = _READERS[form](body)
     except (struct.error, IndexError):
@@ -86,6 +97,23 @@ def _jpeg(body: bytes) -> tuple[int, int]:
         else:
             at += 2 + int(struct.unpack_from(">H", body, at + 2)[0])
     return 0, 0
+
+
+def _scans(body: bytes) -> int:
+    """Count the scans of a JPEG that a decoder may meet: never fewer, and more only where it has no end of pieces."""
+    most = body.count(_SCAN)
+    if most <= _MOST_SCANS:
+        return most
+    # Comments and thumbnails may hold the same two bytes, which takes a closer look.
+    found, at = 0, 2
+    for _ in range(_MOST_PIECES):
+        piece = _JPEG_PIECE.search(body, at)
+        if piece is None or piece[1] in (b"\xd8", b"\xd9"):
+            return found
+        found += piece[1] == _SCAN[1:]
+        # The length counts its own two bytes; decoders read these whatever they say.
+        at = piece.end() + max(2, int.from_bytes(body[piece.end() : piece.end() + 2]))
+    return most
 
 
 _READERS: Final = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp}

@@ -37,7 +37,7 @@ __all__ = ["CPU_S", "ENDS", "Decoder"]
 _log = logging.getLogger(__name__)
 
 CPU_S: Final = 2.0
-# A decoder never waits; one that comes no further for so long does not decode, or has no processor at all.
+# A decoder never waits; one that comes no further for so long has no processor, which is not its image's fault.
 _WALL_S: Final = 10.0
 _LOOK_MS: Final = 50
 _START_S: Final = 20.0
@@ -98,7 +98,8 @@ class Decoder:
         self._turn = threading.Lock()
         self._reaping = threading.Lock()
         self._changed = threading.Condition()
-        self._first: _Child | None = None
+        # The one that was made last, be it ready or not: `close` ends it either way.
+        self._latest: _Child | None = None
         self._child: _Child | None = None
         self._fault = ""
         self._down_since: float | None = None
@@ -132,7 +133,7 @@ class Decoder:
         if pid == 0:
             live(theirs.fileno(), self._region, self._kind.of(self._preprocessing), parent)
         theirs.close()
-        self._first = _Child(pid, ours)
+        self._latest = _Child(pid, ours)
 
     def open(self) -> None:
         """Begin to see to it that there is a decoder."""
@@ -193,13 +194,13 @@ class Decoder:
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
-        for child in (self._first, self._child):
-            if child is not None:
-                self._kill(child)
+            latest = self._latest
+        if latest is not None:
+            self._kill(latest)
         if self._thread is not None:
             self._thread.join(_CLOSE_S)
-        elif self._first is not None:
-            os.waitpid(self._first.pid, 0)
+        elif latest is not None:
+            os.waitpid(latest.pid, 0)
         self._region.close()
 
     def _asked(self, size: int) -> Reply:
@@ -212,37 +213,41 @@ class Decoder:
         for _ in range(_ATTEMPTS):
             child = self._present()
             child.is_busy = True
-            is_late, reply = False, None
+            overdue, reply = "", None
             with contextlib.suppress(OSError):
                 spent_s, began = child.cpu_s(), time.monotonic()
                 os.write(child.channel, REQUEST.pack(size))
-                is_late = not self._is_heard(child, spent_s, began)
-                reply = None if is_late else Reply.read(os.read(child.channel, _LONGEST))
+                overdue = self._overdue(child, spent_s, began)
+                reply = None if overdue else Reply.read(os.read(child.channel, _LONGEST))
             if reply is not None and reply.outcome in tuple(Outcome):
                 child.is_busy = False
                 return reply
             if self._is_closing:
                 break
-            is_guilty = is_late or self._region.is_begun
-            self.ends["time" if is_late else "image" if is_guilty else "idle"] += 1
+            reason = overdue or ("image" if self._region.is_begun else "idle")
+            self.ends[reason] += 1
             self._forget(child)
             self._kill(child)
-            if is_late:
+            if reason == "time":
                 raise InputError("the image takes too long to decode", "send a smaller or simpler image")
-            if is_guilty:
+            if reason == "image":
                 raise InputError("the image cannot be decoded", "send one whole image file as the body")
+            if overdue:
+                break
         raise NotReadyError("images cannot be decoded now", "come again later")
 
-    def _is_heard(self, child: _Child, spent_s: float | None, began: float) -> bool:
-        """Wait for an answer, or the end; tell whether one came before the image took too long."""
+    def _overdue(self, child: _Child, spent_s: float | None, began: float) -> str:
+        """Wait for an answer, or the end; tell why there is none, if the image took too long or nobody saw to it."""
         poll = select.poll()
         poll.register(child.channel, select.POLLIN)
         while not poll.poll(_LOOK_MS):
             now_s, wall_s = child.cpu_s(), time.monotonic() - began
             used_s = wall_s if now_s is None or spent_s is None else now_s - spent_s
-            if used_s > CPU_S or wall_s > _WALL_S:
-                return False
-        return True
+            if used_s > CPU_S:
+                return "time"
+            if wall_s > _WALL_S:
+                return "idle"
+        return ""
 
     def _present(self) -> _Child:
         with self._changed:
@@ -269,14 +274,23 @@ class Decoder:
         while not self._is_closing:
             began = time.monotonic()
             try:
-                self._outlive(self._welcome(self._first or self._started()))
+                self._outlive(self._welcome(self._noted(self._latest or self._started())))
             except (OSError, WorkerError) as error:
                 self._fault = str(error)
-                _log.error("no decoder can be started", exc_info=error)
-            self._first = None
+                if not self._is_closing:
+                    _log.error("no decoder can be started", exc_info=error)
             with self._changed:
+                self._latest = None
                 left_s = began + _PACE_S - time.monotonic()
                 self._changed.wait_for(lambda: self._is_closing, max(0.0, left_s))
+
+    def _noted(self, child: _Child) -> _Child:
+        """Let `close` know of a decoder, or end it where that has been and could not."""
+        with self._changed:
+            self._latest = child
+            if self._is_closing:
+                self._kill(child)
+        return child
 
     def _started(self) -> _Child:
         """Start a decoder as a program of its own."""
@@ -336,7 +350,7 @@ class Decoder:
             if not child.is_busy:
                 self.ends["idle"] += 1
             code = os.waitstatus_to_exitcode(status)
-            told = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+            told = f"exit code {code}" if code >= 0 else f"signal {-code}"
             known = {"process": child.pid, "end": told, "had_an_image": child.is_busy}
             _log.warning("a decoder ended", extra={"fields": known})
 

@@ -50,12 +50,11 @@ def shut_in(memory_mib: int = MEMORY_MIB) -> bool:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 2)
     os.close(null)
-    # Where a container's memory ends, this process goes and not the server.
-    try:
+    # Where a machine's memory ends, this process goes and not the server. A container of a pod goes as a whole.
+    with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    except OSError:
-        pages = 0
+    # Without this figure there is no right limit, and no decoder: a guess may be less than what it has already.
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     room = pages * resource.getpagesize() + (memory_mib << 20)
     for limit, most in (
         (resource.RLIMIT_AS, room),

@@ -89,7 +89,7 @@ class SidePages:
         found = await self._crew.ask(Question.STATE)
         state = joint_state(found)
         throttled = cgroup.throttling()
-        each = ("state", "in_flight", "batches", "requests", "gather", "cpu_s", "rss_bytes")
+        each = ("state", "in_flight", "batches", "requests", "gather", "cpu_s", "rss_bytes", "decoder")
         state |= {
             "cpu_limit": self._settings.cpus,
             "workers": self._settings.workers,

@@ -60,6 +60,14 @@ def joint_state(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     # Of each size the runs of one engine: those of several are no sequence.
     state["first_runs"] = {size: runs for one in reversed(found) for size, runs in one["first_runs"].items()}
     state["ready_parts"] = _most(one["ready_parts"] for one in found)
+    decoders = [one["decoder"] for one in found if one["decoder"] is not None]
+    if decoders:
+        # Each has a process of its own, which its worker's part of the page names.
+        state["decoder"] = {
+            "is_filtered": all(one.get("is_filtered", False) for one in decoders),
+            "ends": _added(one.get("ends", {}) for one in decoders),
+            "cpu_s": round(sum(one.get("cpu_s", 0.0) for one in decoders), 3),
+        }
     if state["memory"] is not None:
         places = [one["memory"] for one in found if one["memory"] is not None]
         state["memory"] = state["memory"] | {key: sum(one[key] for one in places) for key in _PLACES}
