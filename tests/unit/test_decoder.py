@@ -171,6 +171,7 @@ def test_a_decoder_that_waits_is_given_up(decoder: Decoder, monkeypatch: pytest.
     there = reading(decoder, FOOD)
     monkeypatch.setattr(keeper, "_WALL_S", 0.2)
     pid, before = decoder.document()["pid"], decoder.ends["time"]
+    began = time.monotonic()
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(InputError, match="too long"):
         there(body)
@@ -178,12 +179,13 @@ def test_a_decoder_that_waits_is_given_up(decoder: Decoder, monkeypatch: pytest.
     assert decoder.ends["time"] == before + 1
     assert np.array_equal(there(body), FOOD.decode(body))
     assert decoder.document()["pid"] != pid
+    assert 0 < decoder.document()["gap_s"] < time.monotonic() - began
 
 
 def test_what_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     monkeypatch.setattr(keeper, "_START_S", 3.0)
-    monkeypatch.setattr(keeper, "_LOST_S", 0.0)
+    monkeypatch.setattr(keeper, "LOST_S", 0.0)
     with closing(Decoder(DIGITS, BODY_BYTES)) as lost:
         lost.open()
         eventually(lambda: lost.is_lost)
