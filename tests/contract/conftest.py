@@ -1,6 +1,5 @@
 """Servers for the tests: one shared by a module, and others as a test asks for them."""
 
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.artifacts import image_artifact, vector_artifact
-from tests.contract.server import Server, started
+from tests.contract.server import Server, ended, started
 
 Starter = Callable[..., Server]
 # How long the load or the flood of a row lasts here; tests/fuzz/test_long.py has the long forms.
@@ -26,17 +25,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
         return servers[-1]
 
     yield begin
+    unclean = ended(servers)
     for server in servers:
-        # Asked to stop and not killed at once, so that coverage of the child is written.
-        if server.process.poll() is None:
-            server.process.terminate()
-            try:
-                server.process.wait(20)
-            except subprocess.TimeoutExpired:
-                server.process.kill()
-                server.process.wait(10)
         if server.process.stdout is not None:
             server.process.stdout.close()
+    # Who needs all of its grace time for nothing ends with 1: its test is to end it, and to say why.
+    assert not unclean, f"told to stop, these did not end well: {[server.process.args for server in unclean]}"
 
 
 @pytest.fixture

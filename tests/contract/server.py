@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FREE", "Answer", "Server", "ask_once", "read_to_end", "started"]
+__all__ = ["FREE", "Answer", "Server", "ask_once", "ended", "read_to_end", "started"]
 
 FREE = ("--cpus", "1", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 
@@ -135,6 +136,22 @@ def started(
         raise AssertionError(f"no ready line: {log.read_text()}")
     ready = json.loads(line)
     return Server(process, ready["http_port"], ready["grpc_port"], ready["metrics_port"], ready, log)
+
+
+def ended(servers: Iterable[Server], within_s: float = 60.0) -> list[Server]:
+    """Tell those that run to stop, all at once, and return whose end was not a clean one; kill who has none in time."""
+    asked = [server for server in servers if server.process.poll() is None]
+    # Asked to stop and not killed at once, so that coverage of the child is written.
+    for server in asked:
+        server.process.terminate()
+    until = time.monotonic() + within_s
+    for server in asked:
+        try:
+            server.process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.wait(60)
+    return [server for server in asked if server.process.returncode != 0]
 
 
 def _environment() -> dict[str, str]:

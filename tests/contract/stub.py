@@ -204,6 +204,10 @@ def _without_replacements() -> None:
     keeper.Decoder._started = refuse  # type: ignore[method-assign,assignment]
 
 
+def _without_patience() -> None:
+    keeper._PATIENCE_S = 0.0  # type: ignore[misc]
+
+
 def _without_rereading() -> None:
     KeyFile.follow = lambda self: None  # type: ignore[method-assign]
 
@@ -257,6 +261,7 @@ GUARDS: Mapping[str, Callable[[], None]] = {
     "log-format": _without_log_format,
     "memory": _without_memory,
     "parent": _without_parent,
+    "patience": _without_patience,
     "pings": _without_pings,
     "replacements": _without_replacements,
     "rereading": _without_rereading,

@@ -21,7 +21,7 @@ from tests.bare_models import saved
 from tests.contract.conftest import Starter
 from tests.contract.held import ENTRY, X, channels, clients, rpc_answer
 from tests.contract.procfs import Cost
-from tests.contract.server import FREE, Server, ask_once
+from tests.contract.server import FREE, Server, ask_once, ended
 from tests.eventually import eventually
 from tests.ports import free_ports
 from tests.running import is_running
@@ -271,11 +271,27 @@ def test_before_it_ends_the_others_finish_what_they_accepted(start: Starter, vec
 
 def test_without_that_half_a_server_would_go_on(start: Starter, vector_folder: Path) -> None:
     """The control: nobody looks whether the workers live."""
-    server = two(start, vector_folder, "--without", "kinship", program=STUB)
+    server = two(start, vector_folder, "--grace", "60m", "--without", "kinship", program=STUB)
     os.kill(pids(server)[0], signal.SIGKILL)
     eventually(lambda: server.ask("GET", "/debug/state", port=server.metrics_port).status == 503)
     assert [server.is_good() for _ in range(4)] == [True] * 4
     assert server.process.poll() is None
+    # Told to stop, it waits for the dead one as long as its grace time.
+    assert ended([server], 1.0) == [server]
+
+
+def test_a_worker_killed_while_it_drains_is_not_waited_for(start: Starter, vector_folder: Path) -> None:
+    server = paced(start, vector_folder, "--grace", "60m")
+    with ThreadPoolExecutor(1) as pool:
+        asking = answered(server, pool)
+        eventually(lambda: server.state()["in_flight"] == 1, pause_s=0.005)
+        busy = max(server.state()["processes"], key=lambda one: one["in_flight"])
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: server.state()["state"] == "refusing", pause_s=0.005)
+        os.kill(busy["pid"], signal.SIGKILL)
+        assert server.process.wait(60) == 1
+        assert asking.exception() is not None
+    assert f"(process {busy['pid']}) was killed by SIGKILL" in server.log.read_text()
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])

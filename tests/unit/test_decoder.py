@@ -182,6 +182,7 @@ def test_the_image_of_a_decoder_without_a_processor_may_come_again(
     there = reading(decoder, FOOD)
     monkeypatch.setattr(keeper, "_WALL_S", 0.2)
     pid, before = decoder.document()["pid"], dict(decoder.ends)
+    began = time.monotonic()
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(NotReadyError, match="cannot be decoded now"):
         there(body)
@@ -189,6 +190,7 @@ def test_the_image_of_a_decoder_without_a_processor_may_come_again(
     assert decoder.ends == before | {"idle": before["idle"] + 1}
     assert np.array_equal(there(body), FOOD.decode(body))
     assert decoder.document()["pid"] != pid
+    assert 0 < decoder.document()["gap_s"] < time.monotonic() - began
 
 
 def test_an_image_that_takes_the_processor_is_refused_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +316,7 @@ def test_memory_is_bounded_rightly_where_the_kernel_takes_no_word_on_its_end(meb
 def test_what_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     monkeypatch.setattr(keeper, "_START_S", 3.0)
-    monkeypatch.setattr(keeper, "_LOST_S", 0.0)
+    monkeypatch.setattr(keeper, "LOST_S", 0.0)
     with closing(Decoder(DIGITS, BODY_BYTES)) as lost:
         lost.open()
         eventually(lambda: lost.is_lost)

@@ -32,7 +32,7 @@ from predictors.server.decoder.header import check_header
 from predictors.server.decoder.region import Region
 from predictors.server.decoder.wire import READY, REQUEST, Outcome, Reply
 
-__all__ = ["CPU_S", "ENDS", "Decoder"]
+__all__ = ["CPU_S", "ENDS", "LOST_S", "Decoder"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +42,10 @@ _WALL_S: Final = 10.0
 _LOOK_MS: Final = 50
 _START_S: Final = 20.0
 _PACE_S: Final = 0.25
+# Where one thread decodes and computes, it waits for the next decoder with the image, and tensors wait behind it.
+# So that is not for as long as a deadline may allow, but for longer than a server without a decoder is ready.
 _PATIENCE_S: Final = 8.0
-_LOST_S: Final = 5.0
+LOST_S: Final = 5.0
 _CLOSE_S: Final = 2.0
 _LONGEST: Final = 64
 # One decoder may end of itself just when it is asked; two in a row do not.
@@ -103,6 +105,7 @@ class Decoder:
         self._child: _Child | None = None
         self._fault = ""
         self._down_since: float | None = None
+        self._gap_s = 0.0
         self._spent_s = 0.0
         self._is_closing = False
         self._thread: threading.Thread | None = None
@@ -111,7 +114,7 @@ class Decoder:
     def is_lost(self) -> bool:
         """Whether there has been none for longer than it takes to start one."""
         since = self._down_since
-        return since is not None and time.monotonic() - since > _LOST_S
+        return since is not None and time.monotonic() - since > LOST_S
 
     def fork(self) -> None:
         """Make the first decoder out of this process, which has one thread and no event loop yet.
@@ -180,11 +183,12 @@ class Decoder:
         return self._spent_s + ((child.cpu_s() or 0.0) if child is not None else 0.0)
 
     def document(self) -> dict[str, Any]:
-        """Give what `/debug/state` shows."""
+        """Give what `/debug/state` shows; `gap_s` is how long there was none before this one."""
         child = self._child
         return {
             "pid": child.pid if child is not None else None,
             "is_filtered": child is not None and child.is_filtered,
+            "gap_s": round(self._gap_s, 3),
             "ends": self.ends,
             "cpu_s": round(self.cpu_s(), 3),
         }
@@ -333,6 +337,8 @@ class Decoder:
         if not child.is_filtered:
             _log.warning("the decoder's system calls are not filtered on this machine")
         with self._changed:
+            if self._down_since is not None:
+                self._gap_s = time.monotonic() - self._down_since
             self._child = child
             self._down_since = None
             self._changed.notify_all()
