@@ -41,9 +41,9 @@ _SURE = 0.99
 # In-flight remembers: windows must be longer than its memory before its slope has a t-interval. With a fifth
 # of a 10 s block, up to 1 % of simulated runs at 60 and 80 % load are called growing by the interval alone.
 _WINDOWS = 5
-# A queue that gained less within a block adds less than so many service times to any request of it. With this, at most
-# 0.4 % of those runs at 60 % load are called growing (constant, log-normal and bimodal times, 2,000 each), and none less
-# of those above what the server can do.
+# A queue that gained less within a block adds less than so many service times to any request of it. With this at most
+# 0.4 % of those runs at 60 % load are called growing (2,000 each with constant, log-normal and bimodal times), and as
+# many as before of those above what the server can do.
 _LEAST_RISE = 3.0
 _LEAST_POINTS = 10
 # Engines leave operators of shapes and constants on the CPU on purpose; above this share a provider was missed.
@@ -51,7 +51,7 @@ FEW_OPERATORS: Final = 0.1
 
 
 def growing_queue(evidence: RunEvidence) -> Proof:
-    """Prove that in-flight did not rise: the interval of its slope contains 0 or is negative, or it gained next to none.
+    """Prove that in-flight was flat: the interval of its slope contains 0 or is negative, or it gained next to none.
 
     A block's gain is its slope times its length in s, in requests.
     """
