@@ -21,7 +21,8 @@ CURES: Final[Mapping[str, str]] = {
     "not-warm": "give the profile's warm-up more time (atMost), or look for what else uses the server's cores",
     "growing-queue": "ask for a lower rate, or give the server more cores: it does not keep up with this one",
     "inconsistent": "run it again on a machine whose clock and load are steady: its figures contradict each other",
-    "unexplained-time": "look at what stands between generator and server: a proxy short of CPU, the network",
+    "unexplained-time": "look at what stands between generator and server: a proxy short of CPU, the network; "
+    "or at what stops the server's process: its core, its memory",
     "throttled": "give the server whole CPUs with requests equal to limits, or fewer threads",
     "thread-mismatch": "serve with as many threads as CPUs: podium serve --cpus N, or the limit of the node class",
     "scaled": "freeze the replicas at one while it is measured: no autoscaler, no rollout",

@@ -96,7 +96,9 @@ class Plan(StrictYaml):
         """Return what is to be played."""
         poisson_like = self.arrivals == "poisson"
         schedule = poisson(self.rate, self.seconds, self.seed) if poisson_like else constant(self.rate, self.seconds)
-        users = users_for(self.rate, self.timeout)
+        sizes = [len(text.encode()) for text in self.data.values()]
+        sizes += [len(base64.b64decode(text)) for text in self.binary_data.values()]
+        users = users_for(self.rate, self.timeout, body_bytes=max(sizes))
         return Shot(
             "open", users=users, timeout_s=self.timeout, schedule=schedule, seconds=self.seconds, seed=self.seed
         )

@@ -114,12 +114,14 @@ class PartsEvidence:
         whole_s: of the whole, from its actual start.
         noise_s: what the whole may differ by from the sum whatever its length is.
         is_all: no part is missing; else the sum may only not be longer than the whole.
+        usual_s: of the whole without what came in bursts, as of a server that stood still; None where nobody looked.
     """
 
     parts_s: Mapping[str, float]
     whole_s: float
     noise_s: float = 50e-6
     is_all: bool = True
+    usual_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,18 +104,24 @@ def inconsistent(evidence: RunEvidence, limits: Thresholds) -> Proof:
 
 
 def unexplained_time(evidence: RunEvidence, limits: Thresholds) -> Proof:
-    """Prove that the parts of a request sum to the whole, within the limit or what is noise on any machine."""
+    """Prove that the parts of a request sum to the whole, within the limit or what is noise on any machine.
+
+    What is missing in bursts is the server's: while its process stands still, it times nothing. Requests that met it
+    were slow all the same, and are judged.
+    """
     split = evidence.parts
     if split is None or not split.parts_s or split.whole_s <= 0:
         return not_measured("unexplained-time")
     if evidence.over_saturated:
         return not_measured("unexplained-time", "the queue was not steady")
     total = sum(split.parts_s.values())
-    missing = split.whole_s - total
-    apart = abs(missing) if split.is_all else max(0.0, -missing)
+    usual_s = split.whole_s if split.usual_s is None else split.usual_s
+    apart = max(0.0, total - split.whole_s, usual_s - total if split.is_all else 0.0)
     text = f"{len(split.parts_s)} parts sum to {total * 1000:.4g} ms of {split.whole_s * 1000:.4g} ms"
     if not split.is_all:
         text += "; what lies outside the server has nothing to be held against"
+    elif split.whole_s - total > split.noise_s >= apart:
+        text += "; what is missing came in bursts, as where the server's process stood still"
     # What is no more than noise is no share of anything: limits are derived from these values.
     share = apart / split.whole_s if apart > split.noise_s else 0.0
     return Proof("unexplained-time", share <= limits.component_sum, share, limits.component_sum, text)

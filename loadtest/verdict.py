@@ -11,11 +11,13 @@ Whether the blocks agree well enough for a figure is a question beside the verdi
 The risk of a wrong verdict is spent once, over all looks that there can be; their number is fixed before the
 hold begins. A PASS is looked for when a hold is judged, and its risk is shared among those judgements. A
 FAIL is looked for after each block as well: a fifth of its risk is shared among these early looks, and the
-judgements share the rest. So clear losers are out early, at little cost to the power where it is needed.
+judgements share the rest. So clear losers are out early, at little cost to the power where it is needed. A PASS needs
+all clauses, but a FAIL only one: the clauses that count requests share the risk of a wrong FAIL.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -160,7 +162,7 @@ def is_settled(
         most_blocks: how many blocks there can be at most, and so how many looks.
     """
     sure = _CONFIDENCE[level] if confidence is None else confidence
-    of_a_look = 1 - (1 - sure) * _EARLY / max(_BLOCKS, most_blocks)
+    of_a_look = 1 - (1 - sure) * _EARLY / (max(_BLOCKS, most_blocks) * _counted_clauses(slo))
     early = _Sure(sure, of_a_look, of_a_look)
     return any(_clause(blocks, one, level, early, ()).status == "FAIL" for one in slo.clauses)
 
@@ -186,7 +188,7 @@ def judge(
     """
     sure = _CONFIDENCE[level] if confidence is None else confidence
     risk = (1 - sure) / looks
-    known = _Sure(sure, 1 - risk, 1 - (1 - _EARLY) * risk)
+    known = _Sure(sure, 1 - risk, 1 - (1 - _EARLY) * risk / _counted_clauses(slo))
     clauses = tuple(_clause(blocks, clause, level, known, ready_s) for clause in slo.clauses)
     clauses = tuple(_with_spread(blocks, clause) for clause in clauses)
     statuses = {clause.status for clause in clauses}
@@ -205,6 +207,24 @@ class _Sure:
     confidence: float
     passing: float
     failing: float
+
+
+def _counted_clauses(slo: Slo) -> int:
+    """Return how many clauses share the risk of a wrong FAIL; one where none counts requests.
+
+    Errors, and answers later than another clause allows, miss that one as well: a clause that lets no fewer requests
+    miss than the other fails no server that keeps to it, and needs no part of its own.
+    """
+    counted: dict[float, float] = {}
+    for clause in slo.clauses:
+        if clause.allowed_misses is not None:
+            limit = math.inf if clause.quantile is None else clause.value
+            counted[clause.allowed_misses] = min(limit, counted.get(clause.allowed_misses, math.inf))
+    parts, least = 0, math.inf
+    for _, limit in sorted(counted.items()):
+        parts += limit < least or not parts
+        least = min(least, limit)
+    return max(1, parts)
 
 
 def _with_spread(blocks: Sequence[BlockOutcome], judged: ClauseVerdict) -> ClauseVerdict:

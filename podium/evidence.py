@@ -49,6 +49,10 @@ _HTTP_OK = range(200, 300)
 _OUTSIDE_NOISE_S = 0.002
 _SAME_ANSWERS = 0.01
 _OF_ANSWERS = frozenset({"wrong-answers", "errors-hidden"})
+# Of batches of so many successive requests, those slower than three in four may owe it to a server that stood still:
+# a single stop hits fewer of a block before its requests time out. What a proxy adds is in most of them.
+_BURST = 10
+_USUAL = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +210,8 @@ def _parts(
 ) -> PartsEvidence | None:
     """Return where the time of an answer went, as the server says, and how long it took, as the generator says.
 
-    What passes outside the server is that of a request alone: the same way, with nothing to wait for.
+    What passes outside the server is that of a request alone: the same way, with nothing to wait for. A server whose
+    process stands still times none of it, and neither does a generator that waits for a user held by the server.
     """
     if before is None or after is None or before.identity != after.identity:
         return None
@@ -219,13 +224,22 @@ def _parts(
     parts = {name: (spent - before.stages_s.get(name, 0.0)) / answers for name, spent in after.stages_s.items()}
     whole_s = float(samples.latency_actual_ns[came].mean()) / _NS
     # What wakes the generator late for a send wakes it late for an answer: up to twice as much in the same runs.
-    late_s = float(samples.lateness_ns[samples.sent].mean()) / _NS if outcome.shot.kind == "open" else 0.0
+    late_s = float(waits_of(outcome).own_ns[samples.sent].mean()) / _NS if outcome.shot.kind == "open" else 0.0
     noise_s = _OUTSIDE_NOISE_S + 2 * max(0.0, late_s)
     if scene.outside_s is None or scene.is_concurrent:
         return PartsEvidence(parts, whole_s, noise_s, is_all=False)
     # A way that has become faster since takes no more than what there is.
     outside_s = min(scene.outside_s, max(0.0, whole_s - sum(parts.values())))
-    return PartsEvidence({**parts, "outside": outside_s}, whole_s, noise_s)
+    usual_s = _usual_s(samples.latency_actual_ns[came])
+    return PartsEvidence({**parts, "outside": outside_s}, whole_s, noise_s, usual_s=usual_s)
+
+
+def _usual_s(latency_ns: Integers) -> float:
+    """Return the mean latency with that of slow batches cut to what is usual of them; requests in their order."""
+    batches = np.array_split(latency_ns, max(1, len(latency_ns) // _BURST))
+    means = np.array([batch.mean() for batch in batches])
+    sizes = [len(batch) for batch in batches]
+    return float(np.average(np.minimum(means, np.quantile(means, _USUAL)), weights=sizes)) / _NS
 
 
 def _replicas(scene: Scene) -> ReplicaEvidence | None:

@@ -238,7 +238,7 @@ class Place:
         timeout_s = question.profile.timeout_s
         shot = Shot(
             "open",
-            users=users_for(largest_rate(schedule), timeout_s),
+            users=users_for(largest_rate(schedule), timeout_s, body_bytes=max(question.payloads.sizes)),
             timeout_s=timeout_s,
             schedule=schedule,
             seconds=float(schedule[-1]) / _NS,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 import urllib.error
 import urllib.request
@@ -15,13 +16,17 @@ import numpy.typing as npt
 import pytest
 
 from loadtest.errors import GeneratorError
+from loadtest.evidence import server_state
 from loadtest.k6 import find_k6
 from loadtest.payloads import Answer, PayloadSet
 from loadtest.profile import load_profile
 from loadtest.runrecord import ProofRecord
+from loadtest.slo import parse_slo
+from loadtest.verdict import judge
 from podium.candidates import planned
 from podium.goldenload import encoded
 from podium.measure import Course, Measurement, VoidError
+from podium.measured import block_of
 from podium.runbook import RunBook
 from podium.serving import Serving
 from podium.targets.target import Candidate, Deployment, Planned
@@ -30,6 +35,7 @@ from predictors.imaging import preprocessing
 from predictors.manifest import address_of, read_variant
 from predictors.runtimes import load_runtime
 from tests.artifacts import LABELS, image_artifact, jpeg
+from tests.eventually import eventually
 from tests.needs import lack
 from tests.ports import free_ports
 from tests.slowmodels import deep_artifact
@@ -53,6 +59,9 @@ confidence: 0.95
 thresholds: {{latenessP99: 1.5s, achieved: 0.5, throttled: 0.5, generatorCpu: 1.0, little: 1.0, componentSum: 0.02}}
 """
 _SLOWER_S = 0.02
+# Evenly spaced arrivals, of which the same share meets a server that stands still in each block.
+HELD = PROFILE.replace("block: 1500ms", "arrivals: constant, block: 10s")
+_FROZEN_S = 0.3
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -154,7 +163,7 @@ class Scenery:
 
 
 @contextmanager
-def scenery(folder: Path, artifact: Path, protocol: str, *, sent: Write) -> Iterator[Scenery]:
+def scenery(folder: Path, artifact: Path, protocol: str, *, sent: Write, text: str = PROFILE) -> Iterator[Scenery]:
     """Serve an artifact."""
     variant = read_variant(artifact)
     hashed = None if variant.preprocessing is None else variant.preprocessing.hash
@@ -165,7 +174,7 @@ def scenery(folder: Path, artifact: Path, protocol: str, *, sent: Write) -> Iter
     found = [int(runtime.run({"x": one[None]})[variant.outputs[0].name].argmax()) for one in tensors]
     runtime.close()
     profile = folder / "profile.yaml"
-    profile.write_text(PROFILE.format(protocol=protocol))
+    profile.write_text(text.format(protocol=protocol))
     serving = Serving(artifact, address_of(artifact), variant.model.name, hashed, protocol)
     payloads = PayloadSet.from_mix([("*", 1.0)], place, seed=7)
     with ExitStack() as stack:
@@ -248,6 +257,50 @@ def test_time_that_a_proxy_takes_under_load_alone_is_unexplained(served: Scenery
             proof = served.proofs(course)["unexplained-time"]
             assert proof.ok is (void is None)
             assert "9 parts sum to" in proof.evidence
+
+
+def standing_still(served: Scenery, pid: int) -> threading.Thread:
+    """Return a thread that stops a server's process for a moment, some four seconds after requests come."""
+
+    def asked() -> int:
+        found = server_state(served.measurement.target.observe(served.deployment).state, "")
+        return 0 if found is None else found.requests or 0
+
+    first = asked()
+
+    def stop() -> None:
+        eventually(lambda: asked() > first + 4 * RATE)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            threading.Event().wait(_FROZEN_S)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    return threading.Thread(target=stop)
+
+
+def test_a_server_that_stands_still_in_each_block_fails_and_is_not_void(tmp_path: Path) -> None:
+    artifact = image_artifact(tmp_path / "artifact")
+    with scenery(tmp_path, artifact, "v1-image", sent=images, text=HELD) as served:
+        pid = int(served.measurement.target.observe(served.deployment).identity.removeprefix("pid "))
+        for is_frozen in (False, True):
+            course = served.course(Planned())
+            assert served.measurement.single_stream(course) is not None
+            for block in range(3):
+                thread = standing_still(served, pid)
+                if is_frozen:
+                    thread.start()
+                void = served.hold(course, block=block)
+                if is_frozen:
+                    thread.join(60)
+                assert void is None
+            blocks = [block_of(run) for run in course.book.runs if run.record.phase == "hold"]
+            verdict = judge(blocks, parse_slo("p99<=100ms"), level="quick")
+            # Three blocks are too few for a PASS, and enough for a FAIL.
+            assert (verdict.status == "FAIL") is is_frozen, verdict.reasons
+            evidence = served.proofs(course)["unexplained-time"].evidence
+            # A busy machine may do the same to the other.
+            assert not is_frozen or "came in bursts" in evidence, evidence
 
 
 def test_what_somebody_else_asks_meanwhile_is_counted(served: Scenery) -> None:

@@ -43,6 +43,13 @@ def test_a_constant_plan_spaces_its_arrivals_evenly(tmp_path: Path) -> None:
     assert set((schedule[1:] - schedule[:-1]).tolist()) == {20_000_000}
 
 
+def test_large_payloads_leave_room_for_fewer_users(tmp_path: Path) -> None:
+    many = {"rate": 500, "timeout": "2s"}
+    large = {"binaryData": {"b.jpg": base64.b64encode(bytes(1_700_000)).decode()}}
+    small, few = (read_plan(written(tmp_path, **many, **more)).shot().users for more in ({}, large))
+    assert few < small
+
+
 def test_payloads_are_written_as_they_were_given(tmp_path: Path) -> None:
     payloads = read_plan(written(tmp_path)).payloads(tmp_path / "new")
     assert {path.name: path.read_bytes() for path in payloads.files} == {"a.jpg": b"first", "b.jpg": b"\xff\xd8second"}

@@ -8,9 +8,10 @@ import pytest
 
 from loadtest.histogram import read_log
 from loadtest.profile import Profile
+from loadtest.runrecord import RunRecord
 from loadtest.settled import disagreement
 from loadtest.shot import Outcome, Shot
-from podium.measure import CandidateGoneError, Course, Measurement, VoidError
+from podium.measure import CandidateGoneError, Course, Measurement, VoidError, is_kept
 from podium.runbook import RunBook
 from tests.simulated import (
     HOLD,
@@ -278,3 +279,19 @@ def test_a_queue_that_grows_counts_beside_what_is_excused(tmp_path: Path) -> Non
     kept = replace(shared, excused=frozenset({"thread-mismatch"})).hold_block(course, rate=40, block=0)
     failed = {proof.check for proof in kept.record.passport if proof.ok is False}
     assert failed >= {"thread-mismatch", "growing-queue"}
+
+
+def test_time_that_no_stage_counts_is_no_excuse_for_a_queue_that_grows(tmp_path: Path) -> None:
+    target = SimulatedTarget({"a": 30})
+    shared, course = begin(target, tmp_path, profile(STEADY))
+    record = shared.hold_block(course, rate=40, block=0).record
+
+    def also(name: str) -> RunRecord:
+        passport = [one.model_copy(update={"ok": False}) if one.check == name else one for one in record.passport]
+        return record.model_copy(update={"passport": tuple(passport)})
+
+    assert record.void == "growing-queue"
+    assert is_kept(also("unexplained-time"))
+    assert not is_kept(also("throttled"))
+    alone = [one.model_copy(update={"ok": one.check != "unexplained-time"}) for one in record.passport]
+    assert not is_kept(record.model_copy(update={"passport": tuple(alone), "void": "unexplained-time"}))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from loadtest.blocks import BlockOutcome
 from loadtest.profile import Level
-from loadtest.slo import parse_slo
+from loadtest.slo import Slo, parse_slo
 from loadtest.verdict import ClauseVerdict, Verdict, is_settled, judge
 from tests.queues import edge, hold
 
@@ -227,6 +227,36 @@ def test_all_looks_together_fail_a_server_at_its_limit_no_more_often_than_the_le
     # With the whole risk for the looks after each block, and all of it again for the judgement, 63 failed.
     assert failed <= 0.05 * 1000
     assert early < failed
+
+
+def fails_of(slo: Slo, races: int) -> int:
+    """Return how many races fail a server of which half the answers take 50 ms, and one in ten 500 ms."""
+    random, failed = np.random.default_rng(3), 0
+    for _ in range(races):
+        blocks: list[BlockOutcome] = []
+        while len(blocks) < 5 and not is_settled(blocks, slo, level="quick"):
+            drawn = random.random(2000)
+            latency = np.where(drawn < 0.1, 0.5, np.where(drawn < 0.5, 0.05, 0.01))
+            blocks.append(BlockOutcome(latency, np.zeros(2000, dtype=np.bool_), 10.0, 2000, 2000))
+        failed += judge(blocks, slo, level="quick").status == "FAIL"
+    return failed
+
+
+def test_two_clauses_at_their_limits_do_not_spend_the_risk_twice() -> None:
+    assert fails_of(parse_slo("p50<=20ms, p90<=100ms"), 1000) <= 0.05 * 1000
+
+
+@pytest.mark.parametrize("more", ["errors<=1%", "errors<=5%", "p95<=100ms", "p90<=200ms", "rate>=40/s", "ready<=1s"])
+def test_a_clause_that_another_holds_for_takes_no_part_of_the_risk(more: str) -> None:
+    near = [block(400, misses) for misses in (7, 12, 8, 8, 7)]
+    bounds = [
+        quick(near, slo).clauses[0].bound
+        for slo in ("p99<=100ms", f"p99<=100ms, {more}", "p99<=100ms, p95<=50ms", "p99<=100ms, errors<=0.1%")
+    ]
+    alone, beside, *shared = [one for one in bounds if one is not None]
+    assert beside == alone
+    assert len(shared) == 2
+    assert max(shared) < alone
 
 
 def test_one_cut_block_may_be_a_hiccup_and_never_passes() -> None:
