@@ -1,12 +1,16 @@
 """One stage of `./scripts/test`: `python -m tests.stage ARGUMENT...` runs pytest, and what fails once more by itself.
 
 A test that fails beside others on a busy machine and passes by itself is named in `.podium/restless.txt`, for the end
-of the run to tell; more than a few of them are no accident. Coverage is appended, where it is asked for.
+of the run to tell; more than a few of them are no accident. Coverage is appended, where it is asked for. Where
+`PODIUM_CI_LOG` names a file, a line there says how long the stage took and how it ended.
 """
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 __all__ = ["MOST", "RESTLESS", "run"]
@@ -18,6 +22,17 @@ _FAILED = 1
 
 def run(arguments: Sequence[str]) -> int:
     """Return the exit code of pytest, of the second run where there was one."""
+    began = time.monotonic()
+    code = _twice(arguments)
+    if log := os.environ.get("PODIUM_CI_LOG"):
+        where = " ".join(one for one in arguments if Path(one).exists())
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with Path(log).open("a", encoding="utf-8") as kept:
+            kept.write(f"{now} {time.monotonic() - began:.0f} s, exit {code}: {where}\n")
+    return code
+
+
+def _twice(arguments: Sequence[str]) -> int:
     code = _pytest(*arguments)
     if code != _FAILED:
         return code

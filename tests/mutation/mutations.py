@@ -20,6 +20,8 @@ class Mutation:
 
 VERDICT = ("tests/unit/test_verdict.py",)
 STATISTICS = ("tests/unit/test_statistics.py",)
+PASSPORT = ("tests/unit/test_passport.py",)
+EVIDENCE = ("tests/unit/test_evidence.py",)
 SEARCH = ("tests/unit/test_search.py",)
 UNSENT = ("tests/unit/test_search_unsent.py",)
 BEHIND = ("tests/unit/test_contest_unsent.py",)
@@ -62,6 +64,27 @@ MUTATIONS = (
         'if statuses == {"PASS"}:',
         'if "PASS" in statuses:',
         VERDICT,
+    ),
+    Mutation(
+        "each clause spends the whole risk of a wrong fail",
+        "loadtest/verdict.py",
+        "1 - (1 - _EARLY) * risk / _counted_clauses(slo))",
+        "1 - (1 - _EARLY) * risk)",
+        VERDICT,
+    ),
+    Mutation(
+        "a queue grows that gained next to nothing",
+        "loadtest/server_proofs.py",
+        "found.low <= 0 or rise < _LEAST_RISE, found.value",
+        "found.low <= 0, found.value",
+        PASSPORT,
+    ),
+    Mutation(
+        "what a server that stood still took is missing time",
+        "podium/evidence.py",
+        "np.minimum(means, np.quantile(means, _USUAL))",
+        "means",
+        EVIDENCE,
     ),
     Mutation(
         "the support rule forgets the last miss",

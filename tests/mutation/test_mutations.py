@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("loadtest", "podium", "predictors", "tests", "examples", "k8s", "pyproject.toml")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "xk6-hdr", "*.safetensors", ".hypothesis", "node_modules", "*.png")
 WORKERS = 2
-LEAST_CAUGHT = 23
+LEAST_CAUGHT = 26
 FAILED, PASSED = 1, 0
 
 
@@ -71,9 +71,9 @@ def outcome(mutation: Mutation, trees: "queue.Queue[Path]") -> tuple[int, str]:
     return finished.returncode, "\n".join(finished.stdout.splitlines()[-5:] + finished.stderr.splitlines()[-5:])
 
 
-def test_there_are_twenty_five_and_every_old_text_stands_exactly_once() -> None:
-    assert len(MUTATIONS) == 25
-    assert len({(one.file, one.old, one.new) for one in MUTATIONS}) == 25
+def test_there_are_twenty_eight_and_every_old_text_stands_exactly_once() -> None:
+    assert len(MUTATIONS) == 28
+    assert len({(one.file, one.old, one.new) for one in MUTATIONS}) == 28
     for mutation in MUTATIONS:
         text = (ROOT / mutation.file).read_text(encoding="utf-8")
         assert text.count(mutation.old) == 1, mutation.name

@@ -1,5 +1,6 @@
 """What fails beside others is run once more by itself; what fails again, or too many, fails."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,13 @@ def test_more_than_a_few_are_no_accident(tmp_path: Path) -> None:
 def test_what_passes_is_run_once(tmp_path: Path) -> None:
     assert run([str(written(tmp_path, "    pass\n"))]) == 0
     assert not RESTLESS.exists()
+
+
+def test_how_long_it_took_is_told_where_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "ci.log"
+    place = str(written(tmp_path, "    pass\n"))
+    assert run([place]) == 0
+    assert not log.exists()
+    monkeypatch.setenv("PODIUM_CI_LOG", str(log))
+    assert run(["-q", place]) == 0
+    assert re.fullmatch(rf"\S+\+00:00 \d+ s, exit 0: {re.escape(place)}\n", log.read_text())
