@@ -106,8 +106,12 @@ def _settle_systemd(root: Path) -> None:
 
 
 def nft_layer(root: Path) -> dict[str, archive.Entry]:
-    """Return nft, iptables and the libraries they load, for kube-proxy's image."""
-    entries: dict[str, archive.Entry] = {}
+    """Return nft, iptables and the libraries they load, for kube-proxy's image.
+
+    Without the names of protocols nft lists `6` where kube-proxy wrote `tcp`: its hourly full sync takes what it reads
+    for stale, and deletes every Service of the node.
+    """
+    entries = {"/etc/protocols": archive.Entry(root / "etc/protocols")}
     for program in ("/usr/sbin/nft", "/usr/sbin/xtables-nft-multi"):
         entries[program] = archive.Entry(root / program.lstrip("/"))
         loaded = run(["chroot", root, "ldd", program], what=f"The libraries of {program}")
