@@ -16,6 +16,9 @@ from loadtest.shot import GeneratorFacts, Outcome, Shot
 from podium.evidence import Scene, prove
 from podium.targets.target import Planned, ServerFacts
 from tests.queues import departed
+from tests.simulated import with_samples
+
+Case = tuple[Outcome, Scene]
 
 NS = 1_000_000_000
 SECONDS = 10.0
@@ -107,3 +110,9 @@ def scene(outcome: Outcome, sent: PayloadSet, **changes: Any) -> Scene:
 def proofs(outcome: Outcome, around: Scene) -> tuple[dict[str, ProofRecord], str | None]:
     records, void = prove(outcome, around, Thresholds())
     return {record.check: record for record in records}, void
+
+
+def slower_way(outcome: Outcome, healthy: Scene) -> Case:
+    """Return a run in which 5 ms more than alone pass between generator and server."""
+    late = with_samples(outcome, end_ns=outcome.samples.end_ns + 5_000_000)
+    return late, replace(healthy, after=facts(late, after=True, stages=stages(late, after=True, outside_s=0.0054)))

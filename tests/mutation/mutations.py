@@ -18,10 +18,10 @@ class Mutation:
     tests: tuple[str, ...]
 
 
-VERDICT = ("tests/unit/test_verdict.py",)
+VERDICT = ("tests/unit/test_verdict.py", "tests/unit/test_verdict_risk.py")
 STATISTICS = ("tests/unit/test_statistics.py",)
 PASSPORT = ("tests/unit/test_passport.py",)
-EVIDENCE = ("tests/unit/test_evidence.py",)
+EVIDENCE = ("tests/unit/test_unexplained_time.py",)
 SEARCH = ("tests/unit/test_search.py",)
 UNSENT = ("tests/unit/test_search_unsent.py",)
 BEHIND = ("tests/unit/test_contest_unsent.py",)
