@@ -20,6 +20,7 @@ def written(folder: Path, *bodies: str) -> Path:
 @pytest.fixture(autouse=True)
 def _in_a_project_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PODIUM_CI_LOG", raising=False)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     # Only what a stage asks for: the other plugins take seconds to be imported, each time.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
