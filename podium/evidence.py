@@ -73,6 +73,7 @@ class Scene:
         sent: the payloads as their files were after the run; None where nobody looked.
         planned: what else is known of the planned artifact.
         outside_s: what passes outside the server of a request that is alone; None before that was measured.
+        other_cpu: the server's CPU, where it is another than the one that right answers would be known of.
     """
 
     node: str
@@ -89,6 +90,7 @@ class Scene:
     sent: PayloadSet | None = None
     planned: Planned = field(default_factory=Planned)
     outside_s: float | None = None
+    other_cpu: str | None = None
 
 
 def prove(outcome: Outcome, scene: Scene, thresholds: Thresholds) -> tuple[tuple[ProofRecord, ...], str | None]:
@@ -111,6 +113,8 @@ def prove(outcome: Outcome, scene: Scene, thresholds: Thresholds) -> tuple[tuple
 def _told(check: str, evidence: str, outcome: Outcome, scene: Scene) -> str:
     if check in _OF_ANSWERS and not outcome.generator.reads_answers:
         return f"{evidence}; {outcome.generator.tool} looks into no answer of status 2xx"
+    if check == "wrong-answers" and scene.other_cpu:
+        return f"{evidence} on {scene.other_cpu}: the test data was evaluated on another CPU"
     # How the process ended is what a person wants to know of a restart.
     return f"{evidence}: {scene.after.ending}" if check == "restarted" and scene.after.ending else evidence
 

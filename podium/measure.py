@@ -24,6 +24,7 @@ from podium.errors import MachineError
 from podium.evidence import Scene, prove
 from podium.runbook import RunBook, StoredRun
 from podium.targets.target import Deployment, Target
+from predictors.fingerprint import cpu_facts
 
 __all__ = ["BeyondGeneratorError", "CandidateGoneError", "Course", "Measurement", "VoidError"]
 
@@ -281,9 +282,11 @@ class Measurement:
     def _played(self, course: Course, phase: str, shot: Shot, *, rate: float | None) -> StoredRun:
         deployment, book = course.deployment, course.book
         candidate = deployment.candidate
-        payloads = replace(self.payloads, answers=candidate.planned.answers)
         with nullcontext() if self.calm is None else self.calm.around():
             before = self.target.observe(deployment)
+            # The same model may find other classes with the instructions of another CPU.
+            other_cpu = serverstate.other_cpu(before.state, cpu_facts())
+            payloads = replace(self.payloads, answers=() if other_cpu else candidate.planned.answers)
             outcome = self.target.load(deployment, shot, payloads, self.workdir)
             after = self.target.observe(deployment)
         path = book.next_path(phase)
@@ -302,6 +305,7 @@ class Measurement:
             sent=self.payloads.reread(),
             planned=candidate.planned,
             outside_s=course.outside_s,
+            other_cpu=other_cpu,
         )
         proofs, void = prove(outcome, scene, self.profile.thresholds)
         identity = RunIdentity(

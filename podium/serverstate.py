@@ -21,6 +21,7 @@ __all__ = [
     "mean_batch",
     "memory_of",
     "number",
+    "other_cpu",
     "outside_seconds",
     "provider_nodes_of",
     "sidecars_of",
@@ -44,6 +45,16 @@ def cpus_of(state: State) -> float | None:
     cores = state.get("cores")
     known += [float(len(cores))] if isinstance(cores, list) and cores else []
     return min(known, default=None)
+
+
+def other_cpu(state: Mapping[str, object], here: Mapping[str, object]) -> str | None:
+    """Name the server's CPU where it is another than `here`, by its name or its instruction sets; None where it is not.
+
+    A server that does not say what it runs on is taken to run on the same.
+    """
+    model = state.get("cpu_model")
+    told = {name: state.get(name) for name in here}
+    return model if isinstance(model, str) and told != dict(here) else None
 
 
 def counted(runs: Sequence[StoredRun], counter: str) -> int | None:

@@ -11,7 +11,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["FEATURES", "cpu_features", "environment", "fingerprint"]
+__all__ = ["FEATURES", "cpu_facts", "cpu_features", "environment", "fingerprint"]
 
 # Instruction sets that inference engines choose their kernels by.
 FEATURES = (
@@ -46,13 +46,11 @@ def environment(node_class: str, cpus: float, *, root: Path = Path("/")) -> Fact
         cpus: CPU limit in cores that the work is given.
         root: Where the kernel's files are.
     """
-    cpu = _cpu(root)
     return {
         "node_class": node_class,
         "cpus": float(cpus),
         "cores": os.cpu_count() or 0,
-        "cpu_model": cpu.get("model name") or platform.machine(),
-        "cpu_features": _features(cpu),
+        **cpu_facts(root),
         "memory_gib": _memory_gib(root),
         "machine": platform.machine(),
         "kernel": platform.release(),
@@ -60,6 +58,12 @@ def environment(node_class: str, cpus: float, *, root: Path = Path("/")) -> Fact
         "container": _container(root),
         "cgroup": 2 if (root / "sys/fs/cgroup/cgroup.controllers").is_file() else 1,
     }
+
+
+def cpu_facts(root: Path = Path("/")) -> dict[str, str | list[str]]:
+    """Return what the numbers that a model computes depend on: the CPU's name and its instruction sets."""
+    cpu = _cpu(root)
+    return {"cpu_model": cpu.get("model name") or platform.machine(), "cpu_features": _features(cpu)}
 
 
 def cpu_features(root: Path = Path("/")) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ type recorder struct {
 	backlog  []int
 	handed   int
 	dropped  int
+	gaveUp   int64 // when what still waited for a user was given up, 0 when nothing was
 	stopped  string
 	complete bool
 
@@ -176,10 +177,29 @@ func (r *recorder) dispatch() {
 			return
 		}
 	}
+	if !r.finish() {
+		r.clock.until(r.shot.arrivals[r.numbers[len(r.numbers)-1]] + r.shot.timeout())
+		r.giveUp()
+	}
+}
+
+// finish lets the users go that nothing more arrives for, and reports whether nothing waits for one either.
+func (r *recorder) finish() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.complete = true
 	r.release()
+	return len(r.backlog) == 0
+}
+
+// giveUp drops what waits for a user longer than an answer may take: it is a miss already, and sending it would only
+// keep a server busy that nobody measures any more.
+func (r *recorder) giveUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped == "" && len(r.backlog) > 0 {
+		r.gaveUp, r.backlog = r.clock.now(), nil
+	}
 }
 
 func (r *recorder) hand(slot int) bool {
@@ -301,6 +321,10 @@ func (r *recorder) outcome() ([]Sample, Result) {
 	for i := range samples {
 		s := &samples[i]
 		switch {
+		case s.Start < 0 && r.gaveUp > 0:
+			s.Start, s.End, s.Status = r.gaveUp, r.gaveUp, notSent
+			result.Unsent++
+			continue
 		case s.Start < 0:
 			s.Start, s.End, s.Status = cut, cut, notSent
 			result.Unsent++

@@ -4,6 +4,7 @@ It is not for the public: a network policy limits it, and nothing on it changes 
 """
 
 import asyncio
+import functools
 import importlib
 import os
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from predictors.fingerprint import cpu_facts
 from predictors.runtimes import Assigned
 from predictors.server import cgroup
 from predictors.server.connection import Exchange
@@ -33,6 +35,8 @@ _CONNECTIONS = 64
 _LATER = "predictors.server.exposition"
 _LATER_S = 1.0
 _STATM = Path("/proc/self/statm")
+# The kernel writes a page for each core, and each look at the state would read them all.
+_cpu = functools.cache(cpu_facts)
 
 
 class Admin:
@@ -98,6 +102,7 @@ class Admin:
             "cpu_limit": settings.cpus,
             "cpu_quota": cgroup.cpu_limit(),
             "cores": sorted(os.sched_getaffinity(0)),
+            **_cpu(),
             "workers": settings.workers,
             "providers": list(engine.runtime.providers) if engine else [],
             "provider_nodes": dict(assigned),

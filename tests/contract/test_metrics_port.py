@@ -6,6 +6,7 @@ import sys
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from predictors.fingerprint import cpu_facts
 from tests.contract.server import Server
 
 
@@ -71,6 +72,7 @@ def test_the_state_has_what_the_contract_says(server: Server) -> None:
         "max_delay_s",
         "warm",
     } <= set(state)
+    assert {name: state[name] for name in cpu_facts()} == cpu_facts()
     (provider,) = state["provider_nodes"]
     assert (provider, state["provider_nodes"][provider] > 0) == ("CPUExecutionProvider", True)
     assert state["memory"] is None or state["memory"]["nodes"] >= 1

@@ -2,17 +2,22 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import JsonValue
 
 from loadtest.histogram import read_log
+from loadtest.payloads import PayloadSet
 from loadtest.profile import Profile
 from loadtest.runrecord import RunRecord
 from loadtest.settled import disagreement
 from loadtest.shot import Outcome, Shot
 from podium.measure import CandidateGoneError, Course, Measurement, VoidError, is_kept
 from podium.runbook import RunBook
+from podium.targets.target import Deployment, Planned
+from predictors.fingerprint import cpu_facts
 from tests.simulated import (
     HOLD,
     OFFLINE,
@@ -74,6 +79,32 @@ def test_batching_is_asked_for_where_requests_come_together(tmp_path: Path) -> N
     with pytest.raises(VoidError) as refused:
         shared.offline(course)
     assert refused.value.void == "unbatched"
+
+
+@pytest.mark.parametrize("change", [{}, {"cpu_model": "Another CPU"}, {"cpu_features": ["sve"]}])
+def test_on_another_cpu_the_classes_that_are_found_here_are_no_right_answers(
+    tmp_path: Path, change: dict[str, JsonValue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected: list[tuple[object, ...]] = []
+
+    def load(self: SimulatedTarget, deployment: Deployment, shot: Shot, payloads: PayloadSet, workdir: Path) -> Outcome:
+        expected.append(payloads.answers)
+        return played(self, deployment, shot, payloads, workdir)
+
+    played = SimulatedTarget.load
+    monkeypatch.setattr(SimulatedTarget, "load", load)
+    target = SimulatedTarget({"a": 5})
+    here: dict[str, Any] = {**cpu_facts()}
+    target.state = {**here, **change}
+    shared = measurement(target, tmp_path, profile(STEADY))
+    answers = ((0, "zero"),) * len(shared.payloads.files)
+    known = replace(candidate("a", tmp_path), planned=Planned(answers=answers))
+    run = shared.hold_block(Course(target.deploy(known), RunBook(tmp_path, "a", "local")), rate=40, block=0)
+    (proof,) = (one for one in run.record.passport if one.check == "wrong-answers")
+    assert proof.ok
+    assert expected == [() if change else answers]
+    assert ("the test data was evaluated on another CPU" in proof.evidence) is bool(change)
+    assert ("Another CPU" in proof.evidence) is ("cpu_model" in change)
 
 
 def test_a_server_that_does_not_settle_is_loaded_until_the_time_is_over_and_its_runs_are_void(tmp_path: Path) -> None:

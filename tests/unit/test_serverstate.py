@@ -32,6 +32,14 @@ def test_the_smallest_of_what_a_server_may_use_counts() -> None:
     assert serverstate.cpus_of({"cores": [], "cpu_limit": "many"}) is None
 
 
+def test_another_cpu_is_named_and_one_that_is_not_told_is_the_same() -> None:
+    here = {"cpu_model": "EPYC", "cpu_features": ["avx2", "fma"]}
+    assert serverstate.other_cpu(here, here) is None
+    assert serverstate.other_cpu({"cpu_model": "Xeon", "cpu_features": ["avx2", "fma"]}, here) == "Xeon"
+    assert serverstate.other_cpu({"cpu_model": "EPYC", "cpu_features": ["avx2"]}, here) == "EPYC"
+    assert serverstate.other_cpu({}, here) is None
+
+
 def test_sidecars_are_counted_over_all_runs(run: StoredRun) -> None:
     def listed(periods: int, throttled: int) -> dict[str, Any]:
         return {"sidecars": [{"name": "queue-proxy", "cgroup": {"nr_periods": periods, "nr_throttled": throttled}}]}
