@@ -44,6 +44,8 @@ SEED = 2026
 TRIES = 4
 # Nine times in ten, and five times as much always.
 STEADY_MS = 2.0
+# A star that is no Markdown.
+UNSTEADY = " \\*"
 _NS = 1_000_000_000
 
 
@@ -191,14 +193,21 @@ def row(case: Case, name: str, folder: Path) -> dict[str, object]:
 
 
 def table(rows: Sequence[dict[str, object]]) -> str:
-    """Return the errors as Markdown: a line for each tool, a column for each stall."""
+    """Return the errors as Markdown: a line for each tool, a column for each stall; what never was steady is marked."""
     stalls = sorted({float(str(one["stall_s"])) for one in rows})
     lines = ["| p99 / maximum beside the truth | " + " | ".join(f"{one:g} s" for one in stalls) + " |"]
     lines.append("|" + " --- |" * (len(stalls) + 1))
     for tool in TOOLS:
         cells = {one["stall_s"]: one for one in rows if one["tool"] == tool}
-        texts = [f"{cells[one]['p99_error']:+.1%} / {cells[one]['max_error']:+.1%}" for one in stalls if one in cells]
+        texts = [
+            f"{cells[one]['p99_error']:+.1%} / {cells[one]['max_error']:+.1%}"
+            + ("" if cells[one]["steady"] else UNSTEADY)
+            for one in stalls
+            if one in cells
+        ]
         lines.append(f"| {tool} | " + " | ".join(texts) + " |")
+    if not all(one["steady"] for one in rows):
+        lines += ["", f"{UNSTEADY.strip()} in none of {TRIES} tries could all send and answer when they meant to"]
     return "\n".join(lines)
 
 

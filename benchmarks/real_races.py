@@ -35,6 +35,7 @@ from loadtest.cores import stolen_seconds
 from loadtest.payloads import PayloadSet
 from loadtest.play import play
 from loadtest.profile import Profile, load_profile
+from loadtest.records import RunRecord
 from loadtest.shot import Endpoint, Outcome, Shot
 from loadtest.slo import Slo, parse_slo
 from podium.contest import Contest, Measured
@@ -73,7 +74,7 @@ class StubTarget:
     name: str = "local"
     generator_cores: frozenset[int] = GENERATOR_CORES
     runners: int = 1
-    pressures: list[dict[str, float]] = field(default_factory=list)
+    pressures: list[tuple[str, dict[str, float]]] = field(default_factory=list)
     _running: dict[str, tuple["subprocess.Popen[bytes]", Deployment]] = field(default_factory=dict)
 
     def check(self, candidates: int) -> None:
@@ -103,7 +104,7 @@ class StubTarget:
         return deployment
 
     def load(self, deployment: Deployment, shot: Shot, payloads: PayloadSet, workdir: Path) -> Outcome:
-        """Play, and keep what the machine's counters said meanwhile."""
+        """Play, and keep what the machine's counters said meanwhile, by the kind of the shot."""
         began, waited_us, stolen_s = time.monotonic(), pressure_us(), stolen_seconds(os.sched_getaffinity(0))
         outcome = play(deployment.endpoint, shot, payloads, workdir=workdir, cores=self.generator_cores)
         seconds, waited_after_us = time.monotonic() - began, pressure_us()
@@ -112,8 +113,8 @@ class StubTarget:
         if waited_us is not None and waited_after_us is not None:
             said["pressure"] = round((waited_after_us - waited_us) / 1e6 / seconds, 4)
         if stolen_s is not None and stolen_after_s is not None:
-            said["stolen"] = round((stolen_after_s - stolen_s) / seconds / 2, 4)
-        self.pressures.append(said)
+            said["stolen"] = round((stolen_after_s - stolen_s) / seconds / len(os.sched_getaffinity(0)), 4)
+        self.pressures.append((shot.kind, said))
         return outcome
 
     def attack(self, *_words: object, **_more: object) -> Outcome:
@@ -199,8 +200,8 @@ def one_race(server: Server, ratio: float, seed: int, *, virtual: int, folder: P
         "covered": None if search is None else search.low <= truth <= search.high,
         "trouble": measured.trouble,
         "voids": voids(found),
-        "stolen": round(statistics.mean(one.get("stolen", 0.0) for one in target.pressures), 4),
-        "pressure": round(statistics.mean(one.get("pressure", 0.0) for one in target.pressures), 4),
+        "stolen": round(statistics.mean(one.get("stolen", 0.0) for _, one in target.pressures), 4),
+        "pressure": round(statistics.mean(one.get("pressure", 0.0) for _, one in target.pressures), 4),
     }
 
 
@@ -239,13 +240,18 @@ def clean_runs(number: int, folder: Path) -> dict[str, object]:
     target = StubTarget({"a": server}, number)
     found = raced(target, asked_for(CLEAN_SHARE / MEAN_S), load_profile(folder / "clean.yaml"), folder)
     runs = [run.record for run in found["a"].book.runs if run.record.phase == "hold"]
-    # Loads before the first block are of the warm-up.
-    said = target.pressures[-len(runs) :]
-    rows = [
+    return {"runs": beside(runs, target.pressures)}
+
+
+def beside(
+    runs: Sequence[RunRecord], pressures: Sequence[tuple[str, Mapping[str, float]]]
+) -> list[dict[str, str | float | None]]:
+    """Return each block of a hold with what the counters said meanwhile; closed loops are of the warm-ups."""
+    said = [one for kind, one in pressures if kind == "open"]
+    return [
         {"void": record.void, "late_p99_ms": record.lateness.p99_ms, **one}
         for record, one in zip(runs, said, strict=True)
     ]
-    return {"runs": rows}
 
 
 def explained(runs: Sequence[Mapping[str, object]]) -> list[bool]:

@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import sys
 import time
 import urllib.error
@@ -22,6 +23,7 @@ from pathlib import Path
 from loadtest import interrupt
 from loadtest.archive import pack, unpack
 from loadtest.bounds import Bounds
+from loadtest.cures import cure_of
 from loadtest.errors import LoadtestError, PlanError
 from loadtest.fleet import CHECKSUM, Order, Report, RunnerFacts, payloads_of, shot_of
 from loadtest.k6 import Runner, command, find_k6, read_outcome, shot_environment, write_shot
@@ -217,17 +219,29 @@ def _allowed_way(way: Way, rate: float, bounds: Bounds) -> Way:
 
 
 def _payloads(server: _Server, order: Order, folder: Path) -> PayloadSet:
+    """Return the payloads of an order; copies that are not what was planned are brought anew.
+
+    Raises:
+        LoadtestError: the results server does not have what was planned.
+    """
     place = folder / "payloads" / order.payload.sha256
-    if not place.is_dir():
-        status, archive = server.ask("GET", f"/payloads/{order.payload.sha256}", timeout_s=60.0)
-        if status != 200:
-            raise LoadtestError(f"the payloads {order.payload.sha256[:12]} are not there")
-        draft = place.with_suffix(".draft")
-        draft.mkdir(parents=True, exist_ok=True)
-        for name, content in unpack(archive).items():
-            (draft / name).write_bytes(content)
-        draft.replace(place)
-    return payloads_of(order, place)
+    found = payloads_of(order, place)
+    if found.reread().sha256 == found.sha256:
+        return found
+    status, archive = server.ask("GET", f"/payloads/{found.sha256}", timeout_s=60.0)
+    if status != 200:
+        raise LoadtestError(f"the payloads {found.sha256[:12]} are not there")
+    shutil.rmtree(place, ignore_errors=True)
+    draft = place.with_suffix(".draft")
+    draft.mkdir(parents=True, exist_ok=True)
+    for name, content in unpack(archive).items():
+        (draft / name).write_bytes(content)
+    draft.replace(place)
+    if (brought := found.reread().sha256) != found.sha256:
+        raise LoadtestError(
+            f"the payloads are {brought[:12]}, and {found.sha256[:12]} was planned", cure_of("payload-drift")
+        )
+    return found
 
 
 def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds, key_file: Path | None = None) -> int:
@@ -256,7 +270,8 @@ def run(server: _Server, facts: RunnerFacts, folder: Path, bounds: Bounds, key_f
             report, files = play_order(order, number, payloads, folder, clock_ns, facts, key=key)
             # A clock that was set meanwhile would go unseen by the one look that the start was derived from.
             clock_after_ns = server.clock_ns() if order.runners > 1 else 0
-            report = report.model_copy(update={"clock_after_ns": clock_after_ns})
+            sent = payloads.reread().sha256
+            report = report.model_copy(update={"clock_after_ns": clock_after_ns, "payload_sha256": sent})
         except LoadtestError as error:
             report, files = Report(facts=facts, error=str(error), log=error.hint), {}
         done.append(order.id)

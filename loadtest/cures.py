@@ -30,7 +30,8 @@ CURES: Final[Mapping[str, str]] = {
     "misplaced": "let the node class's selector, tolerations and limits reach the pod, or correct the node class",
     "wrong-artifact": "deploy the planned artifact and image again, and let nothing else answer under its name",
     "preprocessing-skew": "build the artifact anew with this release, or serve it with the one that it was built with",
-    "provider-fallback": "install the provider that the variant was made for, or build it for the one there is",
+    "provider-fallback": "install the provider that the variant was made for, or build it for the one there is; "
+    "what it leaves elsewhere on purpose stands in its manifest (runtime.options.beside)",
     "unbatched": "let nobody else send to the server, and check its --max-batch and --max-delay",
     "wrong-answers": "look what else answers there, and serve the artifact anew: it computes other answers",
     "errors-hidden": "let nobody else send to the server, and no proxy between send a request again",

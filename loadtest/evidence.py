@@ -203,6 +203,7 @@ class ArtifactEvidence:
         provider: the execution provider that it was made for; None where nobody said.
         quantized: operators of its graph that compute in 8 bits, where it is one of int8; None for any other.
         image: what the server was to be started from; None where nobody said.
+        beside: other providers that some of its operators may run on.
     """
 
     address: str
@@ -213,6 +214,7 @@ class ArtifactEvidence:
     provider: str | None = None
     quantized: int | None = None
     image: str | None = None
+    beside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Report(Strict):
 
     `clock_ns` is by how much its clock was ahead of the results server's before the order, from which it knew when to
     start, and `clock_after_ns` by how much it was after it, from which it is known when it did. `started` is when it
-    did by its own clock, where no result of k6 says so.
+    did by its own clock, where no result of k6 says so. `payload_sha256` is that of its payloads as they then were.
     """
 
     facts: RunnerFacts
@@ -135,6 +135,7 @@ class Report(Strict):
     version: str = ""
     stolen: float | None = None
     started: str = ""
+    payload_sha256: str = ""
 
 
 class Standing(Strict):
@@ -388,4 +389,5 @@ def _facts(
         nodes=tuple(sorted(nodes)),
         reads_answers=tool == "k6",
         stolen=most(report.stolen for report in reports),
+        payloads=tuple(sorted({report.payload_sha256 for report in reports} - {""})),
     )

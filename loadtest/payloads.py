@@ -7,7 +7,7 @@ from a seed alone. Making payload files is the business of whoever owns the data
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -93,14 +93,17 @@ class PayloadSet:
         if not total > 0:
             raise ScheduleError("the payload mix has no share above 0", "give at least one part a share")
         shares = tuple(share / total for _, share in mix)
-        return cls(tuple(parts), shares, seed, "", (), folder).reread()
+        return cls(tuple(parts), shares, seed, "", (), folder)._read(Path.read_bytes)
 
     def reread(self) -> PayloadSet:
-        """Return the set as its files are now; one that is gone has no bytes."""
+        """Return the set as its files are now; one that is gone or cannot be read has no bytes."""
+        return self._read(_bytes_left)
+
+    def _read(self, bytes_of: Callable[[Path], bytes]) -> PayloadSet:
         digest = hashlib.sha256()
         sizes = []
         for path in self.files:
-            content = path.read_bytes() if path.is_file() else b""
+            content = bytes_of(path)
             digest.update(f"{path.relative_to(self.folder).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)
             sizes.append(len(content))
@@ -153,3 +156,10 @@ class PayloadSet:
             ScheduleError: a file is not a request of this protocol.
         """
         return tuple(request_as(protocol, path.name, path.read_bytes()) for path in self.files)
+
+
+def _bytes_left(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from loadtest.statistics import refutes, supports
+from loadtest.statistics import chance_error, refutes, supports
 
 __all__ = ["Needs", "more_blocks", "settling"]
 
@@ -77,10 +77,11 @@ def settling(
         batches = shares.size + blocks * batches_a_block
         if batches < 2:
             return False
-        distance = float(stats.t.ppf(confidence, batches - 1)) * spread / math.sqrt(batches)
+        sure, error = float(stats.t.ppf(confidence, batches - 1)), spread / math.sqrt(batches)
         if share <= allowed:
-            return share + distance <= allowed and supports(total, missed, allowed, confidence)
-        return share - distance > allowed and refutes(total, missed, allowed, confidence)
+            return share + sure * error <= allowed and supports(total, missed, allowed, confidence)
+        error = max(error, chance_error(share, allowed, total))
+        return share - sure * error > allowed and refutes(total, missed, allowed, confidence)
 
     repeats = _smallest(settles)
     if repeats is None:

@@ -121,6 +121,8 @@ class GeneratorFacts:
         nodes: names of the nodes that it ran on; empty where there is only one machine.
         stolen: share of its cores' time in which the host ran something else; None where nobody counts.
         reads_answers: it looked into the answers; else their status is all that is known of them.
+        payloads: checksums of the copies that its runners sent, as they were after it, each once; empty where it sent
+            the files themselves.
     """
 
     tool: str
@@ -137,6 +139,7 @@ class GeneratorFacts:
     nodes: tuple[str, ...] = ()
     stolen: float | None = None
     reads_answers: bool = True
+    payloads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

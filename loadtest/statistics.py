@@ -20,6 +20,7 @@ from scipy import stats
 __all__ = [
     "Interval",
     "batch_shares",
+    "chance_error",
     "coefficient_of_variation",
     "percentile",
     "percentile_difference",
@@ -106,15 +107,33 @@ def batch_shares(blocks: Sequence[Booleans], size: int) -> Floats:
     return np.asarray(shares, dtype=np.float64)
 
 
-def t_bound(values: Floats, confidence: float, side: Literal["upper", "lower"]) -> float | None:
+def chance_error(share: float, limit: float, requests: int) -> float:
+    """Return the least standard error that a miss share above its limit can have.
+
+    A t-bound trusts the spread of a few batches as it was seen, and takes their means for normal. Where misses come in
+    clumps they are not: two batches of one clump more each agree to the last request, and the bound of equal values is
+    their mean, however few they are. Whether a share is above its limit is asked against a server that just keeps to
+    it. That one's shares vary by chance alone as those of independent requests do, and clumps only add to that: what
+    varies less was luck. So this is the standard error of so many independent requests that miss with the probability
+    of the limit, or of the share where that is smaller: where all miss, or none may, chance leaves no room.
+
+    Batches of independent misses vary about as much themselves, those of a server beyond its limit more, so that the
+    bound of these hardly moves.
+    """
+    return math.sqrt(min(share * (1 - share), limit * (1 - limit)) / requests)
+
+
+def t_bound(
+    values: Floats, confidence: float, side: Literal["upper", "lower"], *, least_error: float = 0.0
+) -> float | None:
     """Return the one-sided t-bound of the mean, or None for fewer than two values.
 
-    Equal values have no spread, and the bound is their mean.
+    Equal values have no spread, and without a least standard error the bound is their mean.
     """
     if values.size < 2:
         return None
     mean = float(values.mean())
-    error = float(values.std(ddof=1)) / math.sqrt(values.size)
+    error = max(least_error, float(values.std(ddof=1)) / math.sqrt(values.size))
     if error == 0:
         return mean
     distance = float(stats.t.ppf(confidence, values.size - 1)) * error

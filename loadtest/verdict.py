@@ -35,6 +35,7 @@ from loadtest.slo import Clause, Slo
 from loadtest.stability import FIGURE_CV, MORE_CV, Spread, spread
 from loadtest.statistics import (
     batch_shares,
+    chance_error,
     coefficient_of_variation,
     percentile,
     refutes,
@@ -257,7 +258,11 @@ def _counted(
     shares = batch_shares(misses, BATCH)
     is_over = missed > allowed * requests
     confidence = sure.failing if is_over else sure.passing
-    bound = _share_bound(shares, confidence, "lower" if is_over else "upper")
+    if is_over:
+        least_error = chance_error(missed / requests, allowed, requests)
+        bound = _share_bound(t_bound(shares, confidence, "lower", least_error=least_error))
+    else:
+        bound = _share_bound(t_bound(shares, confidence, "upper"))
     missing = _missing(blocks, level)
     said = f"{missed:,} of {requests:,} requests miss {clause}"
     needs: Needs | None = None
@@ -333,8 +338,7 @@ def _ready(clause: Clause, ready_s: Sequence[float]) -> ClauseVerdict:
     return ClauseVerdict(clause, "INCONCLUSIVE", reason, needs, high, low, high)
 
 
-def _share_bound(shares: Floats, confidence: float, side: Literal["upper", "lower"]) -> float | None:
-    bound = t_bound(shares, confidence, side)
+def _share_bound(bound: float | None) -> float | None:
     return None if bound is None else min(1.0, max(0.0, bound))
 
 

@@ -59,8 +59,10 @@ def planned(variant: Variant) -> Planned:
     """Return what a manifest says by itself of what will be served."""
     ops = variant.ops.after
     quantized = sum(count for name, count in ops.items() if any(part in name for part in _QUANTIZED))
+    beside = variant.runtime.options.get("beside")
     return Planned(
         provider=variant.runtime.provider,
+        beside=frozenset(map(str, beside)) if isinstance(beside, list) else frozenset(),
         quantized=quantized if ops and variant.precision == _EIGHT else None,
         file_digest=_model_digest(variant),
     )

@@ -70,7 +70,7 @@ class Scene:
         after: the server just after it.
         warmup: the windows of the warm-up before it.
         is_concurrent: as many requests came together as the server takes, so that a batching one must have batched.
-        sent: the payloads as their files were after the run; None where nobody looked.
+        sent: the payloads as their files were after the run; None where nobody looked, as where runners sent copies.
         planned: what else is known of the planned artifact.
         outside_s: what passes outside the server of a request that is alone; None before that was measured.
         other_cpu: the server's CPU, where it is another than the one that right answers would be known of.
@@ -146,7 +146,7 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
         ),
         isolation=_isolation(outcome, scene),
         clock=_clock(outcome) if is_open else None,
-        payload=_payload(scene),
+        payload=_payload(scene, outcome.generator.payloads),
         warmup=scene.warmup,
         in_flight=[_in_flight(outcome)] if is_steady else None,
         little=_little(outcome) if is_steady else None,
@@ -166,6 +166,7 @@ def _evidence(outcome: Outcome, scene: Scene) -> RunEvidence:
             strangers=scene.before.strangers | scene.after.strangers,
             provider=scene.planned.provider,
             quantized=scene.planned.quantized,
+            beside=scene.planned.beside,
             image=scene.before.image or scene.after.image or None,
         ),
         batches=_batches(outcome, scene),
@@ -200,8 +201,13 @@ def _clock(outcome: Outcome) -> ClockEvidence:
     return ClockEvidence(verdict, stored, outcome.generator.start_spread_ns / _NS)
 
 
-def _payload(scene: Scene) -> PayloadEvidence:
-    planned, sent = scene.payloads, scene.sent or scene.payloads
+def _payload(scene: Scene, copies: Sequence[str]) -> PayloadEvidence:
+    """Say what was sent: the copies that the runners had, where they had their own, and not the files beside them."""
+    planned = scene.payloads
+    if copies:
+        other = next((one for one in copies if one != scene.race_payloads), scene.race_payloads)
+        return PayloadEvidence(other, scene.race_payloads, _sizes(planned), _sizes(planned))
+    sent = scene.sent or planned
     return PayloadEvidence(sent.sha256, scene.race_payloads, _sizes(sent), _sizes(planned))
 
 

@@ -302,7 +302,7 @@ class Measurement:
             after=after,
             warmup=course.warmup,
             is_concurrent=phase == "offline",
-            sent=self.payloads.reread(),
+            sent=None if outcome.generator.payloads else self.payloads.reread(),
             planned=candidate.planned,
             outside_s=course.outside_s,
             other_cpu=other_cpu,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, Literal
 
-from loadtest.server_proofs import FEW_OPERATORS
 from podium.figures import milliseconds
 from podium.signals import FirstRun, Memory, Sidecar
 
@@ -22,6 +21,8 @@ _INT8_FLAGS: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"})
 _UNFUSED: Final = ("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul")
 # Static quantization writes these in pairs for the engine to fuse with what stands between them.
 _PAIRED: Final = ("QuantizeLinear", "DequantizeLinear")
+# So few operators on another provider may be those of shapes and constants, which take next to no time.
+_FEW_OPERATORS: Final = 0.1
 _THROTTLED: Final = 0.01
 _BATCH_ALONE: Final = 1.05
 _BATCHED: Final = 2.0
@@ -197,7 +198,7 @@ def _assigned(number: int, name: str, wanted: str, nodes: Mapping[str, int]) -> 
         return Finding(number, name, "healthy", f"all {total} operators of it ran on {wanted}")
     share = sum(off.values()) / total
     sentence = f"{sum(off.values())} of its {total} operators ran on {', '.join(off)} instead of {wanted}"
-    if share <= FEW_OPERATORS:
+    if share <= _FEW_OPERATORS:
         return Finding(number, name, "unknown", f"{sentence}, and what time these take is not on record")
     change = f"change the operators that {wanted} lacks, or declare {next(iter(off))}"
     return Finding(number, name, "cause", sentence, change)

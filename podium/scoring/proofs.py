@@ -37,6 +37,7 @@ def passport_of(outcome: Outcome, question: Question, pods: Sequence[PodFacts]) 
         after=_UNKNOWN,
         warmup=None,
         is_concurrent=False,
+        sent=None if outcome.generator.payloads else payloads.reread(),
     )
     limits = question.profile.thresholds
     proven, void = prove(outcome, scene, limits)

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 class Planned:
     """What is known of a planned artifact besides its address; a field without its value where nobody said.
 
-    `provider` is the execution provider that it was made for, `quantized` the number of operators of an int8 one that
-    compute in 8 bits, `file_digest` that of its model files, `unlike` those of others, by name, that it must differ
-    from. `answers` are place and label of what it finds in the payloads of the race; None where it is not sure.
+    `provider` is the execution provider that it was made for, `beside` are others that some of its operators may run
+    on, `quantized` is the number of operators of an int8 one that compute in 8 bits, `file_digest` that of its model
+    files, `unlike` those of others, by name, that it must differ from. `answers` are place and label of what it finds
+    in the payloads of the race; None where it is not sure.
     """
 
     provider: str | None = None
@@ -35,6 +36,7 @@ class Planned:
     file_digest: str | None = None
     unlike: Mapping[str, str] = field(default_factory=dict)
     answers: tuple[Answer | None, ...] = ()
+    beside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """ONNX Runtime: one session, threads equal to the CPU share, all graph optimizations, nothing that spins.
 
 Spinning threads burn the share that the event loop needs, and a session that quietly falls back to another
-provider would be measured under a wrong name, so the provider that the manifest asks for must come first.
+provider would be measured under a wrong name, so the provider that the manifest asks for must come first. Whether it
+runs every operator is proven in a race; where it leaves some to another, as those of shapes to the CPU, the manifest
+names that one in the option `beside`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +59,7 @@ def load(folder: Path, variant: Variant, *, threads: int) -> OrtRuntime:
     Raises:
         ArtifactError: The file is refused, its tensors are not the manifest's, or the provider is not there.
     """
-    check_options(variant, {"model"})
+    check_options(variant, {"model", "beside"})
     path = model_file(folder, variant, "model.onnx")
     session = _session(path, variant.id, variant.runtime.provider, threads, "rebuild the variant")
     check_tensors(variant, "inputs", {item.name: _described(item) for item in session.get_inputs()})

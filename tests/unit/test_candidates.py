@@ -35,6 +35,14 @@ def test_a_candidate_is_held_against_its_manifest(tmp_path: Path) -> None:
     assert found.planned.unlike == {}
 
 
+def test_the_providers_beside_its_own_are_those_that_a_manifest_names(tmp_path: Path) -> None:
+    variant = read_variant(vector_artifact(tmp_path / "one"))
+    assert planned(variant).beside == frozenset()
+    for said, beside in ((["CPUExecutionProvider"], {"CPUExecutionProvider"}), ("CPUExecutionProvider", set())):
+        runtime = variant.runtime.model_copy(update={"options": {"beside": said}})
+        assert planned(variant.model_copy(update={"runtime": runtime})).beside == beside
+
+
 @pytest.mark.parametrize(
     ("precision", "ops", "quantized"),
     [

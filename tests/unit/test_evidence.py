@@ -124,7 +124,12 @@ FAULTS: dict[str, list[Fault]] = {
         ),
     ],
     "wrong-clock": [of_generator(start_spread_ns=10_000_001), planned_otherwise, one_clock],
-    "payload-drift": [around(race_payloads="0" * 64), changed_payload],
+    "payload-drift": [
+        around(race_payloads="0" * 64),
+        changed_payload,
+        lambda outcome, healthy: of_generator(payloads=("0" * 64, healthy.payloads.sha256))(outcome, healthy),
+        lambda outcome, healthy: of_generator(payloads=(healthy.payloads.sha256, "f" * 64))(outcome, healthy),
+    ],
     "unexplained-time": [slower_way, overlong_parts],
     "not-warm": [around(warmup=()), around(warmup=WARM[:1]), around(warmup=(WARM[0], Window(0.006, 100)))],
     "growing-queue": [grown],
@@ -187,6 +192,15 @@ def test_a_healthy_run_is_not_void(sent: PayloadSet) -> None:
     assert void is None
     assert [name for name, proof in found.items() if proof.ok is not True] == []
     assert tuple(found) == CHECKS
+
+
+def test_files_that_change_beside_copies_that_were_sent_void_nothing(sent: PayloadSet) -> None:
+    outcome = played(poisson(40, SECONDS, 3))
+    copied = replace(outcome, generator=replace(outcome.generator, payloads=(sent.sha256,)))
+    _, changed = changed_payload(outcome, scene(outcome, sent))
+    assert proofs(copied, changed)[1] is None
+    # The control: those files were what was sent.
+    assert proofs(outcome, changed)[1] == "payload-drift"
 
 
 def test_requests_of_the_run_before_may_end_in_this_one(sent: PayloadSet) -> None:

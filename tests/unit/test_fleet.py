@@ -107,6 +107,43 @@ def test_one_runner_sends_at_a_constant_rate_with_vegeta(place: Place, generator
     assert alone.generator.runners == 1
 
 
+def test_copies_that_were_damaged_in_a_runner_are_brought_anew(place: Place, generators: None, tmp_path: Path) -> None:
+    place.begin(0)
+    fleet = Fleet(place.send, runners=1)
+    sent = payloads(tmp_path / "p")
+    found = fleet.play(ENDPOINT, SHOT, sent, workdir=tmp_path / "work")
+    assert found.generator.payloads == (sent.sha256,)
+    copy = tmp_path / "work-0" / "payloads" / sent.sha256 / sent.files[0].name
+    right = copy.read_bytes()
+    copy.write_bytes(right[:-1])
+    again = fleet.play(ENDPOINT, SHOT, sent, workdir=tmp_path / "work")
+    assert (again.generator.payloads, copy.read_bytes()) == ((sent.sha256,), right)
+
+
+def test_copies_that_are_damaged_while_they_are_sent_are_told(place: Place, generators: None, tmp_path: Path) -> None:
+    sent = payloads(tmp_path / "p")
+    copy = tmp_path / "work-0" / "payloads" / sent.sha256 / sent.files[0].name
+    code = f"open({str(copy)!r}, 'ab').write(b'more')\n{PLAYS}"
+    place.begin(0, PODIUM_K6=str(program(tmp_path, code, "spoiling")))
+    found = Fleet(place.send, runners=1).play(ENDPOINT, SHOT, sent, workdir=tmp_path / "work")
+    assert len(found.generator.payloads) == 1
+    assert sent.sha256 not in found.generator.payloads
+
+
+def test_payloads_that_changed_before_they_were_brought_are_refused(
+    place: Place, generators: None, tmp_path: Path
+) -> None:
+    place.begin(0)
+    sent = payloads(tmp_path / "p")
+    right = sent.files[0].read_bytes()
+    sent.files[0].write_bytes(right[:-1])
+    with pytest.raises(GeneratorError, match=f"runner 0 on here: the payloads are .* and {sent.sha256[:12]} was"):
+        Fleet(place.send, runners=1).play(ENDPOINT, SHOT, sent, workdir=tmp_path / "work")
+    sent.files[0].write_bytes(right)
+    found = Fleet(place.send, runners=1).play(ENDPOINT, SHOT, sent, workdir=tmp_path / "work")
+    assert found.generator.payloads == (sent.sha256,)
+
+
 @pytest.mark.parametrize(
     ("bounds", "told"),
     [

@@ -1,5 +1,7 @@
 """Single shots of a race: warm-ups that settle or do not, runs on record, what is kept and what is gone."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -269,6 +271,25 @@ def test_payloads_other_than_those_of_the_race_make_every_run_void(tmp_path: Pat
     shared, course = begin(target, tmp_path, profile(STEADY))
     with pytest.raises(VoidError, match="as payload-drift"):
         replace(shared, payload_digest="0" * 64).hold_block(course, rate=40, block=0)
+
+
+def test_payloads_that_cannot_be_read_after_a_run_void_it_and_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = SimulatedTarget({"a": 5})
+    shared, course = begin(target, tmp_path, profile(STEADY))
+    assert shared.hold_block(course, rate=40, block=0).record.void is None
+    read_bytes = Path.read_bytes
+
+    def damaged(path: Path) -> bytes:
+        if path == shared.payloads.files[0]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", damaged)
+    with pytest.raises(VoidError, match="as payload-drift"):
+        shared.hold_block(course, rate=40, block=1)
+    assert [run.record.void for run in course.book.runs] == [None, "payload-drift", "payload-drift"]
 
 
 def test_a_server_that_is_throttled_makes_the_run_void(tmp_path: Path) -> None:

@@ -89,6 +89,15 @@ def test_an_unknown_option_is_refused(folder: Path, engine: str) -> None:
         load(folder, engine, runtime={"options": {"turbo": True}})
 
 
+def test_onnx_runtime_alone_takes_the_names_of_providers_beside_its_own(folder: Path, engine: str) -> None:
+    options = {**ENGINES[engine].options, "beside": ["CPUExecutionProvider"]}
+    if engine == "ort":
+        assert load(folder, engine, runtime={"options": options}).providers
+    else:
+        with pytest.raises(ArtifactError, match=r"options\.beside is unknown"):
+            load(folder, engine, runtime={"options": options})
+
+
 def test_a_file_that_no_digest_vouches_for_is_not_loaded(folder: Path, engine: str) -> None:
     with pytest.raises(ArtifactError, match=r"lists no file other\.onnx"):
         load(folder, engine, runtime={"options": {"model": "other.onnx"}})

@@ -34,8 +34,10 @@ class Asked:
 QUESTION = cast("Question", Asked())
 
 
-def played(*, late_ms: float = 0.1, right: bool = True, nodes: tuple[str, ...] = ("loader",)) -> Outcome:
-    """Return requests that left so late and were answered after 20 ms."""
+def played(
+    *, late_ms: float = 0.1, right: bool = True, nodes: tuple[str, ...] = ("loader",), sent: str = "p" * 64
+) -> Outcome:
+    """Return requests that left so late, with copies of these payloads, and were answered after 20 ms."""
     intended = poisson(40.0, 10.0, 1)
     count = len(intended)
     start = intended + round(late_ms * MS)
@@ -49,7 +51,7 @@ def played(*, late_ms: float = 0.1, right: bool = True, nodes: tuple[str, ...] =
         np.zeros(count, dtype=np.int64),
     )
     found = outcome(rows)
-    return replace(found, dropped=0, generator=replace(found.generator, nodes=nodes, cpus=1.0))
+    return replace(found, dropped=0, generator=replace(found.generator, nodes=nodes, cpus=1.0, payloads=(sent,)))
 
 
 def pod(**changes: Any) -> PodFacts:
@@ -70,6 +72,7 @@ def test_a_sound_run_is_valid_and_says_only_what_was_looked_at() -> None:
     assert void is None
     told = {one.check: one.ok for one in proofs}
     assert told["late"] is told["under-offered"] is told["throttled"] is told["co-located"] is True
+    assert told["payload-drift"] is True
     # Replicas and queues are free here.
     assert not {"scaled", "growing-queue", "inconsistent", "not-warm"} & set(told)
 
@@ -79,6 +82,7 @@ def test_a_sound_run_is_valid_and_says_only_what_was_looked_at() -> None:
     [
         (played(late_ms=40.0), [pod()], "late"),
         (played(right=False), [pod()], "wrong-answers"),
+        (played(sent="q" * 64), [pod()], "payload-drift"),
         (played(nodes=("worker",)), [pod()], "co-located"),
     ],
 )

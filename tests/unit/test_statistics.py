@@ -10,6 +10,7 @@ from scipy import stats
 from loadtest.statistics import (
     Interval,
     batch_shares,
+    chance_error,
     coefficient_of_variation,
     percentile,
     percentile_difference,
@@ -126,6 +127,17 @@ def test_the_t_bound_of_equal_values_is_their_mean_and_one_value_has_none() -> N
     assert t_bound(np.full(3, 0.25), 0.99, "lower") == 0.25
     assert t_bound(np.array([0.5]), 0.95, "upper") is None
     assert t_interval([0.5], 0.95) is None
+
+
+def test_a_share_above_its_limit_is_no_surer_than_independent_requests_make_it() -> None:
+    assert chance_error(0.025, 0.01, 800) == pytest.approx(stats.binom.std(800, 0.01) / 800)
+    assert (chance_error(1.0, 0.01, 800), chance_error(0.0025, 0.0, 800)) == (0.0, 0.0)
+    shares = np.array([0.025, 0.025])
+    bound = t_bound(shares, 0.95, "lower", least_error=chance_error(0.025, 0.01, 800))
+    assert bound == pytest.approx(0.025 - stats.t.ppf(0.95, 1) * np.sqrt(0.01 * 0.99 / 800))
+    # The control: what varies more than that is taken as it is.
+    apart = np.array([0.0, 0.05])
+    assert t_bound(apart, 0.95, "lower", least_error=chance_error(0.025, 0.01, 800)) == t_bound(apart, 0.95, "lower")
 
 
 def test_the_t_interval_is_symmetric_around_the_mean() -> None:

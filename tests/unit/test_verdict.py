@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from loadtest.blocks import BlockOutcome
 from loadtest.profile import Level
 from loadtest.slo import parse_slo
+from loadtest.statistics import t_bound
 from loadtest.verdict import ClauseVerdict, Verdict, is_settled, judge
 from tests.queues import edge, hold
 from tests.verdicts import FULL, LATENCY, block, quick
@@ -58,10 +60,20 @@ def test_both_halves_of_the_rule_must_agree_to_fail() -> None:
     clumped = quick([block(400, 100), *[block(400)] * 4])
     assert clumped.status == "INCONCLUSIVE"
     assert only(clumped).misses == 100
-    # Even shares of 1.25 %: the t-bound is beyond the limit, the count of 25 in 2,000 is not (it needs 28).
-    even = quick([block(400, 5)] * 5)
+    # The t-bound is beyond the limit, and the count of 8 in 4,000 is not (it needs 9).
+    few = quick([*[block(400, 1)] * 8, *[block(400)] * 2], "p99.9<=100ms")
+    assert few.status == "INCONCLUSIVE"
+    assert (only(few).bound or 0.0) > 0.001
+    assert quick([*[block(400, 1)] * 9, block(400)], "p99.9<=100ms").status == "FAIL"
+
+
+def test_batches_that_agree_better_than_by_chance_are_no_surer_for_it() -> None:
+    even = only(quick([block(400, 5)] * 5))
     assert even.status == "INCONCLUSIVE"
-    assert only(even).bound == pytest.approx(0.0125)
+    assert even.bound == pytest.approx(0.0125 - stats.t.ppf(0.96, 4) * np.sqrt(0.01 * 0.99 / 2000))
+    # The control: those that differ by more than chance have the bound that they had.
+    shares = np.array([12, 30, 19, 22, 17]) / 400
+    assert only(quick([block(400, round(400 * one)) for one in shares])).bound == t_bound(shares, 0.96, "lower")
 
 
 def test_everything_missed_is_a_fail_although_the_batches_have_no_spread() -> None:

@@ -39,6 +39,26 @@ def test_looking_after_each_block_seldom_fails_a_server_at_its_limit() -> None:
     assert early <= 0.05 * 400  # Five looks at 95 % each would end about one in eight of them.
 
 
+def clumped(random: np.random.Generator) -> BlockOutcome:
+    """Return a block of two batches of 400 on a server just at its limit of 1 %, whose misses come ten at a time."""
+    misses = np.zeros((2, 400), dtype=np.bool_)
+    for batch, clumps in zip(misses, random.poisson(0.4, size=2), strict=True):
+        batch[: 10 * clumps] = True
+    late = misses.ravel()
+    return BlockOutcome(np.where(late, 0.5, 0.05), np.zeros(800, dtype=np.bool_), 10.0, 800, 800)
+
+
+def test_two_batches_that_hold_one_clump_each_settle_nothing() -> None:
+    random = np.random.default_rng(5)
+    looks = [[clumped(random)] for _ in range(500)]
+    alike = [one for one in looks if int((one[0].latency_s > 0.1).sum()) == 20]
+    assert len(alike) > 20
+    # One look may be wrong in one of 500; of two batches that agree to the last request 31 were.
+    assert sum(is_settled(one, LATENCY, level="quick") for one in looks) <= 1
+    # The control: a server that never answers in time.
+    assert is_settled([block(800, 800)], LATENCY, level="quick")
+
+
 def wrong_fails(level: Level, races: int) -> tuple[int, int]:
     """Return how many races fail a server just at its limit, and how many of them before their last block."""
     random = np.random.default_rng(3)
