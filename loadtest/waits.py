@@ -28,8 +28,6 @@ Booleans = npt.NDArray[np.bool_]
 
 # One user in so many may be in the generator's own hands while the server holds all others.
 _OWN_PART: Final = 20
-# And each for so long after an answer, before it lines up again; the limit of what is late.
-_OWN_NS: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +39,15 @@ class Waits:
             server held all users, and 0 where it waited for the server.
         is_held: it waited for the server, which held all users for most of that time, or for most of the time since
             somebody last waited for nothing: who catches up after a stall is not to blame, unless that takes longer.
-        is_queued: it is held, and all users can have been busy when it was due, or it was due while they lined up again
-            after that. Most of what is due when nearly all users are held still finds one of the others.
     """
 
     own_ns: Integers
     is_held: Booleans
-    is_queued: Booleans
 
     @property
     def held(self) -> int:
-        """Return how many requests can have found no free user because the server held them."""
-        return int(np.count_nonzero(self.is_queued))
+        """Return how many requests waited for the server before they left."""
+        return int(np.count_nonzero(self.is_held))
 
 
 def waits_of(outcome: Outcome) -> Waits:
@@ -69,52 +64,32 @@ def waits_in(samples: Samples, users: int, runners: int) -> Waits:
         runners: how many there were.
     """
     held_ns = np.zeros(len(samples), dtype=np.float64)
-    is_held, is_queued = np.zeros((2, len(samples)), dtype=np.bool_)
+    is_held = np.zeros(len(samples), dtype=np.bool_)
     late_ns = samples.lateness_ns
     for index in range(runners):
         mine = samples.n % runners == index
         if late_ns[mine].any():
-            part, own_users = samples.select(mine), len(range(index, users, runners))
-            times, held = _held(part, own_users)
-            began, ended, head = _queued(part)
+            part = samples.select(mine)
+            times, held = _held(part, len(range(index, users, runners)))
+            began, ended = _queued(part)
             spent = [
                 np.interp(last, times, held) - np.interp(first, times, held)
                 for first, last in ((part.intended_ns, part.start_ns), (began, ended))
             ]
             held_ns[mine] = spent[0]
             is_held[mine] = (2 * spent[0] >= part.lateness_ns) | (2 * spent[1] >= ended - began)
-            is_queued[mine] = _unserved(part, own_users, head, is_held[mine])
     is_held &= late_ns > 0
     own_ns = np.maximum(late_ns - np.round(held_ns).astype(np.int64), 0)
-    return Waits(np.where(is_held, 0, own_ns), is_held, is_queued & (late_ns > 0))
+    return Waits(np.where(is_held, 0, own_ns), is_held)
 
 
-def _unserved(samples: Samples, users: int, head: Integers, is_held: Booleans) -> Booleans:
-    """Return which requests can have found no free user by the server's doing.
-
-    Arrivals take users in their order: one is free for a request unless as many of those before it as there are users
-    are without an answer, or had theirs too short ago. Who queues behind a request that found none finds none either,
-    and the first to come when nobody queues any more may meet users that still line up.
-    """
-    lined_up = np.searchsorted(np.sort(samples.end_ns), samples.intended_ns - _OWN_NS, side="right")
-    is_first = np.arange(len(samples)) - lined_up >= users
-    so_far = np.cumsum(is_first)
-    found_none = is_held & (so_far > (so_far - is_first)[head])
-    left_ns = np.maximum.accumulate(np.where(found_none, samples.start_ns, -2 * _OWN_NS))
-    unserved: Booleans = found_none | (samples.intended_ns <= left_ns + _OWN_NS)
-    return unserved
-
-
-def _queued(samples: Samples) -> tuple[Integers, Integers, Integers]:
-    """Return from when to when somebody waited to leave, without a break, around each request's own wait.
-
-    And the place of the first request of each such time; all as int64 `[requests]`.
-    """
+def _queued(samples: Samples) -> tuple[Integers, Integers]:
+    """Return from when to when somebody waited to leave, without a break, around each request's own wait."""
     reached = np.maximum.accumulate(samples.start_ns)
     firsts = np.concatenate(((True,), samples.intended_ns[1:] > reached[:-1]))
     lasts = np.concatenate((firsts[1:], (True,)))
     number = np.cumsum(firsts) - 1
-    return samples.intended_ns[firsts][number], reached[lasts][number], np.flatnonzero(firsts)[number]
+    return samples.intended_ns[firsts][number], reached[lasts][number]
 
 
 def _held(samples: Samples, users: int) -> tuple[Integers, Floats]:

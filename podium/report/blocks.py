@@ -175,7 +175,7 @@ def _run(run: Run, entry: Entry) -> RunLine:
 def _run_cells(record: RunRecord) -> tuple[str, ...]:
     latency, codes = record.latency, [f"{code}: {count:,}" for code, count in sorted(record.codes.items())]
     codes += [f"{why}: {count:,}" for why, count in record.unanswered.items() if why != "unknown"]
-    codes += [f"no user free: {record.held:,}"] if record.held else []
+    codes += [f"held: {record.held:,}"] if record.held else []
     return (
         "" if record.planned.rate is None else figures.rate(record.planned.rate),
         format_duration(round(record.seconds)),

@@ -30,9 +30,9 @@ def test_report_shows_every_entry_with_every_figure_of_the_ranking(finished: Pat
 
 def test_a_run_whose_arrivals_waited_for_the_server_says_so(race_folder: Path) -> None:
     path = race_folder / read_race(race_folder).variants[0].runs[0]
-    assert "no user free: 1,234" not in outline(report_html(race_folder)).text
+    assert "held: 1,234" not in outline(report_html(race_folder)).text
     path.write_text(json.dumps({**json.loads(path.read_text()), "held": 1234}))
-    assert "no user free: 1,234" in outline(report_html(race_folder)).text
+    assert "held: 1,234" in outline(report_html(race_folder)).text
 
 
 def test_report_opens_with_the_winner_and_what_the_verdict_is_worth(finished: Path) -> None:

@@ -83,25 +83,6 @@ def test_what_a_stalled_server_made_late_is_its_own_and_voids_nothing(sent: Payl
     assert np.quantile(ours, 0.9) == pytest.approx(np.quantile(theirs, 0.9), rel=0.03)
 
 
-@pytest.mark.parametrize(("own", "void"), [(0, None), (3, "dropped")])
-def test_arrivals_that_still_found_a_user_hide_no_drops_of_the_generators_own(
-    own: int, void: str | None, sent: PayloadSet
-) -> None:
-    """Before the last of sixty users is held, and after the first is free again, some take what is due."""
-    outcome = stalled(users=60, stall_s=1.9)
-    waits = waits_of(outcome)
-    queued = waits.held
-    assert outcome.dropped <= queued <= waits.is_held.sum() - 3
-    # In its last seconds the server holds nobody, and the generator itself needs a while for some.
-    late = np.flatnonzero(outcome.samples.intended_ns > 8 * NS)[:own]
-    start_ns = outcome.samples.start_ns.copy()
-    start_ns[late] += 5 * MS
-    slow = replace(outcome, dropped=queued + own, samples=replace(outcome.samples, start_ns=start_ns))
-    found, name = proofs(slow, sent)
-    assert (name, found["dropped"].value) == (void, own)
-    assert f"the server held all of them when {queued} were due" in found["dropped"].evidence
-
-
 def test_a_generator_that_is_slow_with_users_at_hand_is_late(sent: PayloadSet) -> None:
     """The control: as many late sends, and the server held nobody."""
     schedule = poisson(RATE, SECONDS, 3)
