@@ -8,6 +8,7 @@ units would answer differently than the builder measured.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from predictors.runtimes import Array, Graph, check_options, check_tensors, mode
 
 __all__ = ["OpenVinoRuntime", "load", "open_file"]
 
+# What a compiled network lists beside its operators.
+_NO_OPERATORS = frozenset({"Const", "Input", "Output"})
+
 
 class OpenVinoRuntime:
     """A network compiled by OpenVINO."""
@@ -26,9 +30,18 @@ class OpenVinoRuntime:
     is_roaming = True
 
     def __init__(self, compiled: Any, outputs: Sequence[str]) -> None:
+        self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._outputs = list(outputs)
         self.providers: Sequence[str] = tuple(compiled.get_property("EXECUTION_DEVICES"))
+
+    @cached_property
+    def nodes(self) -> Mapping[str, int]:
+        """How many operators of the compiled network the device runs; empty where several devices share it."""
+        if self._compiled is None or len(self.providers) != 1:
+            return {}
+        kinds = [str(node.get_rt_info()["layerType"]) for node in self._compiled.get_runtime_model().get_ops()]
+        return {self.providers[0]: sum(kind not in _NO_OPERATORS for kind in kinds)}
 
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs."""
@@ -37,7 +50,7 @@ class OpenVinoRuntime:
 
     def close(self) -> None:
         """Free the network."""
-        self._request = None
+        self._request = self._compiled = None
 
 
 def load(folder: Path, variant: Variant, *, threads: int) -> OpenVinoRuntime:

@@ -20,7 +20,7 @@ from predictors.manifest import (
     read_variant,
     write_variant,
 )
-from predictors.runtimes import Runtime, check_cpu, load_runtime
+from predictors.runtimes import Assigned, Runtime, check_cpu, load_runtime
 from tests.artifacts import WEIGHTS, vector_artifact
 
 ENGINES = {
@@ -45,6 +45,14 @@ def engine(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     pytest.importorskip({"ort": "onnxruntime"}.get(name, name))
     return name
+
+
+def test_an_engine_says_how_many_operators_its_provider_runs(folder: Path, engine: str) -> None:
+    runtime = load(folder, engine)
+    assert isinstance(runtime, Assigned)
+    ((provider, operators),) = runtime.nodes.items()
+    assert (provider, operators > 0) == (ENGINES[engine].provider, True)
+    runtime.close()
 
 
 def test_any_batch_size_computes_the_products(folder: Path, engine: str) -> None:
