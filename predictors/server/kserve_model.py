@@ -24,7 +24,7 @@ from grpc_interceptor.exceptions import GrpcException
 from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InferenceError, InvalidInput
 
-from predictors.errors import InputError, NotReadyError, PredictorError
+from predictors.errors import InputError, NotReadyError, PredictorError, WorkerError
 from predictors.server.answer import Call, Encoded, Tensors, no_finite_answer
 from predictors.server.asking import ask
 from predictors.server.core import Predictor, State
@@ -68,6 +68,7 @@ class KServeModel(Model):  # type: ignore[misc]
 
         Raises:
             ArtifactError: The model is refused.
+            WorkerError: No decoder comes up; none is left.
         """
         if self._predictor is None:
             origin = find_origin(self._settings)
@@ -76,7 +77,11 @@ class KServeModel(Model):  # type: ignore[misc]
             predictor = Predictor(origin, self._settings)
             if predictor.images is not None:
                 predictor.images.decoder.open()
-                predictor.images.decoder.wait()
+                try:
+                    predictor.images.decoder.wait()
+                except WorkerError:
+                    predictor.close()
+                    raise
             self._readers = TensorReaders(model, predictor.images)
             self._v1 = V1(model, predictor.images)
             self._predictor = predictor

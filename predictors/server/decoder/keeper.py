@@ -41,7 +41,10 @@ CPU_S: Final = 2.0
 _WALL_S: Final = 10.0
 _LOOK_MS: Final = 50
 _START_S: Final = 20.0
+# From one start of a decoder to the next; where none comes up, twice as long each time, for each takes processor time.
 _PACE_S: Final = 0.25
+_LONGEST_PACE_S: Final = 5.0
+_LOGGED: Final = 10
 # Where one thread decodes and computes, it waits for the next decoder with the image, and tensors wait behind it.
 # So that is not for as long as a deadline may allow, but for longer than a server without a decoder is ready.
 _PATIENCE_S: Final = 8.0
@@ -179,8 +182,9 @@ class Decoder:
 
     def cpu_s(self) -> float:
         """Tell the processor time of all decoders so far, in seconds."""
-        child = self._child
-        return self._spent_s + ((child.cpu_s() or 0.0) if child is not None else 0.0)
+        with self._changed:
+            child = self._latest
+            return self._spent_s + ((child.cpu_s() or 0.0) if child is not None else 0.0)
 
     def document(self) -> dict[str, Any]:
         """Give what `/debug/state` shows; `gap_s` is how long there was none before this one."""
@@ -275,17 +279,21 @@ class Decoder:
 
     def _keep(self) -> None:
         """In a thread: have a decoder, until closed."""
+        failures = 0
         while not self._is_closing:
             began = time.monotonic()
             try:
                 self._outlive(self._welcome(self._noted(self._latest or self._started())))
+                failures = 0
             except (OSError, WorkerError) as error:
                 self._fault = str(error)
-                if not self._is_closing:
+                if not self._is_closing and failures % _LOGGED == 0:
                     _log.error("no decoder can be started", exc_info=error)
+                failures += 1
+            pace_s = min(_PACE_S * 2 ** min(max(0, failures - 1), _LOGGED), _LONGEST_PACE_S)
             with self._changed:
                 self._latest = None
-                left_s = began + _PACE_S - time.monotonic()
+                left_s = began + pace_s - time.monotonic()
                 self._changed.wait_for(lambda: self._is_closing, max(0.0, left_s))
 
     def _noted(self, child: _Child) -> _Child:
@@ -348,10 +356,13 @@ class Decoder:
         """Wait for the end of a decoder, and note it."""
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         self._forget(child)
-        with self._reaping:
-            _, status, used = os.wait4(child.pid, 0)
-            child.is_over = True
-        self._spent_s += used.ru_utime + used.ru_stime
+        with self._changed:
+            with self._reaping:
+                _, status, used = os.wait4(child.pid, 0)
+                child.is_over = True
+            # In one step: who asks meanwhile is told of this decoder's time once, as that of a child or as spent.
+            self._spent_s += used.ru_utime + used.ru_stime
+            self._latest = None
         if not self._is_closing:
             if not child.is_busy:
                 self.ends["idle"] += 1

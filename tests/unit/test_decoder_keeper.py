@@ -1,0 +1,82 @@
+"""What the keeper of decoders tells and does when they end, or do not come up."""
+
+import itertools
+import logging
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+
+import pytest
+
+from predictors.server.decoder import keeper
+from predictors.server.decoder.keeper import Decoder
+from tests.eventually import eventually
+from tests.unit.test_decoder import BODY_BYTES, FOOD, SEED, reading, seeds
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    with closing(Decoder(FOOD, BODY_BYTES)) as found:
+        found.open()
+        found.wait()
+        yield found
+
+
+def is_replaced(decoder: Decoder, pid: int) -> bool:
+    return decoder.document()["pid"] not in (None, pid)
+
+
+def test_the_processor_time_of_decoders_never_falls(decoder: Decoder) -> None:
+    reading(decoder, FOOD)(seeds(random.Random(SEED))[0])
+    told, is_over = [decoder.cpu_s()], threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            told.append(decoder.cpu_s())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for _ in range(3):
+        pid = decoder.document()["pid"]
+        os.kill(pid, signal.SIGKILL)
+        eventually(partial(is_replaced, decoder, pid))
+    is_over.set()
+    looking.join()
+    # What the kernel says of a process that is over has whole microseconds.
+    assert all(later > earlier - 2e-6 for earlier, later in itertools.pairwise(told))
+
+
+@pytest.mark.parametrize("longest_s", [0.004, 0.001])
+def test_the_next_try_comes_later_each_time_and_few_of_many_are_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, longest_s: float
+) -> None:
+    tries: list[int] = []
+    waits: list[float] = []
+
+    def refused(self: Decoder) -> None:
+        tries.append(len(waits))
+        raise OSError("no room")
+
+    monkeypatch.setattr(Decoder, "_started", refused)
+    monkeypatch.setattr(keeper, "_PACE_S", 0.001)
+    monkeypatch.setattr(keeper, "_LONGEST_PACE_S", longest_s)
+    lost = Decoder(FOOD, BODY_BYTES)
+    wait_for = lost._changed.wait_for
+
+    def waited(holds: Callable[[], bool], left_s: float) -> bool:
+        waits.append(left_s)
+        return wait_for(holds, left_s)
+
+    monkeypatch.setattr(lost._changed, "wait_for", waited)
+    with caplog.at_level(logging.ERROR), closing(lost):
+        lost.open()
+        eventually(lambda: len(tries) > 2 * keeper._LOGGED)
+    logged = [one for one in caplog.records if one.message == "no decoder can be started"]
+    assert len(tries) // keeper._LOGGED <= len(logged) <= len(tries) // keeper._LOGGED + 1
+    assert max(waits) <= longest_s
+    # Without a longer pace, as in the control, no wait is longer than the first may be.
+    assert (max(waits) > 0.001) is (longest_s > 0.001)
