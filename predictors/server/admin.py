@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -24,17 +23,16 @@ from predictors.server.door import Door
 from predictors.server.front import Answer, answer_of
 from predictors.server.head import HttpError, WireLimits
 from predictors.server.http import Port
-from predictors.server.memory import memory_place
+from predictors.server.memory import memory_place, resident_bytes
 from predictors.server.metrics import Gauges, Metrics
 from predictors.server.replies import JSON, TEXT, error_body, request_id
 
-__all__ = ["Admin", "fetch_exposition", "resident_bytes", "side_port"]
+__all__ = ["Admin", "fetch_exposition", "side_port"]
 
 _CONNECTIONS = 64
 # What only a scrape needs.
 _LATER = "predictors.server.exposition"
 _LATER_S = 1.0
-_STATM = Path("/proc/self/statm")
 # The kernel writes a page for each core, and each look at the state would read them all.
 _cpu = functools.cache(cpu_facts)
 
@@ -158,8 +156,3 @@ def fetch_exposition() -> None:
     """Import soon what a scrape needs, in a thread of its own, so that no request waits for all of it."""
     fetching = threading.Thread(target=importlib.import_module, args=(_LATER,), name=_LATER, daemon=True)
     asyncio.get_running_loop().call_later(_LATER_S, fetching.start)
-
-
-def resident_bytes() -> int:
-    """Return how much memory this process has."""
-    return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""The CPU share and the throttling of this process's control group, version 1 and 2.
+"""The CPU share, the throttling and the memory limit of this process's control group, version 1 and 2.
 
 The number of cores of the node is never asked for: a server that starts as many threads as the node has
 cores is throttled to a standstill by the share it really has.
@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Throttling", "cpu_limit", "throttling"]
+__all__ = ["Throttling", "cpu_limit", "memory_limit", "throttling"]
 
 _ROOT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_NO_LIMIT = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,17 @@ def cpu_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | Non
     return min(limits, default=None)
 
 
+def memory_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> int | None:
+    """Return how many bytes the group may have, the smallest of it and its parents; None without a limit."""
+    limits = []
+    for folder in _folders(root, membership, controller="memory"):
+        told = (_text(folder / "memory.max") or _text(folder / "memory.limit_in_bytes")).strip()
+        # Version 1 writes a number beyond all memory where there is no limit.
+        if told.isdigit() and int(told) < _NO_LIMIT:
+            limits.append(int(told))
+    return min(limits, default=None)
+
+
 def throttling(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> Throttling | None:
     """Return the group's throttling counters; None where there are none."""
     for folder in _folders(root, membership):
@@ -48,15 +60,15 @@ def throttling(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> Throttling
     return None
 
 
-def _folders(root: Path, membership: Path) -> Iterator[Path]:
-    """List the folders of the CPU controller, from the process's own group up to the root."""
+def _folders(root: Path, membership: Path, controller: str = "cpu") -> Iterator[Path]:
+    """List the folders of a controller, from the process's own group up to the root."""
     for line in _text(membership).splitlines():
         number, controllers, path = line.split(":", 2)
         names = controllers.split(",")
         if number == "0" and not controllers:
             base = root
-        elif "cpu" in names:
-            base = next((root / name for name in (controllers, "cpu") if (root / name).is_dir()), root)
+        elif controller in names:
+            base = next((root / name for name in (controllers, controller) if (root / name).is_dir()), root)
         else:
             continue
         folder = base / path.strip("/")

@@ -27,6 +27,7 @@ import uvloop
 from predictors.errors import PredictorError
 from predictors.server.admin import Admin, fetch_exposition, side_port
 from predictors.server.core import Predictor
+from predictors.server.decoder.room import warn_of_little_room
 from predictors.server.keyfile import KeyFile
 from predictors.server.metrics import Metrics
 from predictors.server.origin import find_origin, recorded_workers
@@ -50,6 +51,8 @@ def run(settings: Settings) -> int:
         settings = settings.model_copy(update={"workers": workers})
     _log.info("settings", extra={"fields": settings.model_dump()})
     origin = find_origin(settings.shares[0])
+    if origin.model is not None and origin.model.preprocessing is not None:
+        warn_of_little_room(settings.workers)
     with ExitStack() as stack:
         data, side = (stack.enter_context(bound(settings.host, n)) for n in (settings.http_port, settings.metrics_port))
         rpc = stack.enter_context(bound(settings.host, settings.grpc_port)) if _has_grpc(settings) else None

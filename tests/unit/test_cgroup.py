@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from predictors.server.cgroup import Throttling, cpu_limit, throttling
+from predictors.server.cgroup import Throttling, cpu_limit, memory_limit, throttling
 
 
 def group(root: Path, path: str, **files: str) -> None:
@@ -48,8 +48,25 @@ def test_no_quota_is_no_limit(root: Path, membership: Path, text: str) -> None:
     assert cpu_limit(root, membership) is None
 
 
+def test_the_least_memory_on_the_way_up_is_the_limit(root: Path, membership: Path) -> None:
+    membership.write_text("0::/pod/container\n")
+    group(root, "pod/container", memory__max="max\n")
+    group(root, "pod", memory__max="1073741824\n")
+    assert memory_limit(root, membership) == 1 << 30
+
+
+@pytest.mark.parametrize(("text", "limit"), [("536870912\n", 512 << 20), ("9223372036854771712\n", None)])
+def test_memory_of_version_one_is_unlimited_where_the_number_is_beyond_all(
+    root: Path, membership: Path, text: str, limit: int | None
+) -> None:
+    membership.write_text("7:memory:/pod\n4:cpu,cpuacct:/pod\n")
+    group(root, "memory/pod", memory__limit_in_bytes=text)
+    assert memory_limit(root, membership) == limit
+
+
 def test_a_machine_without_groups_has_no_limit(root: Path, membership: Path) -> None:
     assert cpu_limit(root, membership) is None
+    assert memory_limit(root, membership) is None
     assert throttling(root, membership) is None
 
 

@@ -12,8 +12,10 @@ from functools import partial
 
 import pytest
 
-from predictors.server.decoder import keeper
+from predictors.errors import NotReadyError
+from predictors.server.decoder import keeper, room
 from predictors.server.decoder.keeper import Decoder
+from predictors.server.decoder.room import warn_of_little_room
 from tests.eventually import eventually
 from tests.unit.test_decoder import BODY_BYTES, FOOD, SEED, reading, seeds
 
@@ -48,6 +50,38 @@ def test_the_processor_time_of_decoders_never_falls(decoder: Decoder) -> None:
     looking.join()
     # What the kernel says of a process that is over has whole microseconds.
     assert all(later > earlier - 2e-6 for earlier, later in itertools.pairwise(told))
+
+
+def test_what_a_decoder_holds_is_told(decoder: Decoder) -> None:
+    assert decoder.document()["rss_bytes"] > 4 << 20
+
+
+def test_an_image_waits_no_longer_for_a_decoder_than_the_server_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "LOST_S", 0.2)
+    monkeypatch.setattr(keeper, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(Decoder, "_started", _refused)
+    with closing(Decoder(FOOD, BODY_BYTES)) as lost:
+        lost.open()
+        with pytest.raises(NotReadyError):
+            reading(lost, FOOD)(seeds(random.Random(SEED))[0])
+        assert lost.is_lost
+
+
+def _refused(_decoder: Decoder) -> None:
+    raise OSError("no room")
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "warned"), [(None, 8, 0), (1 << 40, 8, 0), (600 << 20, 1, 1), (1 << 30, 2, 1)]
+)
+def test_a_container_without_room_for_its_decoders_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: int | None, workers: int, warned: int
+) -> None:
+    monkeypatch.setattr(room.cgroup, "memory_limit", lambda: limit)
+    monkeypatch.setattr(room, "resident_bytes", lambda: 100 << 20)
+    with caplog.at_level(logging.WARNING):
+        warn_of_little_room(workers)
+    assert len(caplog.records) == warned
 
 
 @pytest.mark.parametrize("longest_s", [0.004, 0.001])

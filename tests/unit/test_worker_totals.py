@@ -137,8 +137,9 @@ def test_what_nobody_knows_stays_unknown() -> None:
 def test_the_decoders_of_all_workers_are_added() -> None:
     ends = ({"time": 0, "idle": 1}, {"time": 2, "idle": 3})
     decoders = [
-        {"pid": number, "is_filtered": number == 0, "ends": one, "cpu_s": 0.5} for number, one in enumerate(ends)
+        {"pid": number, "is_filtered": number == 0, "ends": one, "cpu_s": 0.5, "rss_bytes": 30}
+        for number, one in enumerate(ends)
     ]
     found = joint_state([state(decoder=one) for one in decoders])["decoder"]
-    assert found == {"is_filtered": False, "ends": {"time": 2, "idle": 4}, "cpu_s": 1.0}
+    assert found == {"is_filtered": False, "ends": {"time": 2, "idle": 4}, "cpu_s": 1.0, "rss_bytes": 60}
     assert joint_state([state(), state()])["decoder"] is None

@@ -31,6 +31,7 @@ from predictors.server.decoder.child import Cropping, live
 from predictors.server.decoder.header import check_header
 from predictors.server.decoder.region import Region
 from predictors.server.decoder.wire import READY, REQUEST, Outcome, Reply
+from predictors.server.memory import resident_bytes
 
 __all__ = ["CPU_S", "ENDS", "LOST_S", "Decoder"]
 
@@ -46,9 +47,9 @@ _PACE_S: Final = 0.25
 _LONGEST_PACE_S: Final = 5.0
 _LOGGED: Final = 10
 # Where one thread decodes and computes, it waits for the next decoder with the image, and tensors wait behind it.
-# So that is not for as long as a deadline may allow, but for longer than a server without a decoder is ready.
-_PATIENCE_S: Final = 8.0
+# So that is not for as long as a deadline may allow, and no longer than a server without a decoder is ready.
 LOST_S: Final = 5.0
+_PATIENCE_S: Final = LOST_S
 _CLOSE_S: Final = 2.0
 _LONGEST: Final = 64
 # One decoder may end of itself just when it is asked; two in a row do not.
@@ -187,7 +188,10 @@ class Decoder:
             return self._spent_s + ((child.cpu_s() or 0.0) if child is not None else 0.0)
 
     def document(self) -> dict[str, Any]:
-        """Give what `/debug/state` shows; `gap_s` is how long there was none before this one."""
+        """Give what `/debug/state` shows; `gap_s` is how long there was none before this one.
+
+        `rss_bytes` counts pages that it shares with the server, as that's own does.
+        """
         child = self._child
         return {
             "pid": child.pid if child is not None else None,
@@ -195,6 +199,7 @@ class Decoder:
             "gap_s": round(self._gap_s, 3),
             "ends": self.ends,
             "cpu_s": round(self.cpu_s(), 3),
+            "rss_bytes": 0 if child is None else resident_bytes(child.pid),
         }
 
     def close(self) -> None:
@@ -259,7 +264,9 @@ class Decoder:
 
     def _present(self) -> _Child:
         with self._changed:
-            patience_s = 0.0 if self.is_lost else _PATIENCE_S
+            since = self._down_since
+            left_s = LOST_S if since is None else since + LOST_S - time.monotonic()
+            patience_s = max(0.0, min(_PATIENCE_S, left_s))
             self._changed.wait_for(lambda: self._child is not None or self._is_closing, patience_s)
             if self._child is None or self._is_closing:
                 raise NotReadyError("images cannot be decoded now", "come again later")

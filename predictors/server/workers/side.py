@@ -15,10 +15,10 @@ import orjson
 
 from predictors.errors import WorkerError
 from predictors.server import cgroup
-from predictors.server.admin import resident_bytes
 from predictors.server.connection import Exchange
 from predictors.server.front import Answer, answer_of
 from predictors.server.head import HttpError
+from predictors.server.memory import resident_bytes
 from predictors.server.replies import JSON, TEXT, error_body, request_id
 from predictors.server.settings import Settings
 from predictors.server.workers.crew import Crew, Question

@@ -67,6 +67,7 @@ def joint_state(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "is_filtered": all(one.get("is_filtered", False) for one in decoders),
             "ends": _added(one.get("ends", {}) for one in decoders),
             "cpu_s": round(sum(one.get("cpu_s", 0.0) for one in decoders), 3),
+            "rss_bytes": sum(one.get("rss_bytes", 0) for one in decoders),
         }
     if state["memory"] is not None:
         places = [one["memory"] for one in found if one["memory"] is not None]

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import uvloop
 
-from predictors.errors import PredictorError
+from predictors.errors import PredictorError, WorkerError
 from predictors.server.admin import Admin
 from predictors.server.core import Health, Predictor, State
 from predictors.server.metrics import Metrics
@@ -33,16 +33,22 @@ T = TypeVar("T")
 def work(origin: Origin, share: Settings, sock: socket.socket, *, has_grpc: bool) -> int:
     """Serve what comes over the link until told to end; return the exit code."""
     predictor = Predictor(origin, share)
-    predictor.fork()
+    fault = None
+    try:
+        predictor.fork()
+    except WorkerError as error:
+        # It is told over the link, as whatever else keeps a worker from serving.
+        fault = error
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(_Worker(predictor, has_grpc).live(sock))
+        code = runner.run(_Worker(predictor, has_grpc, fault).live(sock))
     predictor.close()
     return code
 
 
 class _Worker:
-    def __init__(self, predictor: Predictor, has_grpc: bool) -> None:
+    def __init__(self, predictor: Predictor, has_grpc: bool, fault: WorkerError | None = None) -> None:
         self._predictor = predictor
+        self._fault = fault
         self._has_grpc = has_grpc
         self._orders = {kind: asyncio.Event() for kind in (Kind.READY, Kind.DRAIN, Kind.END)}
         self._taken = dict.fromkeys(Door, 0)
@@ -66,6 +72,8 @@ class _Worker:
 
     async def _serve(self) -> int:
         predictor = self._predictor
+        if self._fault is not None:
+            raise self._fault
         await predictor.open()
         model = predictor.model
         self._metrics = Metrics(model.variant.id, predictor.settings.objective)
