@@ -34,7 +34,7 @@ from predictors.server.origin import recorded_workers
 from predictors.server.settings import Settings
 
 _ROOT = Path(__file__).parents[1]
-# What issue 6 asks for, by engine and body.
+# The share that is aimed at, by engine and body.
 _BARS: Mapping[tuple[str, str], float] = {
     ("ort", "tensor"): 0.9,
     ("openvino", "tensor"): 0.9,
