@@ -98,7 +98,8 @@ def test_a_rollout_to_a_corrupt_artifact_never_serves(
 def test_a_server_that_ran_out_of_memory_is_back_soon(
     served: Served, record_property: Callable[[str, object], None]
 ) -> None:
-    report = ended(served.start(*[{"kind": "memory"}] * 2, pause="10s"), 0, 6, timeout_s=RUN_S)
+    faults = {"kind": "memory"}, {"kind": "memory"}
+    report = ended(served.start(*faults, pause="10s"), 0, 6, timeout_s=RUN_S)
     rows = report["faults"]
     assert [row["outcome"] for row in rows] == ["", ""]
     assert report["probe"]["wrong"] == 0
