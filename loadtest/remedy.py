@@ -27,11 +27,16 @@ _MOST_BLOCKS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What would settle a verdict; a number is None where no reasonable one would."""
+    """What would settle a verdict; a number is None where no reasonable one would.
+
+    Attributes:
+        is_near: the figure is too near its limit for any number, so that only another rate is worth asking for.
+    """
 
     requests: int | None
     repeats: int | None
     text: str
+    is_near: bool = False
 
     @property
     def effort(self) -> float:
@@ -86,7 +91,7 @@ def settling(
     repeats = _smallest(settles)
     if repeats is None:
         text = f"so near the limit that {_MOST_BLOCKS:,} more blocks would not settle it; ask at another rate"
-        return Needs(None, None, text)
+        return Needs(None, None, text, is_near=True)
     more = repeats * requests_a_block
     return Needs(more, repeats, f"about {more:,} more requests, that is {_blocks(repeats)}")
 

@@ -124,7 +124,7 @@ def run_bench(
             slo=None if plan.slo is None else str(plan.slo),
             status=_status(verdict, measured),
             reasons=_reasons(verdict, measured, bound_text(capacity, profile)),
-            needs=None if verdict is None or measured.trouble else needs_of(verdict),
+            needs=None if verdict is None or measured.trouble else needs_of(verdict, capacity, plan.rate),
             clauses=() if verdict is None else tuple(clause_of(one) for one in verdict.clauses),
             figures=_figures(plan, measured),
             server_max_rps=capacity,

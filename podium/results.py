@@ -74,7 +74,7 @@ def entry_of(
         unranked="; ".join(unranked),
         status="VOID" if is_void else verdict.status,
         reasons=(measured.trouble,) if is_void else (*_reasons(verdict, measured), *_bounded(capacity, profile)),
-        needs=None if is_void else needs_of(verdict),
+        needs=None if is_void else needs_of(verdict, capacity, slo.rate),
         runs=measured.book.paths(),
         passport=worst_proofs(run.record.passport for run in _counted(measured)),
         runtime=runtime,
@@ -124,10 +124,21 @@ def _disturbance(holds: Sequence[StoredRun]) -> str:
     return f"the host of the load generators' machine took up to {taken:.0%} of their cores during the hold"
 
 
-def needs_of(verdict: Verdict) -> Needs | None:
-    """Return what would settle a verdict, as it stands in a file."""
+def needs_of(verdict: Verdict, capacity: Capacity | None = None, rate: float | None = None) -> Needs | None:
+    """Return what would settle a verdict, as it stands in a file.
+
+    Args:
+        verdict: what was judged.
+        capacity: what the search found, which tells at which lower rate to ask instead.
+        rate: requests a second that were asked for.
+    """
     needs = verdict.needs
-    return None if needs is None else Needs(requests=needs.requests, repeats=needs.repeats, text=needs.text)
+    if needs is None:
+        return None
+    text = needs.text
+    if needs.is_near and capacity is not None and rate is not None and 0 < capacity.low < rate:
+        text += f": {figures.rate(capacity.low)} is the low end of the largest that it holds"
+    return Needs(requests=needs.requests, repeats=needs.repeats, text=text)
 
 
 def _counted(measured: Measured) -> Iterable[StoredRun]:

@@ -7,14 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.remedy import more_blocks, settling
+from loadtest.remedy import Needs, more_blocks, settling
 from loadtest.statistics import supports, t_bound
 
 
 def ask(
     shares: list[float], requests: int, misses: int, allowed: float = 0.01, confidence: float = 0.95
 ) -> tuple[int | None, int | None, str]:
-    needs = settling(
+    needs = needed(shares, requests, misses, allowed, confidence)
+    return needs.requests, needs.repeats, needs.text
+
+
+def needed(shares: list[float], requests: int, misses: int, allowed: float = 0.01, confidence: float = 0.95) -> Needs:
+    return settling(
         np.array(shares),
         requests,
         misses,
@@ -23,7 +28,6 @@ def ask(
         requests_a_block=400,
         batches_a_block=1,
     )
-    return needs.requests, needs.repeats, needs.text
 
 
 def test_missing_blocks_are_asked_for_with_their_requests() -> None:
@@ -75,6 +79,8 @@ def test_a_share_beyond_the_limit_is_asked_for_its_failure() -> None:
 def test_at_the_limit_itself_no_number_is_named() -> None:
     assert ask([0.01] * 5, 2000, 20)[:2] == (None, None)
     assert "1,000 more blocks would not settle it" in ask([0.01] * 5, 2000, 20)[2]
+    assert needed([0.01] * 5, 2000, 20).is_near
+    assert not needed([0.0] * 5, 2000, 0, allowed=0.0).is_near
 
 
 def test_a_limit_of_zero_is_never_proven() -> None:

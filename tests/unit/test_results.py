@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from loadtest.profile import Profile
+from loadtest.remedy import Needs
 from loadtest.runrecord import ProofRecord
 from loadtest.shot import Outcome, Shot
+from loadtest.verdict import Verdict
 from podium.contest import Measured
-from podium.entry import Entry, Quality
+from podium.entry import Capacity, Entry, Quality
 from podium.nodeclass import load_node_class
-from podium.results import entry_of
+from podium.results import entry_of, needs_of
 from podium.runbook import RunBook, StoredRun
 from tests.simulated import (
     HOLD,
@@ -376,3 +378,21 @@ def test_an_emulated_class_is_marked(passed: tuple[Measured, Entry], tmp_path: P
         build_s=None,
     )
     assert (found.emulated, found.quality, found.build_s) == (True, None, None)
+
+
+@pytest.mark.parametrize(
+    ("low", "is_near", "told"),
+    [
+        (57.0, True, "ask at another rate: 57.0/s is the low end of the largest that it holds"),
+        (80.0, True, "ask at another rate"),
+        (0.0, True, "ask at another rate"),
+        (None, True, "ask at another rate"),
+        (57.0, False, "ask at another rate"),
+    ],
+)
+def test_who_is_too_near_a_limit_is_told_at_which_rate_to_ask(low: float | None, is_near: bool, told: str) -> None:
+    capacity = None if low is None else Capacity(value=90.0, low=low, high=99.0)
+    verdict = Verdict("INCONCLUSIVE", "quick", 0.95, (), Needs(None, None, "ask at another rate", is_near=is_near))
+    found = needs_of(verdict, capacity, 80.0)
+    assert found is not None
+    assert found.text == told
