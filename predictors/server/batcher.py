@@ -8,10 +8,9 @@ A request that comes alone, time after time, to an engine that answers in less t
 is computed on the event loop, without these two trips. Whatever comes beside it ends that.
 
 The engine's thread takes the next batch itself and tells the event loop once for all jobs of the last one: with
-the loop in between, the engine stood still for as long as it took to write the answers of a batch. Where a full
-batch of large inputs waits, these are joined while the engine still computes the one before. The queue and that batch
-are what loop and engine both change, under a lock; everything else happens on the event loop, except the preparation
-of a job (decoding), which has a lane of its own.
+the loop in between, the engine stood still for as long as it took to write the answers of a batch. The queue is
+the one thing that loop and engine both change, under a lock; everything else happens on the event loop, except
+the preparation of a job (decoding), which has a lane of its own.
 """
 
 import asyncio
@@ -28,7 +27,6 @@ from predictors.server.batch import batch_shapes, gathered, hand_out, has_inputs
 from predictors.server.firstruns import FirstRuns
 from predictors.server.job import Job, late
 from predictors.server.lane import Lane, Outcome
-from predictors.server.staging import Staged, is_worth_staging
 from predictors.server.timing import BATCH, COMPUTE, QUEUE
 
 __all__ = ["BatchPolicy", "Batcher", "batch_shapes"]
@@ -70,14 +68,6 @@ class _Ran(NamedTuple):
     cpu_ns: int = 0
 
 
-class _Turn(NamedTuple):
-    """What the engine does next: a batch, with its inputs where they are joined already, and what is not computed."""
-
-    batch: list[Job]
-    dropped: list[Job]
-    staged: Staged | None = None
-
-
 class Batcher:
     """Gathers jobs into batches for one engine, which has run the batch sizes of `warmed` already."""
 
@@ -101,7 +91,6 @@ class Batcher:
         self._shapes = batch_shapes(policy.max_items if policy.is_batched else 1)
         self._lock = threading.Lock()
         self._ready: deque[Job] = deque()
-        self._staged: Staged | None = None
         # Whether the engine's thread is in `_work`, or on its way there.
         self._is_called = False
         self._since_ns = 0
@@ -197,38 +186,11 @@ class Batcher:
     def _enqueue(self, job: Job) -> None:
         with self._lock:
             self._ready.append(job)
-            staged = self._stage() if self._is_called else None
-            is_awaited = self._is_scheduled or self._is_called
-            self._is_scheduled = self._is_scheduled or not is_awaited
-        if staged is not None:
-            self._preparation.start(staged.join)
-        if is_awaited:
-            return
+            if self._is_scheduled or self._is_called:
+                return
+            self._is_scheduled = True
         # In the next turn of the loop, so that all that arrived in this turn goes together.
         self._loop.call_soon(self._dispatch)
-
-    def _stage(self) -> Staged | None:
-        """Under the lock: take a full batch off the queue that is worth being joined beside the engine."""
-        if self._staged is not None or self._prepares_in_batch or not self._policy.is_batched or not self._ready:
-            return None
-        if not is_worth_staging(self._ready[0], self._policy.gather):
-            return None
-        jobs: list[Job] = []
-        items = 0
-        for job in self._ready:
-            if items + job.items > self._policy.gather or job.inputs is None:
-                break
-            jobs.append(job)
-            items += job.items
-        if len(jobs) < 2 or (len(jobs) == len(self._ready) and items < self._policy.gather):
-            return None
-        for _ in jobs:
-            self._ready.popleft()
-        self._staged = Staged(jobs, items, self._shape_of(items))
-        return self._staged
-
-    def _shape_of(self, items: int) -> int:
-        return next(shape for shape in self._shapes if shape >= items)
 
     def _dispatch(self) -> None:
         """On the event loop: call the engine to work."""
@@ -259,16 +221,16 @@ class Batcher:
 
     def _work_here(self) -> None:
         """On the event loop: compute one batch."""
-        turn = self._next()
+        batch, dropped = self._next()
         outcome: Outcome[_Ran] = Outcome()
         with outcome:
-            outcome.value = self._compute(turn)
+            outcome.value = self._compute(batch)
         with self._lock:
             self._is_called = False
             self._since_ns = 0
-        if turn.dropped:
-            self._drop(turn.dropped)
-        self._computed(turn.batch, outcome)
+        if dropped:
+            self._drop(dropped)
+        self._computed(batch, outcome)
 
     def _left_ns(self, now: int) -> int:
         """Under the lock: tell how much longer what waits is to wait for more."""
@@ -279,23 +241,23 @@ class Batcher:
     def _work(self) -> None:
         """In the engine's thread: compute batches for as long as there are any."""
         while True:
-            turn = self._next()
-            if turn.dropped:
-                self._loop.call_soon_threadsafe(self._drop, turn.dropped)
-            if not turn.batch:
+            batch, dropped = self._next()
+            if dropped:
+                self._loop.call_soon_threadsafe(self._drop, dropped)
+            if not batch:
                 return
             outcome: Outcome[_Ran] = Outcome()
             with outcome:
-                outcome.value = self._compute(turn)
-            self._loop.call_soon_threadsafe(self._computed, turn.batch, outcome)
+                outcome.value = self._compute(batch)
+            self._loop.call_soon_threadsafe(self._computed, batch, outcome)
             # What is done with must not wait for the next batch: it may hold megabytes of bodies.
-            del turn, outcome
+            del batch, dropped, outcome
             if self._engine.has_more:
                 # Something else wants this thread, and comes first.
                 self._engine.start(self._work)
                 return
 
-    def _next(self) -> _Turn:
+    def _next(self) -> tuple[list[Job], list[Job]]:
         """In the engine's thread: take a batch, and what was in its way but is not to be computed; or be idle."""
         batch: list[Job] = []
         dropped: list[Job] = []
@@ -303,15 +265,8 @@ class Batcher:
         now = time.monotonic_ns()
         with self._lock:
             ready = self._ready
-            staged, self._staged = self._staged, None
-            if staged is not None:
-                self.waiting -= staged.items
-                batch = [job for job in staged.jobs if not job.is_canceled and not job.is_late(now)]
-                dropped = [job for job in staged.jobs if job not in batch]
-                items = sum(job.items for job in batch)
-                staged = None if dropped else staged
-            is_whole = staged is not None or (bool(ready) and not batch and self._left_ns(now) > 0)
-            while ready and not is_whole and (not items or items + ready[0].items <= self._policy.gather):
+            is_early = bool(ready) and self._left_ns(now) > 0
+            while ready and not is_early and (not items or items + ready[0].items <= self._policy.gather):
                 job = ready.popleft()
                 self.waiting -= job.items
                 if job.is_canceled or job.is_late(now):
@@ -323,13 +278,10 @@ class Batcher:
             self._since_ns = now if batch else 0
             is_left = bool(ready) and not batch and not self._is_scheduled
             self._is_scheduled = self._is_scheduled or is_left
-            ahead = self._stage() if batch else None
-        if ahead is not None:
-            self._preparation.start(ahead.join)
         if is_left:
             # A delay was asked for, and is not over.
             self._loop.call_soon_threadsafe(self._dispatch)
-        return _Turn(batch, dropped, staged)
+        return batch, dropped
 
     def _drop(self, jobs: Sequence[Job]) -> None:
         self.in_flight -= len(jobs)
@@ -337,11 +289,11 @@ class Batcher:
             job.watch.mark(QUEUE)
             job.settle(late())
 
-    def _compute(self, turn: _Turn) -> _Ran:
+    def _compute(self, batch: list[Job]) -> _Ran:
         """In the engine's thread: run one batch and give each job its part of the outputs."""
         began = time.monotonic_ns()
         good = []
-        for job in turn.batch:
+        for job in batch:
             if has_inputs(job, began):
                 good.append(job)
             if job.prepare is not None:
@@ -350,8 +302,8 @@ class Batcher:
         items = sum(job.items for job in good)
         if not items:
             return _Ran()
-        shape = self._shape_of(items)
-        feed = gathered(good, items, shape) if turn.staged is None else turn.staged.feed()
+        shape = next(shape for shape in self._shapes if shape >= items)
+        feed = gathered(good, items, shape)
         joined, idle = time.monotonic_ns(), time.thread_time_ns()
         outputs = self._run(feed)
         ended, busy = time.monotonic_ns(), time.thread_time_ns()
