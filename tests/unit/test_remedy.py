@@ -81,6 +81,7 @@ def test_at_the_limit_itself_no_number_is_named() -> None:
     assert "1,000 more blocks would not settle it" in ask([0.01] * 5, 2000, 20)[2]
     assert needed([0.01] * 5, 2000, 20).is_near
     assert not needed([0.0] * 5, 2000, 0, allowed=0.0).is_near
+    assert not needed([0.0] * 5, 2000, 0, allowed=1e-6).is_near, "too few requests, and fewer at a lower rate"
 
 
 def test_a_limit_of_zero_is_never_proven() -> None:

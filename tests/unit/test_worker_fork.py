@@ -11,6 +11,7 @@ from predictors.errors import WorkerError
 from predictors.server.core import Predictor
 from predictors.server.origin import Origin
 from predictors.server.settings import Settings
+from predictors.server.workers.crew import _error_of
 from predictors.server.workers.link import Kind, Link, Message, linked
 from predictors.server.workers.worker import work
 from tests.turns import until
@@ -27,10 +28,10 @@ def test_the_parent_hears_why_a_worker_has_no_decoder(monkeypatch: pytest.Monkey
         theirs.close()
         (message,) = asyncio.run(_heard(ours))
     assert (code, message.kind) == (1, Kind.FAILED)
-    assert message.body == {
-        "sentence": "the decoder cannot be started: no processes are left",
-        "hint": "give it room for one more process",
-    }
+    error = _error_of(message.body)
+    assert isinstance(error, WorkerError), "the machine's fault, and not the artifact's"
+    assert str(error) == "the decoder cannot be started: no processes are left"
+    assert error.hint == "give it room for one more process"
 
 
 async def _heard(sock: socket.socket) -> list[Message]:

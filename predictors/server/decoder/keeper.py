@@ -266,6 +266,7 @@ class Decoder:
         with self._changed:
             since = self._down_since
             left_s = LOST_S if since is None else since + LOST_S - time.monotonic()
+            # Never more than what is left; a test's control takes all of it away.
             patience_s = max(0.0, min(_PATIENCE_S, left_s))
             self._changed.wait_for(lambda: self._child is not None or self._is_closing, patience_s)
             if self._child is None or self._is_closing:

@@ -215,4 +215,5 @@ def _ending(code: int | None) -> str:
 def _error_of(body: dict[str, Any]) -> PredictorError | OSError:
     if "errno" in body:
         return OSError(body["errno"], body["sentence"], body["file"])
-    return ArtifactError(body["sentence"], body["hint"])
+    kind = WorkerError if body["is_machine"] else ArtifactError
+    return kind(body["sentence"], body["hint"])

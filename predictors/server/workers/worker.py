@@ -33,10 +33,10 @@ T = TypeVar("T")
 def work(origin: Origin, share: Settings, sock: socket.socket, *, has_grpc: bool) -> int:
     """Serve what comes over the link until told to end; return the exit code."""
     predictor = Predictor(origin, share)
-    fault = None
+    fault: WorkerError | OSError | None = None
     try:
         predictor.fork()
-    except WorkerError as error:
+    except (WorkerError, OSError) as error:
         # It is told over the link, as whatever else keeps a worker from serving.
         fault = error
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -46,7 +46,7 @@ def work(origin: Origin, share: Settings, sock: socket.socket, *, has_grpc: bool
 
 
 class _Worker:
-    def __init__(self, predictor: Predictor, has_grpc: bool, fault: WorkerError | None = None) -> None:
+    def __init__(self, predictor: Predictor, has_grpc: bool, fault: WorkerError | OSError | None = None) -> None:
         self._predictor = predictor
         self._fault = fault
         self._has_grpc = has_grpc
@@ -194,4 +194,5 @@ class _WatchedOrder(dict[T, None], Generic[T]):
 def _told(error: PredictorError | OSError) -> dict[str, Any]:
     if isinstance(error, OSError):
         return {"errno": error.errno, "sentence": error.strerror, "file": error.filename and str(error.filename)}
-    return {"sentence": str(error), "hint": error.hint}
+    # What this machine lacks is no fault of the artifact, and another exit code of the server.
+    return {"sentence": str(error), "hint": error.hint, "is_machine": isinstance(error, WorkerError)}
