@@ -9,6 +9,7 @@ and address, and so does `signature.json`, which vouches for them.
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -230,13 +231,19 @@ def read_variant(folder: Path) -> Variant:
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path} cannot be read: {error}", "rebuild the variant") from error
     try:
-        return Variant.model_validate(yaml.safe_load(text))
+        return _parsed(text)
     except yaml.YAMLError as error:
         raise ManifestError(f"{path} is not YAML", "rebuild the variant") from error
     except ValidationError as error:
         is_newer = any(fault["type"] == "extra_forbidden" or fault["loc"] == ("schema",) for fault in error.errors())
         hint = "rebuild the variant, or read it with the release that wrote it" if is_newer else "rebuild the variant"
         raise ManifestError(f"{path}: {problem(error)}", hint, is_newer=is_newer) from error
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Variant:
+    """Parse a manifest: a build that finds everything in the store reads each of them several times."""
+    return Variant.model_validate(yaml.safe_load(text))
 
 
 def write_variant(folder: Path, variant: Variant) -> None:

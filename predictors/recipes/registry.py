@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol, cast
 
@@ -304,6 +305,12 @@ class RecipeList(StrictYaml):
     variants: tuple[Listed, ...] = Field(min_length=1, max_length=64, description="Variants that a race tries.")
 
 
+@lru_cache(maxsize=8)
+def _parsed(text: bytes) -> RecipeList:
+    """Parse a recipe list, which is read anew for each variant of it."""
+    return RecipeList.model_validate(yaml.safe_load(text.decode("utf-8")))
+
+
 def read_list(path: Path) -> Sequence[Listed]:
     """Read a recipe list.
 
@@ -318,7 +325,7 @@ def read_list(path: Path) -> Sequence[Listed]:
     if len(text) > MAX_LIST_BYTES:
         raise BuildError(f"the recipe list {path} is larger than {MAX_LIST_BYTES >> 10} KiB", remedy)
     try:
-        listed = RecipeList.model_validate(yaml.safe_load(text.decode("utf-8"))).variants
+        listed = _parsed(text).variants
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise BuildError(f"the recipe list {path} is not YAML", remedy) from error
     except ValidationError as error:
