@@ -14,6 +14,7 @@ from functools import partial
 import pytest
 
 from predictors.errors import NotReadyError
+from predictors.server import cgroup
 from predictors.server.decoder import keeper, room
 from predictors.server.decoder.keeper import Decoder
 from predictors.server.decoder.room import warn_of_little_room
@@ -81,7 +82,7 @@ def _refused(_decoder: Decoder) -> None:
 def test_a_container_without_room_for_its_decoders_is_warned_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: int | None, workers: int, warned: int
 ) -> None:
-    monkeypatch.setattr(room.cgroup, "memory_limit", lambda: limit)
+    monkeypatch.setattr(cgroup, "memory_limit", lambda: limit)
     monkeypatch.setattr(room, "resident_bytes", lambda: 100 << 20)
     with caplog.at_level(logging.WARNING):
         warn_of_little_room(workers)
