@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 __all__ = ["Outcome", "Run", "capacity", "percentile", "play", "request_of"]
 
 CLASS_LOST = 0
+# A kept connection that was idle for longer may be closed by the server at any moment, which is nobody's fault.
+KEPT_S = 10.0
+
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(slots=True)
@@ -100,11 +104,11 @@ class _Client:
         self.body = body
         self.is_right = is_right
         self.timeout_s = timeout_s
-        self.kept: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.kept: list[tuple[float, _Connection]] = []
 
     async def ask(self, *, keeps: bool) -> tuple[int, bool, bool]:
         """Ask once; give the status, whether the answer is right, and whether it says when to come again."""
-        connection = self.kept.pop() if keeps and self.kept else None
+        connection = self._take() if keeps else None
         try:
             async with asyncio.timeout(self.timeout_s):
                 if connection is None:
@@ -117,10 +121,22 @@ class _Client:
                 connection[1].transport.abort()
             return CLASS_LOST, False, False
         if keeps and b"connection: close" not in head:
-            self.kept.append(connection)
+            self.kept.append((time.monotonic(), connection))
         else:
             connection[1].transport.abort()
         return status, status == 200 and self.is_right(body), b"\r\nretry-after: " in head
+
+    def close(self) -> None:
+        """Close what is kept."""
+        while self.kept:
+            self.kept.pop()[1][1].transport.abort()
+
+    def _take(self) -> _Connection | None:
+        """Return the connection that was used last; what was idle for too long is closed."""
+        if self.kept and time.monotonic() - self.kept[-1][0] < KEPT_S:
+            return self.kept.pop()[1]
+        self.close()
+        return None
 
 
 async def _play(client: _Client, rate: float, seconds: float, most_retries: int, retry_budget: float | None) -> Run:
@@ -150,8 +166,7 @@ async def _play(client: _Client, rate: float, seconds: float, most_retries: int,
         tasks.add(task)
         task.add_done_callback(tasks.discard)
     await asyncio.gather(*tuple(tasks))
-    for _, writer in client.kept:
-        writer.transport.abort()
+    client.close()
     return run
 
 
@@ -191,8 +206,7 @@ def capacity(port: int, body: bytes, is_right: Callable[[bytes], bool], *, calle
         counts = await asyncio.gather(*[ask_on(client, began + seconds) for client in clients])
         spent = time.monotonic() - began
         for client in clients:
-            for _, writer in client.kept:
-                writer.transport.abort()
+            client.close()
         return sum(counts) / spent
 
     return asyncio.run(all_together())
