@@ -128,8 +128,9 @@ class _Client:
 
     def close(self) -> None:
         """Close what is kept."""
-        while self.kept:
-            self.kept.pop()[1][1].transport.abort()
+        for _, (_, writer) in self.kept:
+            writer.transport.abort()
+        self.kept.clear()
 
     def _take(self) -> _Connection | None:
         """Return the connection that was used last; what was idle for too long is closed."""
